@@ -1,0 +1,1 @@
+//! ESI 1.0: scanner, parser, template and assembly plan; sans-io.

@@ -1,0 +1,1 @@
+//! Origins: pools, timeouts, retries, connections.

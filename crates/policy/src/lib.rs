@@ -1,0 +1,1 @@
+//! YAML to compiled rules to answers.

@@ -1,0 +1,1 @@
+//! Scripted origin, raw client, manual clock, scenario runner: for tests only.

@@ -1,0 +1,2 @@
+//! Copal: a caching reverse proxy with ESI assembly.
+fn main() {}
