@@ -1,1 +1,29 @@
-//! Origins: pools, timeouts, retries, connections.
+//! Origins: servers behind one name, with their kept connections, limits of time, and retries.
+//!
+//! [`Origin::send`] is the whole of it: one request out, one response head in, its body to be polled. What is
+//! deliberately absent: no cache, no rule, no header of the proxy's own; hop-by-hop fields are the caller's.
+//!
+//! A connection has no task of its own. Whoever waits for a response drives the connection that brings it, so a
+//! request costs no hand-over between tasks; only an upload that outlives the response's head gets one.
+
+mod body;
+mod connect;
+mod error;
+mod framing;
+mod link;
+mod origin;
+mod pool;
+mod request;
+mod server;
+mod settings;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod upgrade;
+
+pub use body::OriginBody;
+pub use error::{Fault, Kind, OriginError};
+pub use origin::{Origin, OriginResponse};
+pub use request::{BoxError, RequestBody};
+pub use settings::OriginSettings;
+pub use upgrade::{AsyncIo, Upgraded, Upgrading};

@@ -1,1 +1,48 @@
 //! YAML to compiled rules to answers.
+//!
+//! [`load`] reads a configuration file with the policies it names and gives a [`Config`] that is ready to run, or every
+//! error at once, each with its place and a hint. [`Policy::answer`] then finds the rule for a request, and
+//! [`Policy::classify`] says what the request's cookies are. Nothing here waits, logs, or reads a clock; only [`load`]
+//! and [`cases::load`] read files.
+
+mod actions;
+pub mod cases;
+mod checks;
+mod config;
+mod cookies;
+mod diagnostic;
+mod facts;
+mod glob;
+mod key;
+mod keys;
+mod load;
+mod matcher;
+mod networks;
+mod policy;
+mod reader;
+mod reference;
+mod rule;
+mod rules;
+mod schema;
+mod settings;
+mod shipped;
+mod table;
+pub mod units;
+mod values;
+mod yaml;
+
+pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, OriginConfig, PurgeConfig};
+pub use cookies::{Cookie, Cookies};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use facts::RequestFacts;
+pub use key::{KeyRule, Parameters, QueryRule};
+pub use load::{Loaded, for_origin, load, load_str};
+pub use networks::{Networks, NotANetwork};
+pub use policy::{CookieKind, CookieVerdict, Policy, UnknownCookies};
+pub use reference::reference_page;
+pub use rule::{Action, CacheRule, EsiMode, Overrides, RespondRule, Rule, RuleSource, SessionMode};
+pub use schema::schema_json;
+pub use shipped::{shipped, shipped_cases, shipped_names};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,35 @@
 //! The story of one request.
+//!
+//! [`Proxy::handle`] takes a request and gives the response: decide → look up → may it be reused? → fetch, validate or
+//! pass → assemble → deliver. A page and an ESI fragment walk the same path; it is told in `request.rs`.
+
+mod answer;
+mod asked;
+mod assemble;
+mod body;
+mod clock;
+mod decide;
+mod deliver;
+mod exchange;
+mod explain;
+mod fault;
+mod fill;
+mod forward;
+mod fragment;
+mod pass;
+mod proxy;
+mod purge;
+mod reason;
+mod record;
+mod request;
+mod send;
+mod validate;
+mod watch;
+
+pub use body::{Body, BodyError};
+pub use clock::Clock;
+pub use exchange::ClientInfo;
+pub use explain::{Explanation, explain};
+pub use proxy::{Handling, Parts, Proxy};
+pub use reason::{Outcome, Reason};
+pub use record::{Observer, Record, Silent};

@@ -1,1 +1,43 @@
 //! RFC 9111, 9110, 9211, 9213 and 5861 as pure functions: no async, no clock, no log, no I/O.
+//!
+//! `now` is always an argument and every decision is a returned value. Storability, the freshness lifetime and reuse are three
+//! questions with three types: [`storable`], [`Lifetime`], [`Freshness`]. Nothing here panics on any input.
+
+pub mod cache_status;
+pub mod conditional;
+pub mod directives;
+pub mod fields;
+pub mod freshness;
+pub mod lifetime;
+pub mod range;
+pub mod storability;
+pub mod target;
+pub mod targeted;
+pub mod time;
+pub mod vary;
+
+mod encoding;
+mod entity_tag;
+mod list;
+mod structured;
+
+#[cfg(test)]
+mod tests;
+
+pub use cache_status::CacheStatus;
+pub use conditional::{
+    Precondition, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head,
+    strip_conditionals, validators,
+};
+pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
+pub use fields::{append_via, content_length, remove_hop_by_hop, via_loop};
+pub use freshness::{Freshness, FreshnessState};
+pub use lifetime::{
+    Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, initial_age, lifetime,
+};
+pub use range::{RangeAnswer, content_range, range, unsatisfied_range};
+pub use storability::{NotStored, Overrides, StoreFacts, storable};
+pub use target::{Target, TargetError, normalise, resolve};
+pub use targeted::{DEFAULT_ORDER, Source, SurrogateControl, effective_directives};
+pub use time::{Timestamp, parse_http_date};
+pub use vary::{Vary, accept_encoding, coding_acceptable, normalise_field};

@@ -1,0 +1,50 @@
+"""The figures as Markdown."""
+
+# Order of the rows: the floor first, then ours, then the others.
+ORDER = ["floor", "copal", "haproxy", "nginx", "varnish"]
+NAMES = {"floor": "floor", "copal": "**Copal**", "haproxy": "HAProxy", "nginx": "nginx", "varnish": "Varnish"}
+# More work of others than this, in cores, and the figures say little.
+BUSY = 0.1
+
+
+def load_table(title, figures):
+    """One case. `figures`: server name → medians of its rounds."""
+    floor, ours = figures["floor"]["cpu_us"], figures.get("copal", {}).get("cpu_us")
+    rows = []
+    for name in ORDER:
+        if name in figures:
+            one = figures[name]
+            ratio = f"{ours / one['cpu_us']:.2f}" if ours and name != "copal" else "–"
+            rows.append([NAMES[name], f"{one['cpu_us']:.1f}", f"{one['cpu_us'] / floor:.2f}", ratio,
+                         f"{one['rps']:,.0f}", f"{one['p50_us'] / 1000:.2f}", f"{one['p99_us'] / 1000:.2f}"])
+    head = ["", "CPU µs a request", "× floor", "Copal ÷ it", "requests/s", "p50 ms", "p99 ms"]
+    busy = max(one["elsewhere"] for one in figures.values())
+    note = f"\nThe machine did other work meanwhile ({busy:.2f} cores): measure again when it is quiet.\n" if busy > BUSY else ""
+    return f"### {title}\n\n{_table(head, rows)}\n{note}"
+
+
+def memory_table(title, figures):
+    """Bytes for a stored response, by server."""
+    rows = [[NAMES[name], f"{figures[name]['memory']:,.0f}", f"{figures[name]['disk']:,.0f}", f"{figures[name]['stored']:,}"]
+            for name in ORDER if name in figures]
+    return f"### {title}\n\n{_table(['', 'bytes of memory', 'bytes on disk', 'stored'], rows)}\n"
+
+
+def verdict(loads):
+    """What the project expects of itself, and whether it holds."""
+    def cost(case, name):
+        return loads.get(case, {}).get(name, {}).get("cpu_us")
+
+    expected = [
+        ("1 KiB hit at most 1.6 × floor", cost("hit-1k", "copal"), cost("hit-1k", "floor"), 1.6),
+        ("1 KiB hit below nginx", cost("hit-1k", "copal"), cost("hit-1k", "nginx"), 1.0),
+        ("ESI page at most 1/5 of Varnish", cost("esi", "copal"), cost("esi", "varnish"), 0.2),
+    ]
+    lines = [f"- {text}: {ours / other:.2f} ({'holds' if ours / other <= limit else 'FAILS'})"
+             for text, ours, other, limit in expected if ours and other]
+    return "\n".join(["### Expected", "", *lines, ""]) if lines else ""
+
+
+def _table(head, rows):
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

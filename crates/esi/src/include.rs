@@ -1,0 +1,146 @@
+//! Reads an `<esi:include>` tag (ESI 1.0, section 3.1).
+
+use crate::position::Position;
+use crate::tag::{Attribute, Tag, decode};
+use crate::template::Include;
+use crate::warning::{Message, Warnings, quoted};
+
+/// Why a tag gives no include.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It has no usable `src`.
+    MissingSrc,
+    /// A value has a `<` in it: a quote was left open, and the tag ran on into the page.
+    RanOn,
+}
+
+/// The include that `tag`, which stands `at` that place, asks for.
+pub(crate) fn read(
+    tag: &Tag<'_>,
+    at: Position,
+    warnings: &mut Warnings,
+) -> Result<Include, Refused> {
+    let attributes = tag.attributes();
+    let is_reference = |attribute: &&Attribute| matches!(&*attribute.name, "src" | "alt");
+    if attributes
+        .iter()
+        .filter(is_reference)
+        .any(|attribute| attribute.raw.contains('<'))
+    {
+        return Err(Refused::RanOn);
+    }
+    let (mut src, mut alt, mut on_error) = (None, None, None);
+    for Attribute { name, raw } in attributes {
+        let (name, value) = match &*name {
+            "src" => ("src", &mut src),
+            "alt" => ("alt", &mut alt),
+            "onerror" => ("onerror", &mut on_error),
+            other => {
+                warnings.add(at, || Message::UnknownAttribute(quoted(other)));
+                continue;
+            }
+        };
+        if value.is_some() {
+            warnings.add(at, || Message::DuplicateAttribute(name));
+        } else {
+            *value = Some(raw);
+        }
+    }
+    let continue_on_error = on_error.as_deref() == Some("continue");
+    if on_error.is_some() && !continue_on_error {
+        warnings.add(at, || Message::BadOnError);
+    }
+    let alt = alt.and_then(|raw| reference("alt", &raw, at, warnings));
+    let src = src
+        .and_then(|raw| reference("src", &raw, at, warnings))
+        .ok_or(Refused::MissingSrc)?;
+    Ok(Include {
+        src,
+        alt,
+        continue_on_error,
+        line: at.line,
+        column: at.column,
+    })
+}
+
+/// The URI reference a value gives, if it can be one. Whether it resolves is the caller's to find out.
+fn reference(
+    name: &'static str,
+    raw: &str,
+    at: Position,
+    warnings: &mut Warnings,
+) -> Option<Box<str>> {
+    let decoded = decode(raw);
+    let value = decoded.trim_ascii();
+    if value.is_empty() {
+        return None;
+    }
+    // A line break would end a request line. A backslash in front is the `\"` of a template inside a JSON string.
+    if value.contains(char::is_control) || value.starts_with('\\') {
+        warnings.add(at, || Message::BadReference(name));
+        return None;
+    }
+    if value.contains("$(") {
+        warnings.add(at, || Message::Variables(name));
+    }
+    Some(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads `<esi:include ATTRIBUTES/>`: `src|alt!` or the refusal, then the warnings' words.
+    fn include(attributes: &str) -> String {
+        let mut warnings = Warnings::new(9);
+        let tag = format!("<esi:include {attributes}/>");
+        let mut read = match read(&Tag::read(tag.as_bytes()), Position::START, &mut warnings) {
+            Err(refused) => format!("{refused:?}"),
+            Ok(include) => {
+                let alt = include.alt.map(|alt| format!("|{alt}")).unwrap_or_default();
+                let mark = if include.continue_on_error { "!" } else { "" };
+                format!("{}{alt}{mark}", include.src)
+            }
+        };
+        for warning in warnings.take() {
+            read = format!("{read} {}", warning.message.as_str());
+        }
+        read
+    }
+
+    #[test]
+    fn section_3_1_attributes() {
+        for (attributes, expected) in [
+            (r#"src="/a""#, "/a"),
+            (r#"alt='/b' src='/a'"#, "/a|/b"),
+            (r#"src=" /a?b&amp;c ""#, "/a?b&c"),
+            (r#"src="/a" alt="""#, "/a"),
+            (r#"src="/a" onerror="continue""#, "/a!"),
+            (r#"src="/a" onerror="Continue""#, "/a bad-onerror"),
+            (r#"src="/a" onerror=" continue""#, "/a bad-onerror"),
+            (r#"src="/a" onerror"#, "/a bad-onerror"),
+            (r#"src="/a" src="/b""#, "/a duplicate-attribute"),
+            (r#"src="/a" ttl="1h""#, "/a unknown-attribute"),
+            (r#"src="/a" SRC="/b""#, "/a unknown-attribute"),
+            (r#"src="/$(A)""#, "/$(A) variables"),
+        ] {
+            assert_eq!(include(attributes), expected, "{attributes}");
+        }
+    }
+
+    #[test]
+    fn section_3_1_the_value_must_be_a_uri() {
+        for (attributes, expected) in [
+            ("", "MissingSrc"),
+            (r#"src="  ""#, "MissingSrc"),
+            (r#"alt="/b""#, "MissingSrc"),
+            (r#"src="/a&#13;&#10;Host: b""#, "MissingSrc bad-reference"),
+            (r#"src=\"/a\""#, "MissingSrc bad-reference"),
+            ("src='/a' alt='/b\n/c'", "/a bad-reference"),
+            (r#"src="/a> <b class=""#, "RanOn"),
+            (r#"src="/a" alt="<""#, "RanOn"),
+        ] {
+            assert_eq!(include(attributes), expected, "{attributes}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A parsed template: text and includes in document order.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// One part of a template, in document order. A body without ESI is only [`Piece::Text`].
+///
+/// Containers (`choose`, `try`, `vars`) will be further variants that own the pieces of their branches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Bytes that go out as they are: a slice of a chunk that came in.
+    Text(Bytes),
+    /// A fragment to be put in this place.
+    Include(Arc<Include>),
+}
+
+/// `<esi:include>`: a fragment to fetch (ESI 1.0, section 3.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Include {
+    /// The URI reference of the fragment, relative to the template; character references decoded, not empty,
+    /// free of control characters; not otherwise checked.
+    pub src: Box<str>,
+    /// The reference to try when `src` cannot be had; made as `src`.
+    pub alt: Option<Box<str>>,
+    /// `onerror="continue"`: when neither can be had, the include is deleted silently.
+    pub continue_on_error: bool,
+    /// Line of the tag in the template, from 1.
+    pub line: u32,
+    /// Column of the tag in bytes, from 1.
+    pub column: u32,
+}
+
+/// What one document may cost. Reaching a limit never fails: it gives a warning and the documented reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Includes one template may have (section 3.1 leaves the number to the processor); further ones are dropped
+    /// and counted. Default 256.
+    pub max_includes: usize,
+    /// Length of one ESI tag in bytes, `<` and `>` included; also what is held back of an unclosed tag.
+    /// Default 16 KiB.
+    pub max_tag_bytes: usize,
+    /// Length of what one `<esi:remove>` removes, in bytes. It is held until its end tag comes, so that a
+    /// forgotten end tag does not blank the rest of the page: beyond this the content is given back. Default 256 KiB.
+    pub max_remove_bytes: usize,
+    /// Warnings kept for one document; further ones are only counted. Default 32.
+    pub max_warnings: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_includes: 256,
+            max_tag_bytes: 16 * 1024,
+            max_remove_bytes: 256 * 1024,
+            max_warnings: 32,
+        }
+    }
+}
+
+/// The bookkeeping `bytes` allocates to share a buffer, rounded up to what an allocator gives for it.
+const SHARED_BUFFER: usize = 32;
+/// The two counts that stand before an `Arc`'s value.
+const ARC_COUNTS: usize = 2 * size_of::<usize>();
+
+/// Heap bytes that `pieces` cost beyond their text: the list itself, the shared buffers' bookkeeping, the
+/// includes and their references.
+#[must_use]
+pub fn weight(pieces: &[Piece]) -> usize {
+    pieces
+        .iter()
+        .map(|piece| size_of::<Piece>() + piece.heap_beyond_text())
+        .fold(0, usize::saturating_add)
+}
+
+impl Piece {
+    fn heap_beyond_text(&self) -> usize {
+        match self {
+            Self::Text(_) => SHARED_BUFFER,
+            Self::Include(include) => {
+                let alt = include.alt.as_ref().map_or(0, |alt| alt.len());
+                ARC_COUNTS + size_of::<Include>() + include.src.len() + alt
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn include(src: &str, alt: Option<&str>) -> Piece {
+        Piece::Include(Arc::new(Include {
+            src: src.into(),
+            alt: alt.map(Into::into),
+            continue_on_error: false,
+            line: 1,
+            column: 1,
+        }))
+    }
+
+    #[test]
+    fn weight_counts_the_list_and_the_includes_but_not_the_text() {
+        assert_eq!(weight(&[]), 0);
+        let short = weight(&[Piece::Text(Bytes::from_static(b"a"))]);
+        let long = weight(&[Piece::Text(Bytes::from_static(&[b'a'; 4096]))]);
+        assert_eq!(short, long);
+        assert!(short >= size_of::<Piece>());
+
+        let plain = weight(&[include("/a", None)]);
+        assert_eq!(weight(&[include("/abc", None)]), plain + 2);
+        assert_eq!(weight(&[include("/a", Some("/alt"))]), plain + 4);
+        assert!(plain >= size_of::<Piece>() + size_of::<Include>() + 2);
+    }
+}

@@ -1,0 +1,222 @@
+//! What was wrong with a template, and where.
+
+use std::fmt;
+
+use crate::position::Position;
+
+/// Longest name from a document that a message repeats, in characters.
+const MAX_QUOTED: usize = 40;
+
+/// Something in a template that was not read as its author may have meant it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Line in the document, from 1.
+    pub line: u32,
+    /// Column in bytes, from 1.
+    pub column: u32,
+    /// What was found and what was done.
+    pub message: Message,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+/// The kinds of warning; [`fmt::Display`] gives the sentence, [`Message::as_str`] the word for a metric label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// An element that ESI does not have, by name.
+    UnknownElement(Box<str>),
+    /// An element of ESI 1.0 that Copal does not process yet.
+    UnsupportedElement(&'static str),
+    /// A tag that has no `>` before other markup or the end.
+    UnclosedTag,
+    /// A tag longer than [`crate::Limits::max_tag_bytes`] without `>`.
+    TagTooLong,
+    /// An end tag without its start tag, by name.
+    StrayEndTag(&'static str),
+    /// `include` or `comment` written without `/>`.
+    NotEmpty(&'static str),
+    /// An `include` without a usable `src`.
+    MissingSrc,
+    /// A `src` or `alt` that is no URI reference.
+    BadReference(&'static str),
+    /// `$(…)` in `src` or `alt`.
+    Variables(&'static str),
+    /// An attribute that `include` does not have, by name.
+    UnknownAttribute(Box<str>),
+    /// The same attribute twice.
+    DuplicateAttribute(&'static str),
+    /// `onerror` with something else than `continue`.
+    BadOnError,
+    /// More includes than [`crate::Limits::max_includes`].
+    TooManyIncludes,
+    /// `<esi:remove>` without its end tag within [`crate::Limits::max_remove_bytes`].
+    UnclosedRemove,
+    /// `<!--esi` without `-->`.
+    UnclosedBlock,
+    /// `<!--esi` within `<!--esi`.
+    NestedBlock,
+}
+
+impl Message {
+    /// The kind in kebab case.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::UnknownElement(_) => "unknown-element",
+            Self::UnsupportedElement(_) => "unsupported-element",
+            Self::UnclosedTag => "unclosed-tag",
+            Self::TagTooLong => "tag-too-long",
+            Self::StrayEndTag(_) => "stray-end-tag",
+            Self::NotEmpty(_) => "not-empty",
+            Self::MissingSrc => "missing-src",
+            Self::BadReference(_) => "bad-reference",
+            Self::Variables(_) => "variables",
+            Self::UnknownAttribute(_) => "unknown-attribute",
+            Self::DuplicateAttribute(_) => "duplicate-attribute",
+            Self::BadOnError => "bad-onerror",
+            Self::TooManyIncludes => "too-many-includes",
+            Self::UnclosedRemove => "unclosed-remove",
+            Self::UnclosedBlock => "unclosed-block",
+            Self::NestedBlock => "nested-block",
+        }
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownElement(name) => {
+                write!(
+                    f,
+                    "ESI has no element <esi:{name}>: the tag is dropped, its content stays"
+                )
+            }
+            Self::UnsupportedElement(name) => {
+                write!(
+                    f,
+                    "<esi:{name}> is not processed: the tag is dropped, its content stays"
+                )
+            }
+            Self::UnclosedTag => f.write_str("this ESI tag has no end: it is dropped"),
+            Self::TagTooLong => {
+                f.write_str("this ESI tag is longer than the limit: it is left as text")
+            }
+            Self::StrayEndTag(name) => {
+                write!(f, "</esi:{name}> without <esi:{name}>: the tag is dropped")
+            }
+            Self::NotEmpty(name) => write!(f, "<esi:{name}> has no content: write <esi:{name} …/>"),
+            Self::MissingSrc => f.write_str("<esi:include> without a usable src: it is dropped"),
+            Self::BadReference(name) => write!(f, "{name} is not a URI reference: it is ignored"),
+            Self::Variables(name) => write!(f, "variables in {name} are not replaced"),
+            Self::UnknownAttribute(name) => {
+                write!(f, "<esi:include> has no attribute {name}: it is ignored")
+            }
+            Self::DuplicateAttribute(name) => {
+                write!(f, "{name} is given twice: the first one counts")
+            }
+            Self::BadOnError => f.write_str("onerror knows only \"continue\": it is ignored"),
+            Self::TooManyIncludes => {
+                f.write_str("more includes than the limit: this one is dropped")
+            }
+            Self::UnclosedRemove => f.write_str(
+                "<esi:remove> without </esi:remove> within the limit: nothing is removed",
+            ),
+            Self::UnclosedBlock => {
+                f.write_str("<!--esi without -->: its content is processed up to the end")
+            }
+            Self::NestedBlock => f.write_str("<!--esi within <!--esi: the first --> ends both"),
+        }
+    }
+}
+
+/// A name from the document as a message may repeat it: short, and nothing in it that could forge a log line.
+pub(crate) fn quoted(name: &str) -> Box<str> {
+    name.escape_debug()
+        .take(MAX_QUOTED)
+        .collect::<String>()
+        .into()
+}
+
+/// The warnings of one document; at most [`crate::Limits::max_warnings`] are kept, the rest are counted.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings {
+    room: usize,
+    kept: Vec<Warning>,
+    suppressed: u64,
+}
+
+impl Warnings {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            room: max,
+            ..Self::default()
+        }
+    }
+
+    /// Adds one; the message is only made when there is room for it.
+    pub(crate) fn add(&mut self, at: Position, message: impl FnOnce() -> Message) {
+        if self.room == 0 {
+            self.suppressed = self.suppressed.saturating_add(1);
+            return;
+        }
+        self.room -= 1;
+        self.kept.push(Warning {
+            line: at.line,
+            column: at.column,
+            message: message(),
+        });
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.kept)
+    }
+
+    pub(crate) fn suppressed(&self) -> u64 {
+        self.suppressed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_beyond_the_limit_are_only_counted() {
+        let mut warnings = Warnings::new(2);
+        for _ in 0..5 {
+            warnings.add(Position::START, || Message::UnclosedTag);
+        }
+        assert_eq!(warnings.take().len(), 2);
+        warnings.add(Position::START, || Message::UnclosedTag);
+        assert_eq!(
+            warnings.take(),
+            [],
+            "the limit is one of the document, not of a call"
+        );
+        assert_eq!(warnings.suppressed(), 4);
+    }
+
+    #[test]
+    fn a_name_from_the_document_cannot_forge_a_log_line() {
+        assert_eq!(&*quoted("a\nb"), "a\\nb");
+        assert_eq!(quoted(&"x".repeat(500)).len(), MAX_QUOTED);
+    }
+
+    #[test]
+    fn a_warning_reads_as_place_and_sentence() {
+        let warning = Warning {
+            line: 3,
+            column: 7,
+            message: Message::MissingSrc,
+        };
+        assert_eq!(
+            warning.to_string(),
+            "3:7: <esi:include> without a usable src: it is dropped"
+        );
+        assert_eq!(warning.message.as_str(), "missing-src");
+    }
+}

@@ -1,0 +1,67 @@
+//! The body of an origin's response.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::error::OriginError;
+use crate::link::Reading;
+
+/// A response's body as it comes in. Dropping it before its end closes the connection.
+///
+/// Nothing is read while nobody polls, so a slow reader slows the origin down and the between-bytes timeout does not count
+/// against the reader. A body that ends before its announced length, or before its last chunk, gives an error, never a clean end.
+pub struct OriginBody {
+    reading: Option<Reading>,
+    silence: Duration,
+}
+
+impl OriginBody {
+    pub(crate) fn new(reading: Reading, silence: Duration) -> Self {
+        Self {
+            reading: Some(reading),
+            silence,
+        }
+    }
+}
+
+impl Body for OriginBody {
+    type Data = Bytes;
+    type Error = OriginError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        let silence = self.silence;
+        let Some(reading) = &mut self.reading else {
+            return Poll::Ready(None);
+        };
+        let polled = reading.poll_frame(cx, silence);
+        if let Poll::Ready(None | Some(Err(_))) = polled {
+            self.reading = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.reading.as_ref().is_none_or(Reading::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.reading {
+            Some(reading) => reading.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl fmt::Debug for OriginBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OriginBody({:?})", self.size_hint())
+    }
+}

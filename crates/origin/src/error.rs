@@ -1,0 +1,216 @@
+//! What can go wrong with an origin: whose fault it is, and whether another try is safe.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::request::BoxError;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The settings name no server, or one that cannot be used.
+    Settings,
+    /// The server's name could not be resolved.
+    Dns,
+    /// The server refused the connection.
+    ConnectRefused,
+    /// The connection was not established in time.
+    ConnectTimeout,
+    /// The connection could not be established for another reason.
+    Connect,
+    /// The response's head did not come in time.
+    FirstByteTimeout,
+    /// The response's body paused for too long.
+    BetweenBytesTimeout,
+    /// The server closed the connection before a whole response head.
+    Closed,
+    /// The connection ended in the middle of the response's body.
+    Incomplete,
+    /// What the server sent is not HTTP/1.1.
+    Protocol,
+    /// The response's head is larger than allowed.
+    TooLarge,
+    /// The request's body failed, stalled, or has another length than announced.
+    RequestBody,
+    /// The request cannot be sent as it is.
+    Request,
+}
+
+/// Who has to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Whoever sent the request.
+    Client,
+    /// The origin, or the network to it.
+    Origin,
+    /// Whoever configured this proxy.
+    Proxy,
+}
+
+impl Kind {
+    /// The kind as one word, kebab-case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Settings => "settings",
+            Kind::Dns => "dns",
+            Kind::ConnectRefused => "connect-refused",
+            Kind::ConnectTimeout => "connect-timeout",
+            Kind::Connect => "connect",
+            Kind::FirstByteTimeout => "first-byte-timeout",
+            Kind::BetweenBytesTimeout => "between-bytes-timeout",
+            Kind::Closed => "closed",
+            Kind::Incomplete => "incomplete",
+            Kind::Protocol => "protocol",
+            Kind::TooLarge => "too-large",
+            Kind::RequestBody => "request-body",
+            Kind::Request => "request",
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(self) -> Fault {
+        match self {
+            Kind::Settings => Fault::Proxy,
+            Kind::Request | Kind::RequestBody => Fault::Client,
+            _ => Fault::Origin,
+        }
+    }
+
+    /// Whether nothing of the request reached a server, so that any request may be sent again.
+    pub fn nothing_sent(self) -> bool {
+        matches!(
+            self,
+            Kind::Settings
+                | Kind::Dns
+                | Kind::ConnectRefused
+                | Kind::ConnectTimeout
+                | Kind::Connect
+                | Kind::Request
+        )
+    }
+
+    /// The proxy error type (RFC 9209 §2.3).
+    pub fn proxy_status(self) -> &'static str {
+        match self {
+            Kind::Settings => "proxy_configuration_error",
+            Kind::Dns => "dns_error",
+            Kind::ConnectRefused => "connection_refused",
+            Kind::ConnectTimeout => "connection_timeout",
+            Kind::Connect => "destination_unavailable",
+            Kind::FirstByteTimeout => "http_response_timeout",
+            Kind::BetweenBytesTimeout => "connection_read_timeout",
+            Kind::Closed => "connection_terminated",
+            Kind::Incomplete => "http_response_incomplete",
+            Kind::Protocol => "http_protocol_error",
+            Kind::TooLarge => "http_response_header_section_size",
+            Kind::RequestBody | Kind::Request => "http_request_error",
+        }
+    }
+
+    fn says(self) -> &'static str {
+        match self {
+            Kind::Settings => "the settings of the origin are wrong",
+            Kind::Dns => "the name cannot be resolved",
+            Kind::ConnectRefused => "the connection was refused",
+            Kind::ConnectTimeout => "the connection was not established in time",
+            Kind::Connect => "the connection cannot be established",
+            Kind::FirstByteTimeout => "no response head came in time",
+            Kind::BetweenBytesTimeout => "the response body paused for too long",
+            Kind::Closed => "the connection was closed before a response",
+            Kind::Incomplete => "the response body ended early",
+            Kind::Protocol => "the response is not valid HTTP/1.1",
+            Kind::TooLarge => "the response head is too large",
+            Kind::RequestBody => "the request body failed",
+            Kind::Request => "the request cannot be sent",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An exchange with an origin that failed: what happened, at which server, and why.
+#[derive(Debug)]
+pub struct OriginError {
+    kind: Kind,
+    server: Option<Arc<str>>,
+    source: Option<BoxError>,
+}
+
+impl OriginError {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            server: None,
+            source: None,
+        }
+    }
+
+    pub(crate) fn because(kind: Kind, source: impl Into<BoxError>) -> Self {
+        Self {
+            kind,
+            server: None,
+            source: Some(source.into()),
+        }
+    }
+
+    pub(crate) fn at(mut self, server: &Arc<str>) -> Self {
+        self.server = Some(server.clone());
+        self
+    }
+
+    /// What happened.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The kind as one word, kebab-case.
+    pub fn as_str(&self) -> &'static str {
+        self.kind.as_str()
+    }
+
+    /// The server (`host:port`) where it happened.
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        self.kind.fault()
+    }
+
+    /// The proxy error type for `Proxy-Status` (RFC 9209 §2.3).
+    pub fn proxy_status(&self) -> &'static str {
+        let timed_out = self
+            .source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<io::Error>())
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        match self.kind {
+            Kind::Dns if timed_out => "dns_timeout",
+            kind => kind.proxy_status(),
+        }
+    }
+}
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(server) = &self.server {
+            write!(f, "{server}: ")?;
+        }
+        f.write_str(self.kind.says())
+    }
+}
+
+impl std::error::Error for OriginError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}

@@ -1,0 +1,478 @@
+//! One connection to a server, and the exchanges on it. The only file that names hyper.
+//!
+//! hyper splits a connection into a handle and a driver that wants to be spawned. Here the driver is polled by whoever waits
+//! for the response: nothing is handed between tasks, and since only the driver fills what the handle waits for, the handle is
+//! asked with a waker that does nothing.
+
+use std::error::Error as _;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Request, Response, StatusCode, Version, response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::error::{Kind, OriginError};
+use crate::request::{Progress, RequestBody};
+use crate::server::Server;
+use crate::socket::{Meter, Socket};
+use crate::upgrade::{Rewound, Upgrading};
+
+/// How many header lines a response may have.
+const MAX_HEADER_LINES: usize = 200;
+/// hyper's smallest read buffer, in bytes.
+const MIN_BUFFER: usize = 8 << 10;
+
+type Driver = Connection<TokioIo<Socket>, RequestBody>;
+
+/// A connection: idle in a pool, or with one request on it.
+pub(crate) struct Link {
+    sender: SendRequest<RequestBody>,
+    driver: Driver,
+    meter: Arc<Meter>,
+    /// One timer for the life of the connection: moving a deadline is cheaper than making one.
+    timer: Pin<Box<Sleep>>,
+    ended: bool,
+    failure: Option<hyper::Error>,
+}
+
+/// An exchange that brought no response head.
+pub(crate) struct Failed {
+    pub(crate) error: OriginError,
+    /// The request, where nothing of it was sent.
+    pub(crate) unsent: Option<Box<Request<RequestBody>>>,
+    /// The server closed the connection before the first byte of a response.
+    pub(crate) closed_unanswered: bool,
+}
+
+impl Failed {
+    /// Nothing of the request was sent.
+    pub(crate) fn unsent(error: OriginError, request: Request<RequestBody>) -> Self {
+        Self {
+            error,
+            unsent: Some(Box::new(request)),
+            closed_unanswered: false,
+        }
+    }
+}
+
+impl Link {
+    /// Speaks HTTP/1.1 on a fresh connection.
+    pub(crate) async fn new(
+        stream: TcpStream,
+        max_header_bytes: usize,
+    ) -> Result<Box<Self>, OriginError> {
+        let (socket, meter) = Socket::new(stream);
+        let (sender, driver) = http1::Builder::new()
+            .max_headers(MAX_HEADER_LINES)
+            .max_header_size(max_header_bytes)
+            .max_buf_size(max_header_bytes.max(MIN_BUFFER))
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(|error| OriginError::because(Kind::Connect, error))?;
+        Ok(Box::new(Self {
+            sender,
+            driver,
+            meter,
+            timer: Box::pin(sleep_until(Instant::now())),
+            ended: false,
+            failure: None,
+        }))
+    }
+
+    /// Whether an idle connection can take a request: still open, and no byte came that nobody asked for.
+    pub(crate) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
+        self.drive(cx);
+        !self.ended && self.sender.is_ready()
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.ended
+            && let Poll::Ready(result) = self.driver.poll_without_shutdown(cx)
+        {
+            self.ended = true;
+            self.failure = result.err();
+        }
+    }
+
+    /// Whether the time until `deadline` is over; wakes when it will be.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        self.timer.as_mut().poll(cx).is_ready()
+    }
+
+    /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
+    /// request out, nor a head in.
+    pub(crate) async fn exchange(
+        mut self: Box<Self>,
+        request: Request<RequestBody>,
+        silence: Duration,
+        server: &Arc<Server>,
+    ) -> Result<(response::Parts, Reading, Option<Upgrading>), Failed> {
+        let progress = request.body().progress();
+        let asks_upgrade = request.headers().contains_key(http::header::UPGRADE);
+        let read_before = self.meter.read();
+        let outcome = {
+            let mut response = pin!(self.sender.try_send_request(request));
+            let link = &mut *self;
+            let mut written = link.meter.written();
+            let mut armed = false;
+            poll_fn(|cx| {
+                link.drive(cx);
+                let mut quiet = Context::from_waker(Waker::noop());
+                if let Poll::Ready(result) = response.as_mut().poll(&mut quiet) {
+                    return Poll::Ready(Some(result));
+                }
+                if link.ended {
+                    return Poll::Ready(None);
+                }
+                let written_now = link.meter.written();
+                if !armed || written_now != written {
+                    (armed, written) = (true, written_now);
+                    link.timer.as_mut().reset(deadline(silence));
+                }
+                match link.is_late(cx) {
+                    true => Poll::Ready(None),
+                    false => Poll::Pending,
+                }
+            })
+            .await
+        };
+        match outcome {
+            Some(Ok(response)) => {
+                self.answered(response, progress, asks_upgrade, server)
+                    .await
+            }
+            Some(Err(mut failed)) => {
+                let unsent = failed.take_message().map(Box::new);
+                let error = failed.into_error();
+                let kind = if unsent.is_some() {
+                    Kind::Connect
+                } else {
+                    kind_of(&error)
+                };
+                Err(Failed {
+                    closed_unanswered: kind == Kind::Closed && self.meter.read() == read_before,
+                    error: OriginError::because(kind, error),
+                    unsent,
+                })
+            }
+            None => Err(self.unanswered(progress.as_deref(), read_before)),
+        }
+    }
+
+    fn unanswered(&mut self, progress: Option<&Progress>, read_before: u64) -> Failed {
+        let error = match self.failure.take() {
+            Some(error) => OriginError::because(kind_of(&error), error),
+            None if self.ended => OriginError::new(Kind::Closed),
+            None if progress.is_some_and(Progress::is_waiting) => {
+                let stalled = io::Error::new(io::ErrorKind::TimedOut, "nothing more came of it");
+                OriginError::because(Kind::RequestBody, stalled)
+            }
+            None => OriginError::new(Kind::FirstByteTimeout),
+        };
+        Failed {
+            closed_unanswered: error.kind() == Kind::Closed && self.meter.read() == read_before,
+            error,
+            unsent: None,
+        }
+    }
+
+    async fn answered(
+        self: Box<Self>,
+        response: Response<Incoming>,
+        progress: Option<Arc<Progress>>,
+        asks_upgrade: bool,
+        server: &Arc<Server>,
+    ) -> Result<(response::Parts, Reading, Option<Upgrading>), Failed> {
+        let (mut parts, incoming) = response.into_parts();
+        // hyper leaves things of its own there: an upgrade, a reason phrase.
+        parts.extensions = http::Extensions::new();
+        if let Err(error) = check_head(&mut parts, asks_upgrade) {
+            return Err(Failed {
+                error,
+                unsent: None,
+                closed_unanswered: false,
+            });
+        }
+        let mut reading = Reading {
+            incoming,
+            hold: Hold::Nothing,
+            // A connection is not kept for an HTTP/1.0 server: it could not take a body of unknown length.
+            keep: parts.version == Version::HTTP_11,
+            waiting: false,
+            server: server.clone(),
+        };
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok((parts, reading, Some(self.upgrading())));
+        }
+        if progress.is_some_and(|progress| !progress.is_over()) {
+            reading.hold = Hold::Task(self.spawn());
+        } else {
+            reading.hold = Hold::Link(self);
+            reading.release_early().await;
+        }
+        Ok((parts, reading, None))
+    }
+
+    /// Drives the connection in a task of its own: the rest of an upload must go on although nobody polls the response.
+    fn spawn(self: Box<Self>) -> Task {
+        let mut link = self;
+        let driving = tokio::spawn(poll_fn(move |cx| {
+            link.drive(cx);
+            match link.ended {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }));
+        Task {
+            driving: driving.abort_handle(),
+            timer: None,
+        }
+    }
+
+    fn upgrading(self: Box<Self>) -> Upgrading {
+        Box::pin(async move {
+            let mut link = self;
+            poll_fn(|cx| {
+                link.drive(cx);
+                match link.ended {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+            let Self {
+                driver, failure, ..
+            } = *link;
+            if let Some(error) = failure {
+                return Err(io::Error::other(error));
+            }
+            let parts = driver.into_parts();
+            Ok(Box::new(Rewound {
+                first: parts.read_buf,
+                stream: parts.io.into_inner().into_stream(),
+            }) as _)
+        })
+    }
+}
+
+/// What hyper lets pass and a proxy must not.
+fn check_head(parts: &mut response::Parts, asks_upgrade: bool) -> Result<(), OriginError> {
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS && !asks_upgrade {
+        // RFC 9110 §15.2.2: only for a request with Upgrade.
+        return Err(OriginError::because(
+            Kind::Protocol,
+            "a 101 that was not asked for",
+        ));
+    }
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        // RFC 9112 §7: codings beyond chunked only when the request's TE allows them, and ours does not.
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+            return Err(OriginError::because(
+                Kind::Protocol,
+                "an unknown transfer coding",
+            ));
+        }
+        // RFC 9112 §6.3: Transfer-Encoding overrides a Content-Length, which must not be passed on.
+        parts.headers.remove(CONTENT_LENGTH);
+    }
+    Ok(())
+}
+
+/// The body of a response on its way in, with the connection that brings it.
+pub(crate) struct Reading {
+    incoming: Incoming,
+    hold: Hold,
+    keep: bool,
+    /// The timer runs for the next bytes.
+    waiting: bool,
+    server: Arc<Server>,
+}
+
+/// What brings the rest of a body.
+enum Hold {
+    /// Everything has come: the connection is elsewhere.
+    Nothing,
+    /// The connection, driven by whoever reads.
+    Link(Box<Link>),
+    /// The connection, driven by a task.
+    Task(Task),
+}
+
+/// A driving task that ends with whoever reads from it.
+struct Task {
+    driving: AbortHandle,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.driving.abort();
+    }
+}
+
+impl Reading {
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        silence: Duration,
+    ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        if let Poll::Ready(item) = self.poll_incoming(cx) {
+            return Poll::Ready(self.arrived(item, cx));
+        }
+        if let Hold::Link(link) = &mut self.hold {
+            link.drive(cx);
+            let ended = link.ended;
+            if let Poll::Ready(item) = self.poll_incoming(cx) {
+                return Poll::Ready(self.arrived(item, cx));
+            }
+            if ended {
+                return Poll::Ready(Some(Err(self.fail(OriginError::new(Kind::Incomplete)))));
+            }
+        }
+        if self.is_late(cx, silence) {
+            return Poll::Ready(Some(Err(
+                self.fail(OriginError::new(Kind::BetweenBytesTimeout))
+            )));
+        }
+        Poll::Pending
+    }
+
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let incoming = Pin::new(&mut self.incoming);
+        match self.hold {
+            Hold::Task(_) => incoming.poll_frame(cx),
+            Hold::Link(_) | Hold::Nothing => {
+                incoming.poll_frame(&mut Context::from_waker(Waker::noop()))
+            }
+        }
+    }
+
+    fn arrived(
+        &mut self,
+        item: Option<Result<Frame<Bytes>, hyper::Error>>,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<Frame<Bytes>, OriginError>> {
+        self.waiting = false;
+        match item {
+            Some(Ok(frame)) => {
+                if self.incoming.is_end_stream() {
+                    self.release(cx);
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                let kind = body_kind(&error);
+                Some(Err(self.fail(OriginError::because(kind, error))))
+            }
+            // hyper ends a body also where the connection was given up: never let a short one pass for whole.
+            None if self.incoming.size_hint().lower() > 0 => {
+                Some(Err(self.fail(OriginError::new(Kind::Incomplete))))
+            }
+            None => {
+                self.release(cx);
+                None
+            }
+        }
+    }
+
+    fn is_late(&mut self, cx: &mut Context<'_>, silence: Duration) -> bool {
+        let starting = !std::mem::replace(&mut self.waiting, true);
+        let timer = match &mut self.hold {
+            Hold::Nothing => return false,
+            Hold::Link(link) => &mut link.timer,
+            Hold::Task(task) => task
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline(silence)))),
+        };
+        if starting {
+            timer.as_mut().reset(deadline(silence));
+        }
+        timer.as_mut().poll(cx).is_ready()
+    }
+
+    fn fail(&mut self, error: OriginError) -> OriginError {
+        self.hold = Hold::Nothing;
+        error.at(self.server.authority())
+    }
+
+    /// Gives the connection back where the whole response is already here: most short ones arrive with their head.
+    async fn release_early(&mut self) {
+        poll_fn(|cx| {
+            if let Hold::Link(link) = &self.hold
+                && (self.incoming.is_end_stream() || link.sender.is_ready())
+            {
+                self.release(cx);
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// The body is complete: the connection goes back to the pool if it is fit for another request, else it closes.
+    fn release(&mut self, cx: &mut Context<'_>) {
+        if let Hold::Link(mut link) = std::mem::replace(&mut self.hold, Hold::Nothing)
+            && self.keep
+            && link.is_usable(cx)
+        {
+            self.server.keep(link);
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+fn kind_of(error: &hyper::Error) -> Kind {
+    if error.is_parse_too_large() {
+        Kind::TooLarge
+    } else if error.is_parse() {
+        Kind::Protocol
+    } else if error.is_user() || error.is_body_write_aborted() {
+        Kind::RequestBody
+    } else {
+        Kind::Closed
+    }
+}
+
+fn body_kind(error: &hyper::Error) -> Kind {
+    let malformed = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+            )
+        });
+    match malformed {
+        true => Kind::Protocol,
+        false => Kind::Incomplete,
+    }
+}
+
+/// `limit` from now; a limit beyond what a clock can count is as good as none.
+fn deadline(limit: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Instant::now() + limit.min(FAR)
+}

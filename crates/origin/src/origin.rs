@@ -1,0 +1,183 @@
+//! An origin: which server gets a request, and when the next one gets it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::header::HOST;
+use http::{HeaderMap, Request, StatusCode, Version};
+
+use crate::body::OriginBody;
+use crate::error::{Kind, OriginError};
+use crate::framing::framed;
+use crate::link::{Failed, Link};
+use crate::request::RequestBody;
+use crate::server::Server;
+use crate::settings::OriginSettings;
+use crate::upgrade::Upgrading;
+
+/// The servers behind one name.
+pub struct Origin {
+    settings: OriginSettings,
+    servers: Vec<Arc<Server>>,
+    turn: AtomicUsize,
+}
+
+/// The head of an origin's response, and its body as it comes.
+pub struct OriginResponse {
+    /// The final status, or 101. Other interim responses (1xx) are dropped.
+    pub status: StatusCode,
+    /// The version that the server speaks.
+    pub version: Version,
+    /// The header fields as received, but no `Content-Length` beside a `Transfer-Encoding` (RFC 9112 §6.3).
+    pub headers: HeaderMap,
+    /// The content, without its framing.
+    pub body: OriginBody,
+    /// The connection after a 101.
+    pub upgrade: Option<Upgrading>,
+    /// The server that answered, `host[:port]`.
+    pub server: Arc<str>,
+}
+
+impl Origin {
+    /// An origin with these settings. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`Kind::Settings`] when there is no server, or one is not `http://HOST[:PORT]`.
+    pub fn new(settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
+        if settings.servers.is_empty() {
+            return Err(OriginError::because(
+                Kind::Settings,
+                "an origin has at least one server",
+            ));
+        }
+        let servers = settings
+            .servers
+            .iter()
+            .map(|uri| Server::new(uri, &settings).map(Arc::new));
+        Ok(Arc::new(Self {
+            servers: servers.collect::<Result<_, _>>()?,
+            settings,
+            turn: AtomicUsize::new(0),
+        }))
+    }
+
+    /// The origin's name.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Sends a request to the server whose turn it is and waits for the head of the response.
+    ///
+    /// The target is in origin form (`/path?query`, or `*`); hop-by-hop fields are as the caller wants them, the framing is
+    /// made here: a stream keeps its `Content-Length` or goes in chunks. `Expect: 100-continue` does not hold the body back.
+    ///
+    /// The next server gets the request when no connection can be established (any method: nothing was sent), or, where the
+    /// method is idempotent (RFC 9110 §9.2.2) and the body can be sent again, when a kept connection turns out to have been
+    /// closed before the first byte of a response (RFC 9112 §9.3.1).
+    ///
+    /// Dropping the future gives the exchange up and closes its connection.
+    ///
+    /// # Errors
+    /// [`OriginError`] of the last server that was tried.
+    pub async fn send(&self, request: Request<RequestBody>) -> Result<OriginResponse, OriginError> {
+        let mut request = framed(request)?;
+        let mut turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut tries_left = self.settings.retries.min(self.servers.len() - 1);
+        let mut may_be_kept = true;
+        loop {
+            let server = &self.servers[turn % self.servers.len()];
+            let kept = match may_be_kept {
+                true => server.kept().await,
+                false => None,
+            };
+            let was_kept = kept.is_some();
+            // The one copy, and only where it may be needed: a fresh connection cannot have been closed by habit.
+            let copy = was_kept.then(|| copy(&request)).flatten();
+            let failed = match self.try_at(server, kept, request).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            let kind = failed.error.as_str();
+            tracing::debug!(
+                origin = self.name(),
+                server = &**server.authority(),
+                kind,
+                was_kept,
+                "exchange failed"
+            );
+            request = match (failed.unsent, copy) {
+                // That a kept connection was closed says nothing about its server: it costs no try, but from now on
+                // only a fresh connection will do.
+                (Some(unsent), _) if was_kept => *unsent,
+                (None, Some(copy)) if failed.closed_unanswered => copy,
+                (Some(unsent), _) if tries_left > 0 => {
+                    tries_left -= 1;
+                    *unsent
+                }
+                _ => return Err(failed.error.at(server.authority())),
+            };
+            may_be_kept &= !was_kept;
+            turn = turn.wrapping_add(1);
+        }
+    }
+
+    async fn try_at(
+        &self,
+        server: &Arc<Server>,
+        kept: Option<Box<Link>>,
+        mut request: Request<RequestBody>,
+    ) -> Result<OriginResponse, Failed> {
+        let link = match kept {
+            Some(link) => link,
+            None => match server.connect(&self.settings).await {
+                Ok(link) => link,
+                Err(error) => return Err(Failed::unsent(error, request)),
+            },
+        };
+        if !request.headers().contains_key(HOST) {
+            request.headers_mut().insert(HOST, server.host().clone());
+        }
+        let silence = self.settings.first_byte_timeout;
+        let (parts, reading, upgrade) = link.exchange(request, silence, server).await?;
+        Ok(OriginResponse {
+            status: parts.status,
+            version: parts.version,
+            headers: parts.headers,
+            body: OriginBody::new(reading, self.settings.between_bytes_timeout),
+            upgrade,
+            server: server.authority().clone(),
+        })
+    }
+}
+
+/// The request once more, where it may be sent again after its first try may have reached a server.
+fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    if !request.method().is_idempotent() {
+        return None;
+    }
+    let mut copy = Request::new(request.body().replay()?);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Origin").field(&self.settings).finish()
+    }
+}
+
+impl fmt::Debug for OriginResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OriginResponse")
+            .field("status", &self.status)
+            .field("server", &self.server)
+            .field("headers", &self.headers)
+            .field("body", &self.body)
+            .field("upgrade", &self.upgrade.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,169 @@
+//! Which connections are kept for another request (RFC 9112 §9.3), and which must not be.
+
+use super::*;
+use copal_testkit::{Answer, Client};
+use std::time::Duration;
+
+#[tokio::test]
+async fn one_connection_serves_one_request_after_the_other() {
+    let (server, origin) = one().await;
+    let large = "x".repeat(1 << 20);
+    server.on("/a", "a");
+    server.on("/chunked", Answer::status(200).chunks(["b", "c"]));
+    server.on("/large", large.clone());
+    server.on("/none", Answer::status(204));
+    server.on("/same", Answer::status(304).header("content-length", "9"));
+    for (target, wanted) in [
+        ("/a", "a"),
+        ("/chunked", "bc"),
+        ("/none", ""),
+        ("/large", &large),
+        ("/same", ""),
+        ("/a", "a"),
+    ] {
+        assert_eq!(text(&origin, target).await.unwrap(), wanted, "{target}");
+    }
+    let head = send(&origin, request("HEAD", "/a", RequestBody::Empty))
+        .await
+        .unwrap();
+    assert_eq!(&head.headers["content-length"], "1");
+    assert_eq!(text(&origin, "/a").await.unwrap(), "a");
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_short_response_frees_its_connection_before_its_body_is_read() {
+    let (server, origin) = one().await;
+    server.on("/", "hello");
+    let first = get(&origin, "/").await.unwrap();
+    let second = get(&origin, "/").await.unwrap();
+    assert_eq!(server.connections(), 1);
+    assert_eq!(whole(second.body).await.unwrap(), "hello");
+    assert_eq!(whole(first.body).await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn a_connection_is_not_kept_where_either_side_will_close_it() {
+    let (server, origin) = one().await;
+    server.on("/close", Answer::ok("a").header("connection", "close"));
+    server.on(
+        "/old",
+        Answer::raw("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 1\r\n\r\na"),
+    );
+    server.on("/open", Answer::ok("a").until_close());
+    for (index, target) in ["/close", "/old", "/open", "/close"]
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(text(&origin, target).await.unwrap(), "a");
+        assert_eq!(server.connections(), index + 1, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn left_over_bytes_end_a_connection() {
+    let (server, origin) = one().await;
+    server.on("/", Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"));
+    assert_eq!(text(&origin, "/").await.unwrap(), "ok");
+    assert_eq!(text(&origin, "/").await.unwrap(), "ok");
+    assert_eq!(server.connections(), 2);
+    // The same for a response that has no body but sends one.
+    server.on(
+        "HEAD /",
+        Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"),
+    );
+    send(&origin, request("HEAD", "/", RequestBody::Empty))
+        .await
+        .unwrap();
+    assert_eq!(text(&origin, "/").await.unwrap(), "ok");
+    assert_eq!(server.connections(), 4);
+}
+
+#[tokio::test]
+async fn what_the_server_closed_while_idle_is_not_used_again() {
+    let (server, origin) = one().await;
+    server.on("/", Answer::ok("a").close());
+    server.on("POST /", "posted");
+    assert_eq!(text(&origin, "/").await.unwrap(), "a");
+    server.wait_for_open_connections(0).await;
+    // An exchange of somebody else: meanwhile the close has certainly reached us.
+    Client::connect(server.address())
+        .await
+        .get("/other")
+        .send()
+        .await;
+    let posted = send(&origin, request("POST", "/", RequestBody::Empty))
+        .await
+        .unwrap();
+    assert_eq!(whole(posted.body).await.unwrap(), "posted");
+}
+
+#[tokio::test]
+async fn giving_up_closes_the_connection() {
+    let (server, origin) = one().await;
+    let (_body, answer) = Answer::stream();
+    server.on("/body", answer);
+    server.on("/head", Answer::silence());
+    let response = get(&origin, "/body").await.unwrap();
+    assert_eq!(server.open_connections(), 1);
+    drop(response);
+    server.wait_for_open_connections(0).await;
+    tokio::select! {
+        biased;
+        answered = get(&origin, "/head") => panic!("{answered:?}"),
+        () = server.wait_for(2) => {}
+    }
+    server.wait_for_open_connections(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_connections_are_kept_than_allowed() {
+    let server = ScriptedOrigin::start().await;
+    let mut bodies = Vec::new();
+    let origin = Origin::new(OriginSettings {
+        max_idle: 2,
+        ..settings(&[server.url()])
+    })
+    .unwrap();
+    for index in 0..4 {
+        let (body, answer) = Answer::stream();
+        let target = format!("/{index}");
+        server.on(&target, answer);
+        bodies.push((body, get(&origin, &target).await.unwrap().body));
+    }
+    assert_eq!(server.open_connections(), 4);
+    for (handle, body) in bodies {
+        handle.end();
+        whole(body).await.unwrap();
+    }
+    server.wait_for_open_connections(2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_are_closed_in_time() {
+    let server = ScriptedOrigin::start().await;
+    server.on("/", "a");
+    let idle_timeout = Duration::from_secs(30);
+    let origin = Origin::new(OriginSettings {
+        idle_timeout,
+        ..settings(&[server.url()])
+    })
+    .unwrap();
+    text(&origin, "/").await.unwrap();
+    assert_eq!(server.open_connections(), 1);
+    server.wait_for_open_connections(0).await;
+    // And the pool goes on after it was empty.
+    text(&origin, "/").await.unwrap();
+    text(&origin, "/").await.unwrap();
+    assert_eq!(server.connections(), 2);
+    server.wait_for_open_connections(0).await;
+}
+
+#[tokio::test]
+async fn an_origin_that_goes_away_closes_its_connections() {
+    let (server, origin) = one().await;
+    server.on("/", "a");
+    text(&origin, "/").await.unwrap();
+    drop(origin);
+    server.wait_for_open_connections(0).await;
+}

@@ -1,0 +1,161 @@
+//! The configuration, ready to run: everything read, checked, compiled and filled in with defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, Uri};
+
+use crate::{Networks, Policy};
+
+/// Everything that one server runs by.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Metrics, health and API; `None` = off.
+    pub admin: Option<SocketAddr>,
+    /// The origins in the order written; the first is the default. At least one.
+    pub origins: Vec<OriginConfig>,
+    /// The store's limits.
+    pub cache: CacheConfig,
+    /// Who may purge.
+    pub purge: PurgeConfig,
+    /// Peers whose forwarding fields (`X-Forwarded-For` and the like) are believed.
+    pub trusted_proxies: Networks,
+    /// Limits of ESI.
+    pub esi: EsiConfig,
+    /// Limits on clients.
+    pub limits: Limits,
+    /// Logs.
+    pub log: LogConfig,
+    /// Rules and session cookies.
+    pub policy: Policy,
+    /// How long a stop waits for requests under way.
+    pub drain: Duration,
+}
+
+/// One origin: interchangeable servers.
+#[derive(Clone, Debug)]
+pub struct OriginConfig {
+    /// The name that rules, logs and metrics use.
+    pub name: Arc<str>,
+    /// `http://host[:port]`, at least one.
+    pub servers: Vec<Uri>,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for the response head once the request is sent.
+    pub first_byte_timeout: Duration,
+    /// Longest pause within a response body.
+    pub between_bytes_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// How often an idempotent request is sent again when a connection fails.
+    pub retries: usize,
+    /// `Host` sent to the servers; `None` = the client's.
+    pub host: Option<String>,
+}
+
+/// Limits of the store.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// Bytes for bodies, heads, keys and index together.
+    pub memory: u64,
+    /// The largest response body that is stored, in bytes.
+    pub max_body: u64,
+    /// Most variants of one cache key.
+    pub max_variants: usize,
+    /// How long it is remembered that a response could not be stored.
+    pub hit_for_miss: Duration,
+    /// Whether heuristic freshness applies (RFC 9111 section 4.2.2).
+    pub heuristic: bool,
+    /// Response fields that carry cache tags.
+    pub tag_headers: Vec<HeaderName>,
+}
+
+/// Who may purge.
+#[derive(Clone, Debug, Default)]
+pub struct PurgeConfig {
+    /// Client addresses that may send `PURGE`; empty = nobody.
+    pub allow: Networks,
+}
+
+/// Limits of ESI.
+#[derive(Clone, Copy, Debug)]
+pub struct EsiConfig {
+    /// How deep fragments may include fragments.
+    pub max_depth: u32,
+    /// Most includes of one template.
+    pub max_includes: usize,
+    /// Most fragments of one page fetched at a time.
+    pub max_concurrent: usize,
+    /// Longest wait for one fragment.
+    pub fragment_timeout: Duration,
+}
+
+/// Limits on clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest request head, in bytes.
+    pub header_bytes: usize,
+    /// Most fields of a request head.
+    pub headers: usize,
+    /// Longest time for a client to send a request head.
+    pub header_timeout: Duration,
+    /// How long an unused client connection is kept.
+    pub keep_alive_timeout: Duration,
+    /// Most client connections at a time.
+    pub connections: usize,
+}
+
+/// Logs.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Form of the access log.
+    pub access: AccessLog,
+    /// File of the access log; `None` = standard output.
+    pub path: Option<PathBuf>,
+    /// How much the server tells about itself on standard error.
+    pub level: LogLevel,
+}
+
+/// Form of the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// The "combined" line that log analysers read, with cache words at its end.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much the server tells about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Only what failed.
+    Error,
+    /// What may need care.
+    Warn,
+    /// Start, stop, reload.
+    Info,
+    /// Decisions.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name as written in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The compiled `match` of a rule. All that is given must hold; in a list one of the values must. Nothing here allocates.
+
+use http::{HeaderName, Method};
+
+use crate::RequestFacts;
+use crate::facts::parameters;
+use crate::glob::{NameGlob, PathGlob};
+
+/// One condition per key of `match`; an empty list means that the key was not given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Matcher {
+    pub(crate) methods: Vec<Method>,
+    pub(crate) scheme: Option<Box<str>>,
+    pub(crate) hosts: Vec<HostGlob>,
+    pub(crate) paths: Vec<PathGlob>,
+    pub(crate) query: Option<Conditions<NameGlob>>,
+    pub(crate) headers: Option<Conditions<HeaderName>>,
+    pub(crate) cookies: Vec<NameGlob>,
+}
+
+/// A list (`[a, b]`: one of them is present) or a mapping (`{a: x, b: y}`: all of them hold).
+#[derive(Clone, Debug)]
+pub(crate) enum Conditions<N> {
+    OneOf(Vec<N>),
+    All(Vec<(N, Vec<NameGlob>)>),
+}
+
+/// A host glob; a pattern without a port fits every port.
+#[derive(Clone, Debug)]
+pub(crate) struct HostGlob {
+    glob: NameGlob,
+    with_port: bool,
+}
+
+impl HostGlob {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { glob: NameGlob::ignoring_case(text), with_port: split_port(text).1.is_some() }
+    }
+
+    fn matches(&self, host: &str) -> bool {
+        self.glob.matches(if self.with_port { host } else { split_port(host).0 })
+    }
+}
+
+/// Host and port (RFC 3986 section 3.2.3); colons inside the brackets of an IPv6 address are none.
+pub(crate) fn split_port(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (host, None),
+    }
+}
+
+impl Matcher {
+    /// Whether the request fits every condition. The cheap ones come first.
+    pub(crate) fn fits(&self, facts: &RequestFacts<'_>) -> bool {
+        (self.methods.is_empty() || self.methods.contains(facts.method))
+            && self.scheme.as_deref().is_none_or(|scheme| scheme == facts.scheme)
+            && (self.paths.is_empty() || self.paths.iter().any(|glob| glob.matches(facts.path)))
+            && (self.hosts.is_empty() || self.hosts.iter().any(|glob| glob.matches(facts.host)))
+            && self.query.as_ref().is_none_or(|conditions| query_fits(conditions, facts.query))
+            && self.headers.as_ref().is_none_or(|conditions| headers_fit(conditions, facts))
+            && (self.cookies.is_empty() || cookies_fit(&self.cookies, facts))
+    }
+
+    /// Whether every request fits, so that no later rule is ever reached.
+    pub(crate) fn is_catch_all(&self) -> bool {
+        self.methods.is_empty()
+            && self.scheme.is_none()
+            && (self.paths.is_empty() || self.paths.iter().any(PathGlob::is_any))
+            && self.hosts.is_empty()
+            && self.query.is_none()
+            && self.headers.is_none()
+            && self.cookies.is_empty()
+    }
+}
+
+fn query_fits(conditions: &Conditions<NameGlob>, query: Option<&str>) -> bool {
+    let Some(query) = query else { return false };
+    let present = |name: &NameGlob| parameters(query).any(|(found, ..)| name.matches(found));
+    match conditions {
+        Conditions::OneOf(names) => names.iter().any(present),
+        Conditions::All(pairs) => pairs.iter().all(|(name, values)| {
+            let mut found = parameters(query).filter(|(found, ..)| name.matches(found));
+            found.any(|(_, value, _)| values.iter().any(|glob| glob.matches(value)))
+        }),
+    }
+}
+
+fn headers_fit(conditions: &Conditions<HeaderName>, facts: &RequestFacts<'_>) -> bool {
+    match conditions {
+        Conditions::OneOf(names) => names.iter().any(|name| facts.headers.contains_key(name)),
+        Conditions::All(pairs) => pairs.iter().all(|(name, globs)| {
+            let mut values = facts.headers.get_all(name).iter();
+            values.any(|value| globs.iter().any(|glob| glob.matches_bytes(value.as_bytes())))
+        }),
+    }
+}
+
+fn cookies_fit(globs: &[NameGlob], facts: &RequestFacts<'_>) -> bool {
+    facts.cookies.iter().any(|cookie| globs.iter().any(|glob| glob.matches(cookie.name)))
+}

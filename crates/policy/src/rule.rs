@@ -1,0 +1,163 @@
+//! A compiled rule: when it applies and what it decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::KeyRule;
+use crate::matcher::Matcher;
+
+/// Where a rule was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleSource {
+    /// The configuration file.
+    Config,
+    /// A policy, by its name.
+    Policy(Arc<str>),
+    /// The built-in default policy.
+    Default,
+}
+
+/// What a session cookie does under a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionMode {
+    /// A request that carries one goes to the origin and its response is not stored.
+    #[default]
+    Bypass,
+    /// The page is the same for everybody: session cookies are not sent to its origin, only to its fragments' origins.
+    Ignore,
+}
+
+/// Whether a response is parsed for ESI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EsiMode {
+    /// Always.
+    On,
+    /// Never.
+    Off,
+    /// When the origin asks for it: `Surrogate-Control: content="ESI/1.0"` (Edge Architecture Specification).
+    #[default]
+    Auto,
+}
+
+/// What a rule decides.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// The response may be stored and reused.
+    Cache(CacheRule),
+    /// Every request goes to the origin, with everything the client sent.
+    Pass,
+    /// Copal answers by itself.
+    Respond(RespondRule),
+}
+
+impl Action {
+    /// `cache`, `pass` or `respond`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Cache(_) => "cache",
+            Self::Pass => "pass",
+            Self::Respond(_) => "respond",
+        }
+    }
+}
+
+/// The compiled `cache` of a rule. `ttl` speaks of freshness lifetimes (RFC 9111 section 4.2).
+#[derive(Clone, Debug, Default)]
+pub struct CacheRule {
+    /// Freshness lifetime, whatever the origin states.
+    pub ttl: Option<Duration>,
+    /// Freshness lifetime where the origin states none.
+    pub default_ttl: Option<Duration>,
+    /// A shorter freshness lifetime of the origin is raised to this.
+    pub min_ttl: Option<Duration>,
+    /// A longer freshness lifetime of the origin is cut to this.
+    pub max_ttl: Option<Duration>,
+    /// How long a stale response may be served while it is refreshed or the origin fails.
+    pub grace: Duration,
+    /// The cache key.
+    pub key: KeyRule,
+    /// `Cache-Control` for clients in place of the origin's.
+    pub client_cache_control: Option<HeaderValue>,
+    /// What of the origin's word the operator overrides.
+    pub overrides: Overrides,
+    pub(crate) status_ttl: Vec<(u16, Duration)>,
+}
+
+impl CacheRule {
+    /// The freshness lifetime that the rule sets for this status; it beats `ttl`.
+    #[must_use]
+    pub fn status_ttl(&self, status: StatusCode) -> Option<Duration> {
+        self.status_ttl.iter().find(|(code, _)| *code == status.as_u16()).map(|(_, ttl)| *ttl)
+    }
+}
+
+/// What a rule lets be stored against the origin's word. All `false` unless the rule says `override`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // Five independent words of one list.
+pub struct Overrides {
+    /// `Cache-Control: private` (RFC 9111 section 5.2.2.7).
+    pub private: bool,
+    /// `Cache-Control: no-store` (RFC 9111 section 5.2.2.5).
+    pub no_store: bool,
+    /// `Set-Cookie` in the response; the stored response does not keep it.
+    pub set_cookie: bool,
+    /// `Cache-Control: no-cache` (RFC 9111 section 5.2.2.4).
+    pub no_cache: bool,
+    /// `must-revalidate` and `proxy-revalidate` (RFC 9111 sections 5.2.2.2 and 5.2.2.8).
+    pub must_revalidate: bool,
+}
+
+/// A response that Copal gives by itself.
+#[derive(Clone, Debug)]
+pub struct RespondRule {
+    /// The status code.
+    pub status: StatusCode,
+    /// The fields, `Location` of a redirect included; `Content-Length` is not among them.
+    pub headers: HeaderMap,
+    /// The body; may be empty.
+    pub body: Bytes,
+}
+
+/// One compiled rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The name that logs, metrics and `explain` print: as written in the configuration file, with the policy's name
+    /// before it otherwise (`wagtail/admin`, `default/pages`), so that it is unique.
+    pub name: Arc<str>,
+    /// Where it was written.
+    pub source: RuleSource,
+    /// The file's name as the user gave it.
+    pub file: Arc<str>,
+    /// The line of its name in that file, from 1.
+    pub line: u32,
+    /// What it decides.
+    pub action: Action,
+    /// What a session cookie does.
+    pub sessions: SessionMode,
+    /// Whether responses are parsed for ESI.
+    pub esi: EsiMode,
+    /// Index of the origin in [`Config::origins`](crate::Config::origins).
+    pub origin: usize,
+    pub(crate) matcher: Matcher,
+}
+
+impl Rule {
+    /// The `cache` part if the rule caches.
+    #[must_use]
+    pub fn cache(&self) -> Option<&CacheRule> {
+        match &self.action {
+            Action::Cache(rule) => Some(rule),
+            Action::Pass | Action::Respond(_) => None,
+        }
+    }
+
+    /// Whether the rule keys by this cookie.
+    #[must_use]
+    pub fn keys_cookie(&self, name: &str) -> bool {
+        self.cache().is_some_and(|cache| cache.key.keys_cookie(name))
+    }
+}

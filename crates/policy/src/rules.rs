@@ -1,0 +1,175 @@
+//! Reads `rules`: what was written becomes compiled rules.
+
+use std::collections::HashSet;
+
+use http::{HeaderName, Method};
+
+use crate::diagnostic::At;
+use crate::glob::NameGlob;
+use crate::keys::{self, nearest};
+use crate::matcher::{Conditions, Matcher};
+use crate::reader::{Read, Reader, Section, Wrong};
+use crate::table::{ESI, SCHEMES, SESSIONS};
+use crate::yaml::{Node, Value};
+use crate::{Action, EsiMode, OriginConfig, Rule, RuleSource, SessionMode, actions, values};
+
+/// A rule with what is still to be checked against the other files.
+pub(crate) struct Written {
+    pub(crate) rule: Rule,
+    pub(crate) at: At,
+    /// The cookies that it keys by, for the check against session cookies.
+    pub(crate) key_cookies: Vec<(NameGlob, At)>,
+}
+
+/// Reads the rules of one file. `origins` are the configuration's.
+pub(crate) fn read(
+    reader: &mut Reader,
+    file: &Section<'_>,
+    source: &RuleSource,
+    origins: &[OriginConfig],
+) -> Vec<Written> {
+    let Some(entry) = file.entry("rules") else {
+        return Vec::new();
+    };
+    let items = match &entry.node.value {
+        Value::List(items) => items.as_slice(),
+        Value::Map(_) => std::slice::from_ref(&entry.node),
+        Value::Null => &[],
+        Value::Scalar(_) => {
+            let message = format!("`rules` must be a list of mappings, not {}", entry.node.describe());
+            reader.error(entry.node.at, message, "begin each rule with `- name: ...`");
+            return Vec::new();
+        }
+    };
+    let mut names = HashSet::new();
+    items.iter().filter_map(|item| rule(reader, item, source, origins, &mut names)).collect()
+}
+
+fn rule(
+    reader: &mut Reader,
+    node: &Node,
+    source: &RuleSource,
+    origins: &[OriginConfig],
+    names: &mut HashSet<String>,
+) -> Option<Written> {
+    let section = reader.section(node, "rules[]")?;
+    let name = reader.value(&section, "name", values::name);
+    let at = section.entry("name").map_or(section.at, |entry| entry.node.at);
+    if let Some(name) = name.as_ref().filter(|name| !names.insert((*name).clone())) {
+        let message = format!("two rules are named `{name}`");
+        reader.error(at, message, "names are unique, as logs and metrics print them");
+    }
+    let matcher = matcher(reader, &section);
+    let (action, key_cookies) = actions::read(reader, &section, name.as_deref(), at);
+    let sessions = [SessionMode::Bypass, SessionMode::Ignore];
+    let sessions = reader.value(&section, "sessions", values::word(SESSIONS, &sessions)).unwrap_or_default();
+    let esi = reader.value(&section, "esi", values::word(ESI, &[EsiMode::On, EsiMode::Off, EsiMode::Auto]));
+    let origin = reader.value(&section, "origin", |text| origin_index(text, origins)).unwrap_or(0);
+    let cached = matches!(action, Some(Action::Cache(_)));
+    let storable = |method: &Method| method == Method::GET || method == Method::HEAD;
+    if cached && !matcher.methods.is_empty() && !matcher.methods.iter().any(storable) {
+        let hint = "responses to GET and HEAD are stored, those to other methods never";
+        reader.warning(section.at_of("cache"), "this rule fits no request whose response can be stored", hint);
+    }
+    let rule = Rule {
+        name: full_name(source, &name?).into(),
+        source: source.clone(),
+        file: reader.source.file.clone(),
+        line: at.line,
+        action: action?,
+        sessions,
+        esi: esi.unwrap_or_default(),
+        origin,
+        matcher,
+    };
+    Some(Written { rule, at, key_cookies })
+}
+
+/// The rules of the configuration have their own name, those of a policy the policy's before it.
+fn full_name(source: &RuleSource, name: &str) -> String {
+    match source {
+        RuleSource::Config => name.to_owned(),
+        RuleSource::Policy(policy) => format!("{policy}/{name}"),
+        RuleSource::Default => format!("default/{name}"),
+    }
+}
+
+fn origin_index(text: &str, origins: &[OriginConfig]) -> Read<usize> {
+    let index = origins.iter().position(|origin| *origin.name == *text);
+    index.ok_or_else(|| {
+        let names: Vec<&str> = origins.iter().map(|origin| &*origin.name).collect();
+        let wrong = Wrong::because("is no origin of this file");
+        match nearest(text, names.iter().copied()) {
+            Some(near) => wrong.hint(format!("did you mean `{near}`?")),
+            None if names.is_empty() => wrong.hint("add it to `origins`"),
+            None => wrong.hint(format!("there is {}", keys::one_of(&names).replace(" or ", " and "))),
+        }
+    })
+}
+
+fn matcher(reader: &mut Reader, rule: &Section<'_>) -> Matcher {
+    let Some(section) = reader.subsection(rule, "match") else {
+        return Matcher::default();
+    };
+    for name in ["host", "path", "method", "cookie", "query", "header"] {
+        if let Some(entry) = section.entry(name)
+            && matches!(&entry.node.value, Value::List(items) if items.is_empty())
+        {
+            reader.error(entry.node.at, format!("`{name}` is an empty list, which nothing fits"), "leave the key out");
+        }
+    }
+    let schemes: [&'static str; 2] = ["http", "https"];
+    let paths = reader.list(&section, "path", values::path_glob);
+    Matcher {
+        methods: plain(reader.list(&section, "method", values::method)),
+        scheme: reader.value(&section, "scheme", values::word(SCHEMES, &schemes)).map(Box::from),
+        hosts: plain(reader.list(&section, "host", values::host_glob)),
+        paths: paths.into_iter().flat_map(|(globs, _)| globs).collect(),
+        query: conditions(reader, &section, "query", values::name_glob),
+        headers: conditions(reader, &section, "header", field),
+        cookies: plain(reader.list(&section, "cookie", values::name_glob)),
+    }
+}
+
+/// `Cookie` and `Host` have keys of their own, which read them rightly.
+fn field(text: &str) -> Read<HeaderName> {
+    match values::header_name(text)? {
+        name if name == http::header::COOKIE => Err(Wrong::because("has a key of its own").hint("use `cookie: NAME`")),
+        name if name == http::header::HOST => Err(Wrong::because("has a key of its own").hint("use `host: NAME`")),
+        name => Ok(name),
+    }
+}
+
+fn conditions<N>(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    name: &str,
+    read: impl Fn(&str) -> Read<N>,
+) -> Option<Conditions<N>> {
+    let node = &section.entry(name)?.node;
+    let key = keys::find(&format!("rules[].match.{name}"))?;
+    let Value::Map(entries) = &node.value else {
+        return Some(Conditions::OneOf(plain(reader.list(section, name, read))));
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        let condition = match read(&entry.key) {
+            Ok(condition) => condition,
+            Err(wrong) => {
+                reader.wrong_name(key, entry.key_at, &entry.key, wrong);
+                continue;
+            }
+        };
+        if matches!(entry.node.value, Value::Null) {
+            let hint = format!("write `\"*\"` for any value, or `{name}: {}` for its presence", entry.key);
+            reader.error(entry.key_at, format!("`{}` has no value", entry.key), hint);
+        } else {
+            all.push((condition, plain(reader.items(key, &entry.node, &values::value_glob))));
+        }
+    }
+    Some(Conditions::All(all))
+}
+
+fn plain<T>(values: Vec<(T, At)>) -> Vec<T> {
+    crate::settings::plain(values)
+}

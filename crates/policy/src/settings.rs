@@ -1,0 +1,243 @@
+//! Reads the parts of a configuration file that are no rules: listeners, origins, limits, logs.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::diagnostic::At;
+use crate::keys;
+use crate::reader::{Reader, Section, Wrong};
+use crate::table::{ACCESS, LEVELS};
+use crate::units::format_size;
+use crate::yaml::{Node, Value};
+use crate::{AccessLog, CacheConfig, EsiConfig, Limits, LogConfig, LogLevel, Networks, OriginConfig, values};
+
+const MAX_BODY: u64 = 64 << 20;
+/// Below this nothing useful fits, and the index alone takes most of it.
+const LEAST_MEMORY: u64 = 1 << 20;
+
+/// `listen` and `admin`.
+pub(crate) fn addresses(reader: &mut Reader, file: &Section<'_>) -> (Vec<SocketAddr>, Option<SocketAddr>) {
+    let listen = match file.entry("listen").map(|entry| &entry.node) {
+        Some(Node { value: Value::List(items), at }) => {
+            if items.is_empty() {
+                reader.error(*at, "`listen` is empty", "for example `listen: \"0.0.0.0:8080\"`");
+            }
+            items.iter().filter_map(|item| address(reader, item, "listen", "listen[]")).collect()
+        }
+        Some(node @ Node { value: Value::Map(_) | Value::Scalar(_), .. }) => {
+            address(reader, node, "listen", "listen[]").into_iter().collect()
+        }
+        Some(Node { value: Value::Null, .. }) | None => reader.list(file, "listen", values::address),
+    };
+    let admin = file.entry("admin").and_then(|entry| address(reader, &entry.node, "admin", "admin"));
+    let mut seen: Vec<(SocketAddr, At)> = Vec::new();
+    for (address, at) in listen.iter().chain(&admin) {
+        if let Some((_, first)) = seen.iter().find(|(other, _)| clash(*other, *address)) {
+            let message = format!("the address `{address}` is used twice");
+            reader.error(*at, message, format!("line {} listens there already; take another port", first.line));
+        }
+        seen.push((*address, *at));
+    }
+    if let Some((address, at)) = admin.filter(|(address, _)| is_public(address.ip())) {
+        let message = format!("strangers may reach the admin address `{address}`");
+        reader.warning(
+            at,
+            message,
+            format!("take `\"127.0.0.1:{}\"` or the address of a private network", address.port()),
+        );
+    }
+    (listen.into_iter().map(|(address, _)| address).collect(), admin.map(|(address, _)| address))
+}
+
+/// The short form or `{ address: ... }`.
+fn address(reader: &mut Reader, node: &Node, path: &str, inside: &str) -> Option<(SocketAddr, At)> {
+    if let Value::Scalar(_) = node.value {
+        return reader.scalar(keys::find(path)?, node, &values::address).map(|address| (address, node.at));
+    }
+    let section = reader.section(node, inside)?;
+    let address = reader.value(&section, "address", values::address)?;
+    Some((address, section.entry("address").map_or(section.at, |entry| entry.node.at)))
+}
+
+/// Whether both cannot be bound. Port 0 is a free port each time.
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let everywhere = a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified());
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || everywhere)
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
+        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
+    }
+}
+
+/// `origins` and `timeouts`.
+pub(crate) fn origins(reader: &mut Reader, file: &Section<'_>) -> Vec<OriginConfig> {
+    let timeouts = timeouts(reader, file);
+    let Some(entry) = file.entry("origins") else {
+        let hint = "for example `origins: { cms: \"http://127.0.0.1:9000\" }`";
+        reader.error(file.at, "`origins` is missing: there is nothing to stand before", hint);
+        return Vec::new();
+    };
+    let Some(entries) = reader.entries(&entry.node, "origins") else {
+        return Vec::new();
+    };
+    if entries.is_empty() {
+        let hint = "for example `origins: { cms: \"http://127.0.0.1:9000\" }`";
+        reader.error(entry.key_at, "`origins` is empty: there is nothing to stand before", hint);
+    }
+    let mut origins = Vec::new();
+    for entry in entries {
+        if let Err(wrong) = values::name(&entry.key)
+            && let Some(key) = keys::find("rules[].origin")
+        {
+            reader.wrong(key, entry.key_at, &entry.key, wrong);
+        }
+        origins.push(origin(reader, &entry.key, &entry.node, timeouts));
+    }
+    origins
+}
+
+/// connect, first byte, between bytes, idle.
+type Timeouts = [Duration; 4];
+const TIMEOUTS: [(&str, &str); 4] = [
+    ("connect", "connect_timeout"),
+    ("first_byte", "first_byte_timeout"),
+    ("between_bytes", "between_bytes_timeout"),
+    ("idle", "idle_timeout"),
+];
+
+fn timeouts(reader: &mut Reader, file: &Section<'_>) -> Timeouts {
+    let section = reader.part(file, "timeouts");
+    TIMEOUTS.map(|(name, _)| reader.value(&section, name, values::timeout).unwrap_or_default())
+}
+
+fn origin(reader: &mut Reader, name: &str, node: &Node, timeouts: Timeouts) -> OriginConfig {
+    let short = matches!(node.value, Value::Scalar(_) | Value::List(_) | Value::Null);
+    let empty = Node { at: node.at, value: Value::Null };
+    let section = reader.section(if short { &empty } else { node }, "origins.NAME");
+    let servers = match &section {
+        Some(section) if !short => reader.list(section, "servers", values::server),
+        _ => keys::find("origins.NAME.servers").map(|key| reader.items(key, node, &values::server)).unwrap_or_default(),
+    };
+    let list = if short { Some(node) } else { section.as_ref().and_then(|s| s.entry("servers")).map(|e| &e.node) };
+    if let Some(Node { at, value: Value::List(items) }) = list
+        && items.is_empty()
+    {
+        reader.error(
+            *at,
+            format!("origin `{name}` has no servers"),
+            "for example `servers: [\"http://127.0.0.1:9000\"]`",
+        );
+    }
+    let [connect_timeout, first_byte_timeout, between_bytes_timeout, idle_timeout] = std::array::from_fn(|index| {
+        let own = section.as_ref().and_then(|section| reader.value(section, TIMEOUTS[index].1, values::timeout));
+        own.unwrap_or(timeouts[index])
+    });
+    let section = section.as_ref();
+    OriginConfig {
+        name: Arc::from(name),
+        servers: servers.into_iter().map(|(uri, _)| uri).collect(),
+        connect_timeout,
+        first_byte_timeout,
+        between_bytes_timeout,
+        idle_timeout,
+        retries: section.and_then(|s| reader.value(s, "retries", values::count(0, 10))).unwrap_or(1),
+        host: section.and_then(|s| reader.value(s, "host", host)),
+    }
+}
+
+fn host(text: &str) -> Result<String, Wrong> {
+    match text.parse::<http::uri::Authority>() {
+        Ok(authority) if !authority.as_str().contains('@') => Ok(text.to_owned()),
+        _ => Err(Wrong::because("is no host").hint("write `www.example.org`, with a port if it needs one")),
+    }
+}
+
+/// `cache`.
+pub(crate) fn cache(reader: &mut Reader, file: &Section<'_>) -> CacheConfig {
+    let section = reader.part(file, "cache");
+    // After an error any number will do, if it leads to no other error.
+    let memory = reader.value(&section, "memory", values::size).unwrap_or(u64::MAX);
+    if memory < LEAST_MEMORY {
+        reader.error(section.at_of("memory"), "`memory` is too small to store anything", "at least `1MiB`");
+    }
+    let max_body = reader.value(&section, "max_body", values::size);
+    if let Some(max_body) = max_body.filter(|max_body| *max_body > memory / 2) {
+        let message =
+            format!("`max_body` ({}) is more than half of `memory` ({})", format_size(max_body), format_size(memory));
+        reader.error(section.at_of("max_body"), message, "one response must not push out all others; raise `memory`");
+    }
+    CacheConfig {
+        memory,
+        max_body: max_body.unwrap_or(MAX_BODY.min(memory / 4)),
+        max_variants: reader.value(&section, "max_variants", values::count(1, 65_536)).unwrap_or(1),
+        hit_for_miss: reader.value(&section, "hit_for_miss", values::duration).unwrap_or_default(),
+        heuristic: reader.value(&section, "heuristic", values::boolean).unwrap_or_default(),
+        tag_headers: plain(reader.list(&section, "tag_headers", values::header_name)),
+    }
+}
+
+/// `purge.allow` or `trusted_proxies`.
+pub(crate) fn networks(reader: &mut Reader, section: &Section<'_>, name: &str) -> Networks {
+    let mut networks = Networks::default();
+    for (text, _) in reader.list(section, name, values::network) {
+        // Read once already, so this cannot fail.
+        let _ = networks.add(&text);
+    }
+    networks
+}
+
+/// `esi`.
+pub(crate) fn esi(reader: &mut Reader, file: &Section<'_>) -> EsiConfig {
+    let section = reader.part(file, "esi");
+    let depth = reader.value(&section, "max_depth", values::count(1, 32)).unwrap_or(1);
+    EsiConfig {
+        max_depth: u32::try_from(depth).unwrap_or(1),
+        max_includes: reader.value(&section, "max_includes", values::count(1, 65_536)).unwrap_or(1),
+        max_concurrent: reader.value(&section, "max_concurrent", values::count(1, 1024)).unwrap_or(1),
+        fragment_timeout: reader.value(&section, "fragment_timeout", values::timeout).unwrap_or_default(),
+    }
+}
+
+/// `limits`.
+pub(crate) fn limits(reader: &mut Reader, file: &Section<'_>) -> Limits {
+    let section = reader.part(file, "limits");
+    Limits {
+        header_bytes: reader.value(&section, "header_bytes", head_size).unwrap_or_default(),
+        headers: reader.value(&section, "headers", values::count(1, 10_000)).unwrap_or(1),
+        header_timeout: reader.value(&section, "header_timeout", values::timeout).unwrap_or_default(),
+        keep_alive_timeout: reader.value(&section, "keep_alive_timeout", values::timeout).unwrap_or_default(),
+        connections: reader.value(&section, "connections", values::count(1, 10_000_000)).unwrap_or(1),
+    }
+}
+
+/// Below 8 KiB ordinary browsers fail.
+fn head_size(text: &str) -> Result<usize, Wrong> {
+    let bytes = values::size(text)?;
+    match usize::try_from(bytes) {
+        Ok(bytes) if (8 << 10..=16 << 20).contains(&bytes) => Ok(bytes),
+        _ => Err(Wrong::because("is not between 8KiB and 16MiB")),
+    }
+}
+
+/// `log`.
+pub(crate) fn log(reader: &mut Reader, file: &Section<'_>) -> LogConfig {
+    use LogLevel::{Debug, Error, Info, Trace, Warn};
+    let section = reader.part(file, "log");
+    let forms = [AccessLog::Combined, AccessLog::Json, AccessLog::Off];
+    let levels = [Error, Warn, Info, Debug, Trace];
+    LogConfig {
+        access: reader.value(&section, "access", values::word(ACCESS, &forms)).unwrap_or(AccessLog::Off),
+        path: reader.value(&section, "path", values::text).map(PathBuf::from),
+        level: reader.value(&section, "level", values::word(LEVELS, &levels)).unwrap_or(Info),
+    }
+}
+
+/// The values without their places.
+pub(crate) fn plain<T>(values: Vec<(T, At)>) -> Vec<T> {
+    values.into_iter().map(|(value, _)| value).collect()
+}

@@ -1,0 +1,133 @@
+//! The documents beside the code say what the code says. `COPAL_BLESS=1 cargo test -p copal-policy` writes those that
+//! are made from the table.
+
+use std::path::PathBuf;
+
+use crate::keys::Default;
+use crate::table::{CASE_KEYS, KEYS};
+use crate::{load_str, reference_page, schema_json, yaml};
+
+fn docs(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
+}
+
+/// The document, after writing it anew if asked to.
+fn document(name: &str, current: &str) -> String {
+    if std::env::var_os("COPAL_BLESS").is_some() {
+        std::fs::write(docs(name), current).unwrap();
+    }
+    std::fs::read_to_string(docs(name)).unwrap_or_default()
+}
+
+#[test]
+fn configuration_md_is_current() {
+    let page = reference_page();
+    let found = document("CONFIGURATION.md", &page);
+    assert!(found == page, "docs/CONFIGURATION.md is out of date: run `COPAL_BLESS=1 cargo test -p copal-policy`");
+}
+
+#[test]
+fn copal_schema_json_is_current() {
+    let schema = schema_json();
+    let found = document("copal.schema.json", &schema);
+    // Compared as values, as the order of keys is not ours to say.
+    let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    let message = "docs/copal.schema.json is out of date: run `COPAL_BLESS=1 cargo test -p copal-policy`";
+    assert!(parse(&found).is_some() && parse(&found) == parse(&schema), "{message}");
+}
+
+#[test]
+fn every_key_stands_in_configuration_md_and_the_other_way_round() {
+    let page = std::fs::read_to_string(docs("CONFIGURATION.md")).unwrap();
+    let headings: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("### ").or_else(|| line.strip_prefix("#### ")))
+        .filter_map(|heading| heading.strip_prefix('`')?.strip_suffix('`'))
+        .collect();
+    let keys: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    assert_eq!(headings, keys);
+}
+
+#[test]
+fn every_key_of_a_cases_file_stands_in_policies_md() {
+    let page = std::fs::read_to_string(docs("POLICIES.md")).unwrap();
+    for key in CASE_KEYS {
+        assert!(page.contains(&format!("`{}`", key.name())), "docs/POLICIES.md does not explain `{}`", key.path);
+    }
+}
+
+/// The YAML blocks of a page that are whole configurations.
+fn configurations(page: &str) -> Vec<String> {
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
+    blocks.filter(|block| block.contains("origins:\n")).map(str::to_owned).collect()
+}
+
+#[test]
+fn configurations_in_the_documents_load() {
+    let mut count = 0;
+    for name in ["CONFIGURATION.md", "POLICIES.md"] {
+        for text in configurations(&std::fs::read_to_string(docs(name)).unwrap()) {
+            let loaded = load_str(name, &text, None);
+            assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{text}\n{loaded:?}");
+            count += 1;
+        }
+    }
+    assert!(count >= 3);
+}
+
+/// `path` with `value`, and what must stand beside it, as a configuration in flow style.
+fn wrapped(path: &str, value: &str) -> String {
+    let mut text = format!("{}: {value}", path.rsplit('.').next().unwrap());
+    let mut rest = path.rsplit_once('.').map(|(parent, _)| parent);
+    while let Some(parent) = rest {
+        let beside = match parent {
+            "rules[]" if text.starts_with("name:") => ", pass: true",
+            "rules[]" if ["cache:", "pass:", "respond:"].iter().any(|action| text.starts_with(action)) => ", name: x",
+            "rules[]" => ", name: x, cache: {}",
+            "origins.NAME" if !text.starts_with("servers:") => ", servers: \"http://a\"",
+            "rules[].respond" if text.starts_with("headers:") => ", status: 200",
+            _ => "",
+        };
+        let name = parent.rsplit('.').next().unwrap();
+        text = match name.strip_suffix("[]") {
+            Some(list) => format!("{list}: [{{ {text}{beside} }}]"),
+            None => format!("{}: {{ {text}{beside} }}", name.replace("NAME", "cms")),
+        };
+        rest = parent.rsplit_once('.').map(|(parent, _)| parent);
+    }
+    if path.starts_with("origins") {
+        format!("{{ {text} }}")
+    } else {
+        format!("{{ {text}, origins: {{ cms: \"http://a\" }} }}")
+    }
+}
+
+#[test]
+fn every_example_and_every_default_is_right() {
+    for key in KEYS {
+        let mut values = vec![key.example];
+        if let Default::Is(text) = key.default {
+            values.push(text);
+        }
+        for value in values {
+            let text = wrapped(key.path, value);
+            let text = text.replace(", ./policies/shop.yaml", "");
+            let loaded = load_str("example", &text, None);
+            assert!(loaded.is_ok(), "{}: {text}\n{}", key.path, loaded.unwrap_err());
+        }
+        assert!(yaml::parse(key.example).1.is_empty(), "{}", key.path);
+    }
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let schema: serde_json::Value = serde_json::from_str(&schema_json()).unwrap();
+    let text = schema.to_string();
+    for key in KEYS.iter().filter(|key| !key.path.ends_with("NAME")) {
+        assert!(text.contains(&format!("\"{}\":", key.name())), "{}", key.path);
+    }
+    assert_eq!(schema["properties"]["cache"]["properties"]["heuristic"]["default"], true);
+    assert_eq!(schema["properties"]["drain"]["default"], "30s");
+    assert_eq!(schema["required"], serde_json::json!(["origins"]));
+    assert_eq!(schema["additionalProperties"], false);
+}

@@ -1,0 +1,7 @@
+//! Tests of the whole: files in, answers and diagnostics out. `glob` and `yaml` belong to the modules of that name.
+
+mod answers;
+mod documents;
+mod load;
+mod shipped;
+mod wrong;

@@ -1,0 +1,245 @@
+//! Wrong and doubtful configurations, and what is said about them.
+
+use super::load::{ORIGIN, errors};
+use crate::{Severity, load_str};
+
+/// A wrong configuration, and all that is said about it.
+const WRONG: &[(&str, &str)] = &[
+        // 1. A slip in a key.
+        (
+            "orgins:\n  cms: \"http://127.0.0.1:9000\"\n",
+            "copal.yaml:1:1: error: unknown key `orgins`
+ 1 | orgins:
+   | ^^^^^^
+   = hint: did you mean `origins`?
+
+copal.yaml:1:1: error: `origins` is missing: there is nothing to stand before
+ 1 | orgins:
+   | ^
+   = hint: for example `origins: { cms: \"http://127.0.0.1:9000\" }`",
+        ),
+        // 2. A duration in words.
+        (
+            "origins: { cms: \"http://a\" }\nrules:\n  - name: pages\n    cache:\n      ttl: 1 hour\n",
+            "copal.yaml:5:12: error: `ttl` must be a duration, but `1 hour` has an unknown unit
+ 5 |       ttl: 1 hour
+   |            ^^^^^^
+   = hint: write `1h`",
+        ),
+        // 3. A size in powers of ten.
+        (
+            "origins: { cms: \"http://a\" }\ncache: { memory: 512MB }\n",
+            "copal.yaml:2:18: error: `memory` must be a size, but `512MB` has an unknown unit
+ 2 | cache: { memory: 512MB }
+   |                  ^^^^^
+   = hint: write `512MiB`",
+        ),
+        // 4. An origin behind TLS.
+        (
+            "origins:\n  cms: https://cms.internal\n",
+            "copal.yaml:2:8: error: `servers` must be an `http://` URL, but `https://cms.internal` is not supported yet: Copal speaks plain HTTP to origins
+ 2 |   cms: https://cms.internal
+   |        ^^^^^^^^^^^^^^^^^^^^
+   = hint: write `http://...`, through a tunnel if the way is not trusted: `http://cms.internal`",
+        ),
+        // 5. Two actions.
+        (
+            "origins: { cms: \"http://a\" }\nrules:\n  - name: pages\n    cache: { ttl: 1h }\n    pass: true\n",
+            "copal.yaml:5:5: error: rule `pages` has two actions, `cache` and `pass`
+ 5 |     pass: true
+   |     ^^^^
+   = hint: a rule does one thing; make two rules",
+        ),
+        // 6. A regular expression that is none.
+        (
+            "origins: { cms: \"http://a\" }\nrules:\n  - { name: x, match: { path: \"~^/(a|b\" }, pass: true }\n",
+            "copal.yaml:3:31: error: `path` must be a path glob, but `~^/(a|b` is not a regular expression: unclosed group
+ 3 |   - { name: x, match: { path: \"~^/(a|b\" }, pass: true }
+   |                               ^^^^^^^^^
+   = hint: after `~` stands a regular expression without look-around and back-references",
+        ),
+        // 7. A policy that does not exist.
+        (
+            "origins: { cms: \"http://a\" }\npolicies: [wagtial]\n",
+            "copal.yaml:2:12: error: policy `wagtial`: none of that name is shipped
+ 2 | policies: [wagtial]
+   |            ^^^^^^^
+   = hint: did you mean `wagtail`?",
+        ),
+        // 8. A value that YAML takes for an alias.
+        (
+            "origins: { cms: \"http://a\" }\nsessions:\n  cookies: [*SESS]\n",
+            "copal.yaml:3:13: error: this is not YAML: while parsing node, found unknown anchor
+ 3 |   cookies: [*SESS]
+   |             ^
+   = hint: put a value that begins with `*` in quotes",
+        ),
+        // 9. A key that stands twice.
+        (
+            "origins: { cms: \"http://a\" }\ncache: { memory: 1GiB }\nlog: { level: warn }\ncache: { max_variants: 8 }\n",
+            "copal.yaml:4:1: error: key `cache` stands twice
+ 4 | cache: { max_variants: 8 }
+   | ^^^^^
+   = hint: it stands on line 2 already; keep one of them",
+        ),
+        // 10. A session cookie in the key.
+        (
+            "origins: { cms: \"http://a\" }\npolicies: [wagtail]\nrules:\n  - name: members\n    match: { path: /m }\n    cache:\n      key: { cookies: [sessionid] }\n",
+            "copal.yaml:7:24: error: `sessionid` is in the key and fits the session cookie `sessionid`
+ 7 |       key: { cookies: [sessionid] }
+   |                        ^^^^^^^^^
+   = hint: a request with a session cookie is never looked up; leave one of them out",
+        ),
+        // 11. An origin that does not exist.
+        (
+            "origins: { cms: \"http://a\" }\nrules: [{ name: x, pass: true, origin: cmz }]\n",
+            "copal.yaml:2:40: error: `origin` must be a name, but `cmz` is no origin of this file
+ 2 | rules: [{ name: x, pass: true, origin: cmz }]
+   |                                        ^^^
+   = hint: did you mean `cms`?",
+        ),
+        // 12. Indented by a tab.
+        (
+            "origins:\n\tcms: \"http://a\"\n",
+            "copal.yaml:2:2: error: this is not YAML: tabs disallowed within this context (block indentation)
+ 2 |  cms: \"http://a\"
+   |  ^
+   = hint: YAML is indented by spaces, never by tabs",
+        ),
+    ];
+
+#[test]
+fn twelve_wrong_configurations_and_all_that_is_said_about_them() {
+    for (text, expected) in WRONG {
+        assert_eq!(errors(text).to_string(), *expected);
+    }
+}
+
+#[test]
+fn one_configuration_with_many_errors_says_them_all() {
+    let text = "listen: [8080, \"127.0.0.1:80\", { address: \"0.0.0.0:80\" }]
+admin: localhost:9
+origins:
+  cms: { server: \"http://a\" }
+  \"my shop\": 10.0.0.1:80
+cache: { memory: 1GiB, max_body: 600MiB, max_variants: 0, heuristic: yes }
+purge: { allow: [\"10.0.0.0/33\", localhost] }
+trusted_proxies: { a: b }
+sessions: { cookies: \"^SESS\", unknown: pass }
+esi: { max_depth: 99 }
+limits: { header_timeout: 0, header_bytes: 1KiB }
+log: { access: jsn, level: verbose }
+drain: 30
+rules:
+  - name: a b
+    pass: true
+  - match: { path: blog/*, method: get, host: \"http://x/\" }
+    pass: false
+  - name: c
+    match: { query: { p: }, header: \"X-A:\", path: [], scheme: ftp }
+    respond: { status: 200, redirect: /x, body: y, headers: { Content-Length: 3 } }
+  - name: d
+    cache: { ttl: 2h, max_ttl: 1h, override: nostore, status_ttl: { 304: 1s, 999: 1s, 404: x } }
+  - name: d
+  - name: e
+    cache: { key: { query: { allow: a, deny: b }, headers: Cookie } }
+    origin: 5
+";
+    let found: Vec<String> = errors(text).0.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect();
+    let expected = [
+        "1:10 `listen` must be an IP address with a port, but `8080` has no IP address",
+        "1:43 the address `0.0.0.0:80` is used twice",
+        "2:8 `admin` must be an IP address with a port or a mapping, but `localhost:9` has a name",
+        "4:8 `servers` is missing in `origins`",
+        "4:10 unknown key `server` in `origins`",
+        "5:3 `origin` must be a name, but `my shop` is none: letters, digits, `_`, `.` and `-`, at most 64 of them",
+        "5:14 `servers` must be an `http://` URL, but `10.0.0.1:80` has no scheme",
+        "6:24 `max_body` (600MiB) is more than half of `memory` (1GiB)",
+        "6:56 `max_variants` must be a whole number from 1 to 65536, not `0`",
+        "6:70 `heuristic` must be `true` or `false`, not `yes`",
+        "7:18 `allow` must be an address range, not `10.0.0.0/33`",
+        "7:33 `allow` must be an address range, not `localhost`",
+        "8:18 `trusted_proxies` must be an address range, not a mapping",
+        "9:22 `cookies` must be a glob, but `^SESS` looks like a regular expression",
+        "9:40 `unknown` must be `bypass` or `strip`, not `pass`",
+        "10:19 `max_depth` must be a whole number from 1 to 32, not `99`",
+        "11:27 `header_timeout` must be a duration, but `0` leaves no time at all",
+        "11:44 `header_bytes` must be a size, but `1KiB` is not between 8KiB and 16MiB",
+        "12:16 `access` must be `combined`, `json` or `off`, not `jsn`",
+        "12:28 `level` must be `error`, `warn`, `info`, `debug` or `trace`, not `verbose`",
+        "13:8 `drain` must be a duration, but `30` has no unit",
+        "15:11 `name` must be a name, but `a b` is none: letters, digits, `_`, `.` and `-`, at most 64 of them",
+        "17:5 `name` is missing in `rules`",
+        "17:20 `path` must be a path glob, but `blog/*` does not begin with `/`",
+        "17:36 `method` must be a method, but `get` is in lower case, and methods count case",
+        "17:47 `host` must be a host glob, but `http://x/` has a scheme",
+        "18:11 `pass` must be `true`, not `false`",
+        "20:23 `p` has no value",
+        "20:37 `header` must be a field name, not `X-A:`",
+        "20:51 `path` is an empty list, which nothing fits",
+        "20:63 `scheme` must be `http` or `https`, not `ftp`",
+        "21:16 200 is no status of a redirect",
+        "21:43 a redirect has no `body`",
+        "21:63 `headers` must be a field name, but `Content-Length` is Copal's own to set",
+        "23:14 `ttl` (2h) is longer than `max_ttl` (1h)",
+        "23:46 `override` must be `private`, `no-store`, `set-cookie`, `no-cache` or `must-revalidate`, not `nostore`",
+        "23:69 a response with status 304 is never stored",
+        "23:78 `status_ttl` must be a status code, but `999` is not between 200 and 599",
+        "23:92 `status_ttl` must be a duration, not `x`",
+        "24:11 two rules are named `d`",
+        "24:11 rule `d` says nothing to do",
+        "25:11 rule `e` is never reached",
+        "26:40 `query` has both `allow` and `deny`",
+        "26:60 `headers` must be a field name, but `Cookie` differs for each visitor",
+        "27:13 `origin` must be a name, but `5` is no origin of this file",
+    ];
+    assert_eq!(found, expected);
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    let loaded = load_str("copal.yaml", &format!("{ORIGIN}{text}"), None).unwrap_or_else(|error| panic!("{error}"));
+    assert!(loaded.warnings.iter().all(|warning| warning.severity == Severity::Warning));
+    loaded.warnings.iter().map(|warning| format!("{}:{} {}", warning.line, warning.column, warning.message)).collect()
+}
+
+#[test]
+fn warnings_do_not_stop() {
+    for (text, expected) in [
+        ("admin: \"0.0.0.0:8081\"\n", vec!["2:8 strangers may reach the admin address `0.0.0.0:8081`"]),
+        ("admin: \"10.1.2.3:8081\"\n", vec![]),
+        ("admin: \"[::1]:8081\"\n", vec![]),
+        (
+            "rules:\n  - { name: x, match: { path: /x }, cache: { override: [no-store, set-cookie] } }\n",
+            vec![
+                "3:57 rule `x`: pages that must not be kept (`no-store`) will be stored",
+                "3:67 rule `x`: pages that set a cookie will be stored, without the cookie: what it stands for may be on the page",
+            ],
+        ),
+        (
+            "policies: [wagtail]\nrules:\n  - { name: all, cache: {} }\n  - { name: later, pass: true }\n",
+            vec![
+                "4:13 rule `all` fits every request, so no rule of policy `wagtail` is ever reached",
+                "5:13 rule `later` is never reached",
+            ],
+        ),
+        ("policies: [default]\n", vec!["2:12 the policy `default` always applies"]),
+        (
+            "rules:\n  - { name: x, match: { path: /x }, cache: { ttl: 1h, default_ttl: 2h } }\n",
+            vec!["3:55 `default_ttl` does nothing beside `ttl`"],
+        ),
+        (
+            "rules:\n  - { name: x, match: { method: POST }, cache: {} }\n",
+            vec!["3:41 this rule fits no request whose response can be stored"],
+        ),
+        (
+            "sessions: { cookies: [\"S*\"], ignore: [SID, T] }\n",
+            vec!["2:39 `SID` is ignored and fits the session cookie `S*`"],
+        ),
+        (
+            "sessions: { cookies: [\"*_session\"] }\nrules: [{ name: x, match: { path: / }, cache: { key: { cookies: [\"lang_*\"] } } }]\n",
+            vec!["3:66 `lang_*` in the key can fit the same cookie as the session cookie `*_session`"],
+        ),
+    ] {
+        assert_eq!(warnings(text), expected, "{text}");
+    }
+}

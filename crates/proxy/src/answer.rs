@@ -1,0 +1,28 @@
+//! A response on its way to a client or into a page, with why it is what it is.
+
+use std::sync::Arc;
+
+use copal_policy::Rule;
+use http::Response;
+
+use crate::body::Body;
+use crate::reason::Reason;
+
+/// A response and the reason for it.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Body>,
+    pub(crate) reason: Reason,
+    /// The rule that decided; none for a request that reached none.
+    pub(crate) rule: Option<Arc<Rule>>,
+}
+
+impl Answer {
+    pub(crate) fn new(response: Response<Body>, reason: Reason) -> Self {
+        Self { response, reason, rule: None }
+    }
+
+    pub(crate) fn under(mut self, rule: &Arc<Rule>) -> Self {
+        self.rule = Some(Arc::clone(rule));
+        self
+    }
+}

@@ -1,0 +1,82 @@
+//! A request under a cache rule: its facts with the plan of its look-up, and the selection of a variant from them.
+
+use std::sync::Arc;
+
+use copal_policy::{CacheRule, Rule};
+use copal_semantics::vary;
+use copal_store::{CacheKey, Selector};
+use http::{HeaderName, HeaderValue, header};
+
+use crate::decide::CachePlan;
+use crate::exchange::Exchange;
+use crate::forward;
+use crate::proxy::Runtime;
+
+/// A request under a cache rule. Shared by the client's task and the fill's.
+pub(crate) struct Asked {
+    pub(crate) exchange: Exchange,
+    pub(crate) plan: CachePlan,
+    pub(crate) key: CacheKey,
+    pub(crate) rule: Arc<Rule>,
+    /// The settings that were in force when the request came; a reload changes them for later requests only.
+    pub(crate) runtime: Arc<Runtime>,
+}
+
+impl Asked {
+    /// The path and query that the origin sees: as keyed, nothing beyond it.
+    pub(crate) fn path_and_query(&self) -> &str {
+        self.key.as_str().get(self.plan.origin_form..).unwrap_or("/")
+    }
+
+    /// The rule's cache settings; none cannot happen, as only cache rules are asked under.
+    pub(crate) fn cache_rule(&self) -> Option<&CacheRule> {
+        match &self.rule.action {
+            copal_policy::Action::Cache(cache) => Some(cache),
+            _ => None,
+        }
+    }
+}
+
+impl Selector for Asked {
+    fn extras(&self) -> &str {
+        &self.plan.extras
+    }
+
+    fn field(&self, name: &HeaderName) -> String {
+        Selection { exchange: &self.exchange, plan: &self.plan }.field(name)
+    }
+
+    fn accepts(&self, content_encoding: &HeaderValue) -> bool {
+        Selection { exchange: &self.exchange, plan: &self.plan }.accepts(content_encoding)
+    }
+}
+
+/// Selects by a request that is not shared yet: the hit path.
+pub(crate) struct Selection<'a> {
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) plan: &'a CachePlan,
+}
+
+impl Selector for Selection<'_> {
+    fn extras(&self) -> &str {
+        &self.plan.extras
+    }
+
+    /// The field as the origin sees it (the safety principle): a variant never depends on what is withheld from it.
+    fn field(&self, name: &HeaderName) -> String {
+        if name == header::COOKIE {
+            return vary::normalise_field(name, self.plan.cookie.iter());
+        }
+        if forward::is_withheld(name) {
+            return String::new();
+        }
+        if name == header::ACCEPT_ENCODING && self.exchange.depth > 0 {
+            return String::new();
+        }
+        vary::normalise_field(name, self.exchange.headers.get_all(name).iter())
+    }
+
+    fn accepts(&self, content_encoding: &HeaderValue) -> bool {
+        self.exchange.depth == 0 && copal_semantics::vary::coding_acceptable(content_encoding, &self.exchange.headers)
+    }
+}

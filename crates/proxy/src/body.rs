@@ -1,0 +1,266 @@
+//! The body of a response to a client: bytes at hand, a growing fill, the origin's stream, or an assembled page.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use copal_esi::Piece;
+use copal_origin::OriginBody;
+use copal_store::{FillReader, StoredResponse};
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::assemble::Assembly;
+use crate::watch::Watch;
+
+/// Why a body broke off. The connection is closed then, so that the client can tell (RFC 9112 §8).
+pub type BodyError = Box<dyn Error + Send + Sync>;
+
+/// A response body. Bodies at hand have an exact length; the others stream.
+pub struct Body {
+    kind: Kind,
+    /// Bytes still to come, where that is known.
+    remaining: Option<u64>,
+    /// ESI fragments in it.
+    fragments: u32,
+    watch: Option<Box<Watch>>,
+}
+
+enum Kind {
+    Empty,
+    Bytes(Bytes),
+    /// A stored body of several pieces, all of them text: put out from piece `next` on.
+    Stored(Arc<StoredResponse>, usize),
+    Parts(VecDeque<Bytes>),
+    Growing(Box<Growing>),
+    Origin(Box<OriginBody>),
+    Assembled(Box<Assembly>),
+}
+
+/// A window on a body that is being filled: skip the first bytes, then give at most `take`.
+struct Growing {
+    reader: FillReader,
+    skip: u64,
+    take: u64,
+}
+
+impl Body {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::of(Kind::Empty, Some(0))
+    }
+
+    /// One run of bytes.
+    #[must_use]
+    pub fn bytes(bytes: Bytes) -> Self {
+        let length = bytes.len() as u64;
+        if length == 0 { Self::empty() } else { Self::of(Kind::Bytes(bytes), Some(length)) }
+    }
+
+    /// The whole body of a stored response without includes.
+    pub(crate) fn stored(response: &Arc<StoredResponse>) -> Self {
+        match &*response.body.pieces {
+            [] => Self::empty(),
+            [Piece::Text(bytes)] => Self::bytes(bytes.clone()),
+            _ => Self::of(Kind::Stored(Arc::clone(response), 0), Some(response.body.length)),
+        }
+    }
+
+    /// Runs of bytes, one after the other.
+    pub(crate) fn parts(parts: VecDeque<Bytes>) -> Self {
+        let length = parts.iter().map(|part| part.len() as u64).sum();
+        Self::of(Kind::Parts(parts), Some(length))
+    }
+
+    /// A body that is being filled; `length` where the origin announced it.
+    pub(crate) fn growing(reader: FillReader, length: Option<u64>) -> Self {
+        Self::of(Kind::Growing(Box::new(Growing { reader, skip: 0, take: u64::MAX })), length)
+    }
+
+    /// The bytes `first..=last` of a body that is being filled.
+    pub(crate) fn growing_part(reader: FillReader, first: u64, last: u64) -> Self {
+        let take = last - first + 1;
+        Self::of(Kind::Growing(Box::new(Growing { reader, skip: first, take })), Some(take))
+    }
+
+    /// The origin's body, as it comes.
+    pub(crate) fn origin(body: OriginBody) -> Self {
+        let length = http_body::Body::size_hint(&body).exact();
+        if length == Some(0) { Self::empty() } else { Self::of(Kind::Origin(Box::new(body)), length) }
+    }
+
+    /// A page put together while it is sent.
+    pub(crate) fn assembled(assembly: Assembly) -> Self {
+        Self::of(Kind::Assembled(Box::new(assembly)), None)
+    }
+
+    fn of(kind: Kind, remaining: Option<u64>) -> Self {
+        Self { kind, remaining, fragments: 0, watch: None }
+    }
+
+    /// Says how many ESI fragments went into it.
+    pub(crate) fn with_fragments(mut self, fragments: u32) -> Self {
+        self.fragments = fragments;
+        self
+    }
+
+    /// Tells `watch` of every byte, and of the end.
+    pub(crate) fn watched(mut self, watch: Box<Watch>) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// All bytes of a body that is at hand; the body itself, when it still streams.
+    pub(crate) fn into_parts_at_hand(mut self) -> Result<Vec<Bytes>, Self> {
+        match std::mem::replace(&mut self.kind, Kind::Empty) {
+            Kind::Empty => Ok(Vec::new()),
+            Kind::Bytes(bytes) => Ok(vec![bytes]),
+            Kind::Parts(parts) => Ok(parts.into()),
+            Kind::Stored(response, next) => Ok(texts(&response.body.pieces[next..]).collect()),
+            streaming => {
+                self.kind = streaming;
+                Err(self)
+            }
+        }
+    }
+
+    fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let next = match &mut self.kind {
+            Kind::Empty => None,
+            Kind::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.kind = Kind::Empty;
+                Some(bytes)
+            }
+            Kind::Parts(parts) => parts.pop_front(),
+            Kind::Stored(response, next) => {
+                let mut rest = texts(&response.body.pieces[*next..]);
+                let text = rest.next();
+                *next += 1;
+                text
+            }
+            Kind::Growing(growing) => ready!(growing.poll(cx))?,
+            Kind::Origin(body) => {
+                return Pin::new(&mut **body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)));
+            }
+            Kind::Assembled(assembly) => ready!(assembly.poll(cx))?,
+        };
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+fn texts(pieces: &[Piece]) -> impl Iterator<Item = Bytes> + '_ {
+    pieces.iter().filter_map(|piece| match piece {
+        Piece::Text(bytes) => Some(bytes.clone()),
+        Piece::Include(_) => None,
+    })
+}
+
+/// The bytes `first..=last` of a stored body.
+pub(crate) fn part_of(pieces: &[Piece], first: u64, last: u64) -> VecDeque<Bytes> {
+    let mut parts = VecDeque::new();
+    let mut start = 0_u64;
+    for text in texts(pieces) {
+        let end = start + text.len() as u64;
+        if end > first && start <= last {
+            let from = first.saturating_sub(start) as usize;
+            let to = (last + 1 - start).min(text.len() as u64) as usize;
+            parts.push_back(text.slice(from..to));
+        }
+        start = end;
+    }
+    parts
+}
+
+impl Growing {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        while self.take > 0 {
+            let Some(piece) = ready!(self.reader.poll_next(cx)) else { break };
+            let mut text = match piece.map_err(|error| BodyError::from(error.to_string()))? {
+                Piece::Text(text) => text,
+                Piece::Include(_) => continue,
+            };
+            let skipped = self.skip.min(text.len() as u64);
+            self.skip -= skipped;
+            let _ = text.split_to(skipped as usize);
+            if (text.len() as u64) > self.take {
+                text.truncate(self.take as usize);
+            }
+            if !text.is_empty() {
+                self.take -= text.len() as u64;
+                return Poll::Ready(Ok(Some(text)));
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = ready!(this.poll_kind(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
+                if let Some(remaining) = &mut this.remaining {
+                    *remaining = remaining.saturating_sub(sent);
+                }
+                if let Some(watch) = &mut this.watch {
+                    watch.sent(sent);
+                    if this.remaining == Some(0) {
+                        watch.complete();
+                    }
+                }
+            }
+            None => {
+                if let Some(watch) = &mut this.watch {
+                    watch.complete();
+                }
+            }
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Origin(body) => body.is_end_stream(),
+            _ => self.remaining == Some(0),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.remaining {
+            Some(length) => SizeHint::with_exact(length),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        // A body without bytes is never polled: it is whole all the same.
+        if self.remaining == Some(0) {
+            watch.complete();
+        }
+        watch.fragments(match &self.kind {
+            Kind::Assembled(assembly) => assembly.started(),
+            _ => self.fragments,
+        });
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").field("remaining", &self.remaining).finish_non_exhaustive()
+    }
+}
+

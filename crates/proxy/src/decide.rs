@@ -1,0 +1,351 @@
+//! Where the operator's rules and the RFC's rules meet: what happens with a request, whether a stored response may be
+//! reused, whether a response may be stored. Pure: facts in, decisions with their reasons out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use copal_policy::{Action, CacheRule, Config, CookieVerdict, Cookies, EsiMode, RequestFacts, Rule, SessionMode};
+use copal_semantics::{
+    self as semantics, Freshness, FreshnessState, LifetimeRules, LifetimeSource, NotStored, Overrides, StoreFacts,
+    SurrogateControl, Timestamp, Vary, conditional, fields, targeted,
+};
+use copal_store::{Head, StoredResponse};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+
+use crate::exchange::Exchange;
+use crate::reason::Reason;
+
+/// What happens with a request.
+pub(crate) struct Decision<'c> {
+    pub(crate) rule: &'c Arc<Rule>,
+    pub(crate) verdict: Verdict,
+}
+
+pub(crate) enum Verdict {
+    /// Looked up, and stored if the response may be.
+    Cache(CachePlan),
+    /// Let through.
+    Pass(Reason),
+    /// Answered by the rule itself.
+    Respond,
+}
+
+/// How a request is looked up, and what of it the origin gets to see (the safety principle: nothing beyond the key).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CachePlan {
+    /// The cache key: the URL with the query as the rule keys it.
+    pub(crate) key: String,
+    /// Keyed cookies and header fields of the rule; they pick a variant under the key.
+    pub(crate) extras: String,
+    /// The `Cookie` field that the origin sees: keyed cookies only.
+    pub(crate) cookie: Option<HeaderValue>,
+    /// Where in the key the path and query begin that the origin sees.
+    pub(crate) origin_form: usize,
+}
+
+/// Decides on a request: the first rule that matches, then what no rule can allow.
+pub(crate) fn decide<'c>(config: &'c Config, exchange: &Exchange) -> Decision<'c> {
+    let cookies = Cookies::parse(&exchange.headers);
+    let target = &exchange.target;
+    let rule = config.policy.answer(&RequestFacts {
+        method: &exchange.method,
+        scheme: target.scheme,
+        host: &target.host,
+        path: &target.path,
+        query: target.query.as_deref(),
+        headers: &exchange.headers,
+        cookies: &cookies,
+    });
+    let verdict = match &rule.action {
+        Action::Respond(_) => Verdict::Respond,
+        Action::Pass if !looked_up(&exchange.method) => Verdict::Pass(Reason::PassMethod),
+        Action::Pass => Verdict::Pass(Reason::PassRule),
+        Action::Cache(cache) => cache_or_pass(config, rule, cache, exchange, &cookies),
+    };
+    Decision { rule, verdict }
+}
+
+fn cache_or_pass(
+    config: &Config,
+    rule: &Rule,
+    cache: &CacheRule,
+    exchange: &Exchange,
+    cookies: &Cookies<'_>,
+) -> Verdict {
+    if let Some(reason) = never_looked_up(exchange) {
+        return Verdict::Pass(reason);
+    }
+    let kept = if cookies.is_empty() {
+        Vec::new()
+    } else {
+        let verdict = config.policy.classify(rule, cookies);
+        if let Some(reason) = cookies_bypass(rule, &verdict) {
+            return Verdict::Pass(reason);
+        }
+        verdict.keyed
+    };
+    Verdict::Cache(plan(cache, exchange, &kept))
+}
+
+fn looked_up(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// Requests that go to the origin whatever the rule says.
+fn never_looked_up(exchange: &Exchange) -> Option<Reason> {
+    if !looked_up(&exchange.method) {
+        return Some(Reason::PassMethod);
+    }
+    if exchange.upgrades {
+        return Some(Reason::Upgrade);
+    }
+    if exchange.has_body {
+        return Some(Reason::RequestBody);
+    }
+    if exchange.headers.contains_key(header::AUTHORIZATION) {
+        return Some(Reason::Authorization);
+    }
+    // RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin to evaluate.
+    conditional::not_applicable_to_cache(&exchange.headers).then_some(Reason::Precondition)
+}
+
+fn cookies_bypass(rule: &Rule, verdict: &CookieVerdict<'_>) -> Option<Reason> {
+    match rule.sessions {
+        SessionMode::Ignore => None,
+        SessionMode::Bypass if verdict.session.is_some() => Some(Reason::SessionCookie),
+        SessionMode::Bypass if verdict.unknown.is_some() => Some(Reason::UnknownCookie),
+        SessionMode::Bypass => None,
+    }
+}
+
+fn plan(cache: &CacheRule, exchange: &Exchange, keyed: &[copal_policy::Cookie<'_>]) -> CachePlan {
+    let target = &exchange.target;
+    let query = cache.key.query(target.query.as_deref());
+    let query = query.as_deref();
+    let length = target.path.len() + query.map_or(0, |query| query.len() + 1);
+    let mut key = String::with_capacity(target.scheme.len() + 3 + target.host.len() + length);
+    key.push_str(target.scheme);
+    key.push_str("://");
+    key.push_str(&target.host);
+    let origin_form = key.len();
+    key.push_str(&target.path);
+    if let Some(query) = query {
+        key.push('?');
+        key.push_str(query);
+    }
+    CachePlan {
+        key,
+        origin_form,
+        extras: cache.key.extras(&exchange.headers, keyed),
+        cookie: cookie_field(keyed),
+    }
+}
+
+/// The `Cookie` field of these cookies, byte for byte as they came.
+fn cookie_field(cookies: &[copal_policy::Cookie<'_>]) -> Option<HeaderValue> {
+    if cookies.is_empty() {
+        return None;
+    }
+    let mut field = Vec::new();
+    for cookie in cookies {
+        if !field.is_empty() {
+            field.extend_from_slice(b"; ");
+        }
+        field.extend_from_slice(cookie.pair);
+    }
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(field)).ok()
+}
+
+/// What a stored response may be used for, now.
+pub(crate) fn reuse(response: &StoredResponse, soft_invalidated: bool, now: Timestamp) -> FreshnessState {
+    if soft_invalidated {
+        let mut freshness = response.freshness;
+        freshness.expire(now);
+        return freshness.state(now);
+    }
+    response.freshness.state(now)
+}
+
+/// An origin's response to a fill, as far as it decides on storing.
+pub(crate) struct Received<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) request_time: Timestamp,
+    pub(crate) response_time: Timestamp,
+}
+
+/// Whether and for how long a response to a GET under a cache rule is stored: RFC 9111 §3 and §4.2 under the rule.
+///
+/// # Errors
+/// The reason why it may not be stored.
+pub(crate) fn store(
+    config: &Config,
+    cache: &CacheRule,
+    received: &Received<'_>,
+) -> Result<Freshness, Reason> {
+    let directives = targeted::effective_directives(received.headers, &targeted::DEFAULT_ORDER).0;
+    let mut lifetime = semantics::lifetime(
+        received.status,
+        received.headers,
+        &directives,
+        received.response_time,
+        &LifetimeRules {
+            ttl: cache.ttl,
+            default_ttl: cache.default_ttl,
+            min_ttl: cache.min_ttl,
+            max_ttl: cache.max_ttl,
+            status_ttl: cache.status_ttl(received.status),
+            heuristic: config.cache.heuristic,
+        },
+    );
+    let overrides = overrides(cache);
+    semantics::storable(&StoreFacts {
+        method: &Method::GET,
+        authorization: false,
+        status: received.status,
+        headers: received.headers,
+        directives: &directives,
+        overrides,
+        lifetime,
+    })
+    .map_err(not_stored)?;
+    if fields::content_length(received.headers).is_some_and(|length| length > config.cache.max_body) {
+        return Err(Reason::TooLarge);
+    }
+    let initial_age = semantics::initial_age(received.headers, received.request_time, received.response_time);
+    // A rule's lifetime counts from the response's arrival here, however old it was; `Age` stays true all the same.
+    if matches!(lifetime.source, LifetimeSource::RuleTtl | LifetimeSource::StatusTtl | LifetimeSource::RuleDefault) {
+        lifetime.duration = lifetime.duration.saturating_add(initial_age);
+    }
+    let grace = if received.status.is_server_error() { Duration::ZERO } else { cache.grace };
+    Ok(Freshness::new(received.response_time, initial_age, lifetime, &directives, overrides, grace))
+}
+
+fn overrides(cache: &CacheRule) -> Overrides {
+    let given = cache.overrides;
+    Overrides {
+        private: given.private,
+        no_store: given.no_store,
+        set_cookie: given.set_cookie,
+        no_cache: given.no_cache,
+        must_revalidate: given.must_revalidate,
+    }
+}
+
+fn not_stored(why: NotStored) -> Reason {
+    match why {
+        NotStored::Method => Reason::NotStoredMethod,
+        NotStored::Status => Reason::NotStoredStatus,
+        NotStored::PartialContent => Reason::NotStoredPartial,
+        NotStored::NoStore => Reason::NoStore,
+        NotStored::Private => Reason::Private,
+        NotStored::SetCookie => Reason::SetCookie,
+        NotStored::Authorization => Reason::NotStoredAuthorization,
+        NotStored::VaryStar => Reason::VaryStar,
+        NotStored::NoLifetime => Reason::NoLifetime,
+        NotStored::MustUnderstand => Reason::MustUnderstand,
+        NotStored::NoCache => Reason::NoCache,
+    }
+}
+
+/// Whether a response is to be read as an ESI template.
+pub(crate) fn is_template(mode: EsiMode, headers: &HeaderMap) -> bool {
+    let wanted = match mode {
+        EsiMode::Off => false,
+        EsiMode::On => true,
+        EsiMode::Auto => SurrogateControl::parse(headers).is_some_and(|control| control.wants_esi()),
+    };
+    wanted && is_text(headers)
+}
+
+/// Media types that can carry ESI: text, XML, JSON and scripts. In anything else `<esi:` is chance.
+fn is_text(headers: &HeaderMap) -> bool {
+    let Some(media) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.starts_with("text/")
+        || essence.ends_with("+xml")
+        || essence.ends_with("+json")
+        || matches!(&*essence, "application/xml" | "application/json" | "application/javascript")
+}
+
+/// A content coding is applied: the text is not to be seen.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// What is announced to the store for a response that may be stored.
+pub(crate) struct Announcement<'a> {
+    pub(crate) received: Received<'a>,
+    pub(crate) freshness: Freshness,
+    pub(crate) rule: &'a Rule,
+    pub(crate) cache: &'a CacheRule,
+    pub(crate) extras: String,
+    pub(crate) esi: bool,
+    pub(crate) via: &'a str,
+}
+
+impl Announcement<'_> {
+    /// The head as it is kept: end-to-end fields only (RFC 9111 §3.1), ready to be sent.
+    pub(crate) fn head(self, config: &Config) -> Head {
+        let source = self.received.headers;
+        let mut vary = Vary::parse(source);
+        if is_encoded(source) {
+            // An origin that compresses without saying so: never hand gzip to a client that did not ask for it.
+            vary = vary.with(header::ACCEPT_ENCODING);
+        }
+        let mut headers = source.clone();
+        internal_fields_out(&mut headers, &config.cache.tag_headers);
+        clean_stored(&mut headers, self.received.response_time, self.via);
+        if self.cache.overrides.set_cookie {
+            headers.remove(header::SET_COOKIE);
+        }
+        Head {
+            status: self.received.status,
+            headers,
+            freshness: self.freshness,
+            extras: self.extras,
+            vary,
+            tags: tags(source, &config.cache.tag_headers),
+            esi: self.esi,
+            rule: Arc::clone(&self.rule.name),
+            length: if self.esi { None } else { fields::content_length(source) },
+        }
+    }
+}
+
+/// Removes what a stored head does not carry, and adds what each carries.
+pub(crate) fn clean_stored(headers: &mut HeaderMap, response_time: Timestamp, via: &str) {
+    fields::remove_hop_by_hop(headers);
+    headers.remove(header::AGE);
+    headers.remove(header::CONTENT_LENGTH);
+    // RFC 9110 §6.6.1: a recipient with a clock records the time of a response that has no Date.
+    if !headers.contains_key(header::DATE) {
+        headers.insert(header::DATE, response_time.http_date());
+    }
+    fields::append_via(headers, "1.1", via);
+}
+
+/// Fields that are between the origin and Copal.
+pub(crate) fn internal_fields_out(headers: &mut HeaderMap, tag_headers: &[HeaderName]) {
+    headers.remove("surrogate-control");
+    for name in tag_headers {
+        headers.remove(name);
+    }
+}
+
+/// The tags of a response: separated by space, comma or pipe, in any of the configured fields.
+fn tags(headers: &HeaderMap, tag_headers: &[HeaderName]) -> Vec<String> {
+    let mut tags: Vec<String> = tag_headers
+        .iter()
+        .flat_map(|name| headers.get_all(name))
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([' ', ',', '|', '\t']))
+        .filter(|tag| !tag.is_empty())
+        .map(str::to_owned)
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}

@@ -1,0 +1,129 @@
+//! The facts of one request: what the client sent, in normal form. Facts only; no collaborators.
+
+use std::net::{IpAddr, SocketAddr};
+
+use copal_origin::{RequestBody, Upgrading};
+use copal_policy::Networks;
+use copal_semantics::{Target, Timestamp, target};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+
+use crate::fault::Fault;
+use crate::reason::Reason;
+
+/// What the listener knows of the connection that a request came on.
+pub struct ClientInfo {
+    /// The socket's remote address.
+    pub peer: SocketAddr,
+    /// The connection is encrypted.
+    pub secure: bool,
+    /// The connection itself, where the request asks for a protocol upgrade.
+    pub upgrade: Option<Upgrading>,
+}
+
+/// The facts of one request, of a client or of a page that includes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(crate) method: Method,
+    /// Normalised (RFC 3986 §6.2.2): the key and the origin see this same form.
+    pub(crate) target: Target,
+    /// As the client sent them.
+    pub(crate) headers: HeaderMap,
+    pub(crate) peer: IpAddr,
+    /// The peer is in `trusted_proxies`: its forwarding fields are believed.
+    pub(crate) trusted: bool,
+    /// Read once for the request (invariant 12).
+    pub(crate) now: Timestamp,
+    /// 0: a client's request; n: a fragment of a fragment … of a page.
+    pub(crate) depth: u32,
+    pub(crate) has_body: bool,
+    /// The request asks to change the protocol, and the connection can be handed over.
+    pub(crate) upgrades: bool,
+}
+
+/// What of a request can be used once only.
+pub(crate) struct Once {
+    pub(crate) body: RequestBody,
+    pub(crate) upgrade: Option<Upgrading>,
+}
+
+impl Once {
+    pub(crate) fn nothing() -> Self {
+        Self { body: RequestBody::Empty, upgrade: None }
+    }
+}
+
+impl Exchange {
+    /// Reads a request into its facts.
+    ///
+    /// # Errors
+    /// A [`Fault`] (400) when host or target cannot be understood.
+    pub(crate) fn read(
+        request: Request<RequestBody>,
+        client: ClientInfo,
+        trusted_proxies: &Networks,
+        now: Timestamp,
+    ) -> Result<(Self, Once), Fault> {
+        let (parts, body) = request.into_parts();
+        let trusted = !trusted_proxies.is_empty() && trusted_proxies.contains(client.peer.ip());
+        let secure = client.secure || (trusted && forwarded_secure(&parts.headers));
+        let target = target::normalise(secure, authority(&parts.uri, &parts.headers)?, path_and_query(&parts.uri))
+            .map_err(|error| Fault::bad_request(error.to_string()))?;
+        let upgrades = client.upgrade.is_some() && parts.headers.contains_key(header::UPGRADE);
+        let exchange = Self {
+            method: parts.method,
+            target,
+            peer: client.peer.ip(),
+            trusted,
+            now,
+            depth: 0,
+            has_body: !matches!(body, RequestBody::Empty),
+            upgrades,
+            headers: parts.headers,
+        };
+        Ok((exchange, Once { body, upgrade: client.upgrade }))
+    }
+}
+
+/// The authority of a request: the request-target's in absolute-form, else `Host` (RFC 9112 §3.2, §3.3).
+fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Fault> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Fault::bad_request("more than one Host field".to_owned()));
+    }
+    if let Some(authority) = uri.authority() {
+        return Ok(authority.as_str());
+    }
+    let host = host.map(HeaderValue::to_str).transpose();
+    match host {
+        Ok(Some(host)) if !host.trim().is_empty() => Ok(host.trim()),
+        Ok(_) => Err(Fault::bad_request("no Host field".to_owned())),
+        Err(_) => Err(Fault::bad_request("the Host field is not text".to_owned())),
+    }
+}
+
+fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
+}
+
+/// `X-Forwarded-Proto: https` of a trusted proxy; the last value is the nearest proxy's word.
+fn forwarded_secure(headers: &HeaderMap) -> bool {
+    headers
+        .get_all("x-forwarded-proto")
+        .iter()
+        .next_back()
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.rsplit(',').next())
+        .is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"))
+}
+
+/// Methods that Copal serves; `TRACE` would show a client what proxies add, `CONNECT` would make it an open tunnel.
+pub(crate) fn refuse_method(method: &Method) -> Option<Fault> {
+    (method == Method::TRACE || method == Method::CONNECT).then(|| {
+        Fault::new(
+            Reason::MethodNotAllowed,
+            http::StatusCode::METHOD_NOT_ALLOWED,
+            format!("{method} is not served here"),
+        )
+    })
+}

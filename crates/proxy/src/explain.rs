@@ -1,0 +1,133 @@
+//! What would happen with a request, without a network: the same decision as on the request path.
+
+use std::net::IpAddr;
+
+use copal_policy::{Action, Config, Cookies, RuleSource};
+use copal_semantics::{Timestamp, target};
+use http::{HeaderMap, Method};
+use serde::Serialize;
+
+use crate::decide::{self, Verdict};
+use crate::exchange::Exchange;
+
+/// The decision on a request, and why.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// The URL in the normal form that the rules, the key and the origin see.
+    pub url: String,
+    /// The rule that decides.
+    pub rule: String,
+    /// Where that rule stands: `configuration`, `policy NAME` or `default`.
+    pub source: String,
+    /// `cache`, `pass` or `respond`.
+    pub decision: &'static str,
+    /// Why, in the words of `Cache-Status`; for `cache` it is what a first request would be: `miss`.
+    pub reason: &'static str,
+    /// The cache key; none when passed.
+    pub key: Option<String>,
+    /// Keyed cookies and header fields, which pick a variant under the key.
+    pub variant: Option<String>,
+    /// The origin that is asked.
+    pub origin: Option<String>,
+    /// Names of the cookies that the origin sees.
+    pub cookies_kept: Vec<String>,
+    /// Names of the cookies that the origin does not see.
+    pub cookies_dropped: Vec<String>,
+    /// The cookie that made the request pass, if one did.
+    pub because_of_cookie: Option<String>,
+    /// ESI: `on`, `off` or `auto`.
+    pub esi: &'static str,
+    /// What the rule says of time: `ttl 1h`, `grace 6h`, in words.
+    pub lifetime: Option<String>,
+}
+
+/// Explains the decision on a request for `url` with these fields.
+///
+/// # Errors
+/// What is wrong with the URL.
+pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap) -> Result<Explanation, String> {
+    let nowhere = target::normalise(false, "localhost", "/").map_err(|error| error.to_string())?;
+    let target = target::resolve(&nowhere, url).map_err(|error| format!("{url}: {error}"))?;
+    let exchange = Exchange {
+        method: method.clone(),
+        target,
+        headers: headers.clone(),
+        peer: IpAddr::from([127, 0, 0, 1]),
+        trusted: false,
+        now: Timestamp::from_secs(0),
+        depth: 0,
+        has_body: false,
+        upgrades: headers.contains_key(http::header::UPGRADE),
+    };
+    let cookies = Cookies::parse(&exchange.headers);
+    let decision = decide::decide(config, &exchange);
+    let rule = decision.rule;
+    let verdict = config.policy.classify(rule, &cookies);
+    let names = || cookies.iter().map(|cookie| cookie.name.to_owned());
+    let mut explanation = Explanation {
+        url: exchange.target.url(),
+        rule: rule.name.to_string(),
+        source: match &rule.source {
+            RuleSource::Config => "configuration".to_owned(),
+            RuleSource::Policy(name) => format!("policy {name}"),
+            RuleSource::Default => "default".to_owned(),
+        },
+        decision: "pass",
+        reason: "",
+        key: None,
+        variant: None,
+        origin: config.origins.get(rule.origin).map(|origin| origin.name.to_string()),
+        cookies_kept: names().collect(),
+        cookies_dropped: Vec::new(),
+        because_of_cookie: None,
+        esi: match rule.esi {
+            copal_policy::EsiMode::On => "on",
+            copal_policy::EsiMode::Off => "off",
+            copal_policy::EsiMode::Auto => "auto",
+        },
+        lifetime: lifetime(&rule.action),
+    };
+    match decision.verdict {
+        Verdict::Pass(reason) => {
+            explanation.reason = reason.as_str();
+            explanation.because_of_cookie = match reason {
+                crate::Reason::SessionCookie => verdict.session.map(str::to_owned),
+                crate::Reason::UnknownCookie => verdict.unknown.map(str::to_owned),
+                _ => None,
+            };
+        }
+        Verdict::Respond => {
+            explanation.decision = "respond";
+            explanation.reason = crate::Reason::Respond.as_str();
+            explanation.origin = None;
+            explanation.cookies_kept.clear();
+        }
+        Verdict::Cache(plan) => {
+            explanation.decision = "cache";
+            explanation.reason = crate::Reason::Miss.as_str();
+            explanation.key = Some(plan.key);
+            explanation.variant = Some(plan.extras).filter(|extras| !extras.is_empty());
+            let kept: Vec<String> = verdict.keyed.iter().map(|cookie| cookie.name.to_owned()).collect();
+            explanation.cookies_dropped = names().filter(|name| !kept.contains(name)).collect();
+            explanation.cookies_kept = kept;
+        }
+    }
+    Ok(explanation)
+}
+
+fn lifetime(action: &Action) -> Option<String> {
+    let Action::Cache(cache) = action else { return None };
+    let mut words = Vec::new();
+    for (word, duration) in [
+        ("ttl", cache.ttl),
+        ("default_ttl", cache.default_ttl),
+        ("min_ttl", cache.min_ttl),
+        ("max_ttl", cache.max_ttl),
+        ("grace", Some(cache.grace).filter(|grace| !grace.is_zero())),
+    ] {
+        if let Some(duration) = duration {
+            words.push(format!("{word} {}", copal_policy::units::format_duration(duration)));
+        }
+    }
+    Some(if words.is_empty() { "as the origin says".to_owned() } else { words.join(", ") })
+}

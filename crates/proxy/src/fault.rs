@@ -1,0 +1,124 @@
+//! Every error becomes a response here, and nowhere else (invariant 10).
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use copal_origin::{Kind, OriginError};
+use copal_semantics::CacheStatus;
+use copal_store::FillError;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::answer::Answer;
+use crate::body::Body;
+use crate::reason::Reason;
+
+/// Who has to act on a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Client,
+    Origin,
+    Copal,
+}
+
+/// Something that went wrong with a request: what, and the status to answer with.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) reason: Reason,
+    pub(crate) status: StatusCode,
+    pub(crate) detail: String,
+}
+
+impl Fault {
+    pub(crate) fn new(reason: Reason, status: StatusCode, detail: String) -> Self {
+        Self { reason, status, detail }
+    }
+
+    pub(crate) fn bad_request(detail: String) -> Self {
+        Self::new(Reason::BadRequest, StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn internal(detail: &str) -> Self {
+        Self::new(Reason::Internal, StatusCode::INTERNAL_SERVER_ERROR, detail.to_owned())
+    }
+
+    /// The fault of an exchange with an origin (RFC 9110 §15.6.3, §15.6.5: 502 for a bad answer, 504 for none in time).
+    pub(crate) fn of_origin(error: &OriginError) -> Self {
+        let (reason, status) = match error.kind() {
+            Kind::Dns => (Reason::OriginDns, StatusCode::BAD_GATEWAY),
+            Kind::ConnectRefused => (Reason::OriginRefused, StatusCode::BAD_GATEWAY),
+            Kind::ConnectTimeout => (Reason::OriginConnectTimeout, StatusCode::GATEWAY_TIMEOUT),
+            Kind::FirstByteTimeout | Kind::BetweenBytesTimeout => (Reason::OriginTimeout, StatusCode::GATEWAY_TIMEOUT),
+            Kind::Closed => (Reason::OriginClosed, StatusCode::BAD_GATEWAY),
+            Kind::RequestBody => (Reason::ClientBody, StatusCode::BAD_REQUEST),
+            Kind::Protocol | Kind::TooLarge => (Reason::OriginProtocol, StatusCode::BAD_GATEWAY),
+            _ => (Reason::OriginConnect, StatusCode::BAD_GATEWAY),
+        };
+        Self::new(reason, status, error.to_string())
+    }
+
+    /// The fault that a fill's leader told its followers of.
+    pub(crate) fn of_fill(error: &FillError) -> Self {
+        error
+            .downcast_ref::<Self>()
+            .cloned()
+            .unwrap_or_else(|| Self::new(Reason::OriginClosed, StatusCode::BAD_GATEWAY, error.to_string()))
+    }
+
+    pub(crate) fn shared(&self) -> FillError {
+        Arc::new(self.clone())
+    }
+
+    pub(crate) fn whose(&self) -> Whose {
+        match self.status.as_u16() {
+            400..=499 => Whose::Client,
+            502..=504 => Whose::Origin,
+            _ => Whose::Copal,
+        }
+    }
+
+    /// The response to a client. It says what went wrong in general words; the details are for the log.
+    pub(crate) fn answer(&self, name: &str) -> Answer {
+        if self.whose() == Whose::Client {
+            tracing::debug!(reason = self.reason.as_str(), detail = %self.detail, "request refused");
+        } else {
+            tracing::warn!(reason = self.reason.as_str(), detail = %self.detail, "request failed");
+        }
+        let text = format!(
+            "{} {}\n\n{}\nReason: {}\n",
+            self.status.as_u16(),
+            self.status.canonical_reason().unwrap_or("Error"),
+            self.advice(),
+            self.reason.as_str()
+        );
+        let mut response = Response::new(Body::bytes(Bytes::from(text)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        let status = CacheStatus { fwd: self.reason.fwd(), detail: Some(self.reason.as_str()), ..CacheStatus::default() };
+        status.append_to(name, headers);
+        Answer::new(response, self.reason)
+    }
+
+    fn advice(&self) -> &'static str {
+        match (self.whose(), self.status) {
+            (Whose::Client, StatusCode::METHOD_NOT_ALLOWED) => "This method is not served here.",
+            (Whose::Client, _) => "The request could not be understood.",
+            (Whose::Origin, StatusCode::GATEWAY_TIMEOUT) => "The site's server did not answer in time. Please try again.",
+            (Whose::Origin, StatusCode::BAD_GATEWAY) => "The site's server could not be reached. Please try again.",
+            _ => "The request could not be served.",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.as_str(), self.detail)
+    }
+}
+
+impl std::error::Error for Fault {}

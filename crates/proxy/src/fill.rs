@@ -1,0 +1,269 @@
+//! Fetching under a cache rule: one fill for all who ask, driven by its own task (invariants 1–3).
+
+use std::sync::Arc;
+
+use copal_esi::{Limits, Parser, Piece};
+use copal_origin::OriginBody;
+use copal_policy::EsiMode;
+use copal_semantics::{FreshnessState, Timestamp};
+use copal_store::{Announced, FillPermit, FillReader, FillWriter, StoredResponse, Turn};
+use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
+use tokio::sync::oneshot;
+
+use crate::answer::Answer;
+use crate::asked::Asked;
+use crate::decide::{self, Announcement, Received};
+use crate::exchange::Once;
+use crate::fault::Fault;
+use crate::proxy::{NAME, Proxy};
+use crate::reason::Reason;
+use crate::send::{self, Fetched};
+use crate::{assemble, deliver, pass, request, validate};
+
+/// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
+const TURNS: usize = 3;
+
+/// What a fill tells the client that began it.
+pub(crate) enum Led {
+    /// The response is being stored: read along.
+    Storing(FillReader),
+    /// The stored response was confirmed, or was there already.
+    Ready(Arc<StoredResponse>, Reason),
+    /// The response may not be stored: it is this client's alone.
+    Private(Fetched, Reason),
+    Failed(Fault),
+}
+
+/// Fetches for a client: leads a fill, or follows one that is under way.
+pub(crate) async fn fetch(
+    proxy: &Arc<Proxy>,
+    asked: &Arc<Asked>,
+    stale: Option<Arc<StoredResponse>>,
+    why: Reason,
+) -> Answer {
+    if why == Reason::HitForMiss {
+        return alone(proxy, asked, stale, why).await;
+    }
+    for _ in 0..TURNS {
+        match proxy.store.join_after(&asked.key, Arc::clone(asked) as _, stale.as_ref()) {
+            Turn::Lead(permit) => return lead(proxy, asked, stale, permit, why).await,
+            Turn::Follow(follower) => match follower.head().await {
+                Announced::Storing(reader) => return growing(proxy, asked, reader, Reason::Collapsed),
+                Announced::Ready(response) => return request::usable(proxy, asked, &response, Reason::Hit),
+                Announced::NotStored => return alone(proxy, asked, stale, Reason::HitForMiss).await,
+                Announced::Failed(error) => {
+                    let fault = Fault::of_fill(&error);
+                    if fault.reason == Reason::OriginStatus && stale.is_none() {
+                        return alone(proxy, asked, stale, why).await;
+                    }
+                    return failed(proxy, asked, stale, &fault);
+                }
+                Announced::Abandoned | Announced::OtherVariant => {}
+            },
+        }
+    }
+    alone(proxy, asked, stale, why).await
+}
+
+/// Fetches without others: the last response could not be stored, so there is nothing to wait for. What comes may be
+/// stored all the same, which ends the hit-for-miss.
+async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
+    if asked.exchange.method == Method::HEAD {
+        let exchange = asked.exchange.clone();
+        return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, Once::nothing(), why).await;
+    }
+    let permit = proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _);
+    lead(proxy, asked, stale, permit, why).await
+}
+
+/// Refreshes a stale response in the background, unless that is under way already.
+pub(crate) fn refresh(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: &Arc<StoredResponse>) {
+    if let Turn::Lead(permit) = proxy.store.join_after(&asked.key, Arc::clone(asked) as _, Some(stale)) {
+        let (tell, _) = oneshot::channel();
+        tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), Some(Arc::clone(stale)), permit, tell));
+    }
+}
+
+async fn lead(
+    proxy: &Arc<Proxy>,
+    asked: &Arc<Asked>,
+    stale: Option<Arc<StoredResponse>>,
+    permit: FillPermit,
+    why: Reason,
+) -> Answer {
+    let (tell, told) = oneshot::channel();
+    tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), stale.clone(), permit, tell));
+    match told.await {
+        Ok(Led::Storing(reader)) => growing(proxy, asked, reader, why),
+        Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
+        Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
+        Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
+        Err(_) => Fault::internal("the fill's task ended without a word").answer(NAME).under(&asked.rule),
+    }
+}
+
+fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: Reason) -> Answer {
+    if reader.head().esi {
+        assemble::growing(proxy, asked, reader, reason)
+    } else {
+        deliver::growing(&asked.exchange, &asked.rule, reader, reason)
+    }
+}
+
+/// The origin failed: stale, if there is something and it may be used (RFC 9111 §4.2.4, RFC 5861 §4); else the fault.
+fn failed(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, fault: &Fault) -> Answer {
+    match stale.filter(|stale| usable_on_error(stale, asked.exchange.now)) {
+        Some(stale) => {
+            tracing::warn!(key = asked.key.as_str(), %fault, "serving stale");
+            request::usable(proxy, asked, &stale, Reason::StaleError)
+        }
+        None => fault.answer(NAME).under(&asked.rule),
+    }
+}
+
+fn usable_on_error(stale: &StoredResponse, now: Timestamp) -> bool {
+    stale.freshness.state(now) != FreshnessState::Expired
+}
+
+/// The fill's own task. It ends when the response is stored or found not to be storable, whatever becomes of the client.
+async fn run(
+    proxy: Arc<Proxy>,
+    asked: Arc<Asked>,
+    stale: Option<Arc<StoredResponse>>,
+    permit: FillPermit,
+    tell: oneshot::Sender<Led>,
+) {
+    match send::fill(&proxy, &asked, stale.as_deref()).await {
+        Err(fault) => {
+            permit.failed(fault.shared());
+            let _ = tell.send(Led::Failed(fault));
+        }
+        Ok(fetched) if fetched.status == StatusCode::NOT_MODIFIED && stale.is_some() => {
+            validate::confirmed(&proxy, &asked, stale, &fetched, permit, tell);
+        }
+        Ok(fetched) if fetched.status.is_server_error() && stale_covers(stale.as_ref(), proxy.clock.now()) => {
+            let detail = format!("the origin answered {}", fetched.status);
+            let fault = Fault::new(Reason::OriginStatus, StatusCode::BAD_GATEWAY, detail);
+            permit.failed(fault.shared());
+            let _ = tell.send(Led::Failed(fault));
+        }
+        Ok(fetched) => received(&proxy, &asked, fetched, permit, tell).await,
+    }
+}
+
+fn stale_covers(stale: Option<&Arc<StoredResponse>>, now: Timestamp) -> bool {
+    stale.is_some_and(|stale| usable_on_error(stale, now))
+}
+
+/// A response came: announced to the followers and stored while it is read, or handed to the one client.
+async fn received(
+    proxy: &Arc<Proxy>,
+    asked: &Arc<Asked>,
+    fetched: Fetched,
+    permit: FillPermit,
+    tell: oneshot::Sender<Led>,
+) {
+    let Some(cache) = asked.cache_rule() else { return };
+    let config = &asked.runtime.config;
+    let received = Received {
+        status: fetched.status,
+        headers: &fetched.headers,
+        request_time: fetched.request_time,
+        response_time: fetched.response_time,
+    };
+    let freshness = match decide::store(config, cache, &received) {
+        Ok(freshness) => freshness,
+        Err(reason) => {
+            // A failing origin is asked again by the next request; anything else is remembered for a short time.
+            let remember = (!fetched.status.is_server_error()).then_some(config.cache.hit_for_miss);
+            permit.not_stored(remember, fetched.response_time);
+            let _ = tell.send(Led::Private(fetched, reason));
+            return;
+        }
+    };
+    let esi = is_template(asked, &fetched);
+    let announcement = Announcement {
+        received,
+        freshness,
+        rule: &asked.rule,
+        cache,
+        extras: asked.plan.extras.clone(),
+        esi,
+        via: NAME,
+    };
+    let head = announcement.head(config);
+    let (writer, reader) = permit.storing(head);
+    let _ = tell.send(Led::Storing(reader));
+    let parser = esi.then(|| parser(config));
+    pump(proxy, asked, fetched.body, writer, parser).await;
+}
+
+/// Whether the response is read as an ESI template; an encoded one cannot be, and is passed on as it is.
+fn is_template(asked: &Asked, fetched: &Fetched) -> bool {
+    let template = decide::is_template(asked.rule.esi, &fetched.headers);
+    if template && decide::is_encoded(&fetched.headers) {
+        tracing::warn!(
+            key = asked.key.as_str(),
+            "the origin encoded an ESI template although it was asked not to: its includes are not processed"
+        );
+        return false;
+    }
+    template && asked.rule.esi != EsiMode::Off
+}
+
+/// The parser of a template, with the limits of the settings.
+pub(crate) fn parser(config: &copal_policy::Config) -> Parser {
+    Parser::new(Limits { max_includes: config.esi.max_includes, ..Limits::default() })
+}
+
+/// Reads the origin's body into the store. ESI is parsed here, once, while it comes in (invariant 4).
+async fn pump(
+    proxy: &Proxy,
+    asked: &Asked,
+    mut body: OriginBody,
+    mut writer: FillWriter,
+    mut parser: Option<Parser>,
+) {
+    let mut pieces = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let chunk = match frame.map(http_body::Frame::into_data) {
+            Ok(Ok(chunk)) => chunk,
+            Ok(Err(_trailers)) => continue,
+            Err(error) => {
+                let fault = Fault::of_origin(&error);
+                tracing::warn!(key = asked.key.as_str(), %fault, "the origin's response broke off; not stored");
+                writer.abort(fault.shared());
+                return;
+            }
+        };
+        match &mut parser {
+            Some(parser) => parser.push(chunk, &mut pieces),
+            None => pieces.push(Piece::Text(chunk)),
+        }
+        for piece in pieces.drain(..) {
+            if writer.push(piece).await.is_err() {
+                return;
+            }
+        }
+    }
+    if let Some(parser) = &mut parser {
+        parser.finish(&mut pieces);
+        for piece in pieces.drain(..) {
+            if writer.push(piece).await.is_err() {
+                return;
+            }
+        }
+        warn_of_template(asked.key.as_str(), parser);
+    }
+    if let Err(discarded) = writer.finish(proxy.clock.now()) {
+        tracing::debug!(key = asked.key.as_str(), ?discarded, "not stored");
+    }
+}
+
+/// Says in the log what is wrong with a template, with line and column.
+pub(crate) fn warn_of_template(page: &str, parser: &mut Parser) {
+    for warning in parser.warnings() {
+        tracing::warn!(page, line = warning.line, column = warning.column, "ESI: {}", warning.message);
+    }
+}

@@ -1,0 +1,123 @@
+//! Requests that are let through, and responses that are one client's alone.
+
+use std::sync::Arc;
+
+use copal_origin::Upgrading;
+use copal_policy::Rule;
+use copal_semantics::conditional::{self, Precondition};
+use copal_semantics::fields;
+use copal_store::{Hardness, Invalidation};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use crate::answer::Answer;
+use crate::asked::Asked;
+use crate::body::Body;
+use crate::exchange::{Exchange, Once};
+use crate::proxy::{NAME, Proxy, Runtime};
+use crate::reason::Reason;
+use crate::send::{self, Fetched, Outgoing};
+use crate::{assemble, decide, deliver, forward, purge};
+
+/// Sends a request to the origin and its response to the client; nothing is looked up, nothing stored.
+pub(crate) async fn pass(
+    proxy: &Arc<Proxy>,
+    runtime: &Arc<Runtime>,
+    rule: &Arc<Rule>,
+    exchange: Exchange,
+    once: Once,
+    reason: Reason,
+) -> Answer {
+    let path_and_query = exchange.target.path_and_query();
+    let outgoing = Outgoing {
+        method: exchange.method.clone(),
+        path_and_query: &path_and_query,
+        headers: forward::pass_head(runtime, rule, &exchange),
+        body: once.body,
+    };
+    let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
+        Ok(fetched) => fetched,
+        Err(fault) => return fault.answer(NAME).under(rule),
+    };
+    if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade(once.upgrade, fetched, reason).under(rule);
+    }
+    invalidate_unsafe(proxy, runtime, &exchange, fetched.status);
+    if is_assembled(rule, &exchange, &fetched) {
+        return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
+    }
+    clean(&mut fetched.headers, runtime);
+    to_client(&exchange, fetched, reason).under(rule)
+}
+
+/// A response to a fill that may not be stored: the origin was asked for the whole, the client for what it asked.
+pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetched, reason: Reason) -> Answer {
+    let exchange = &asked.exchange;
+    if is_assembled(&asked.rule, exchange, &fetched) {
+        return assemble::passed(proxy, &asked.runtime, &asked.rule, exchange.clone(), fetched, reason);
+    }
+    clean(&mut fetched.headers, &asked.runtime);
+    let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, fetched.status, &fetched.headers);
+    if unchanged == Precondition::NotModified && exchange.depth == 0 {
+        let mut headers = conditional::not_modified_head(&fetched.headers);
+        deliver::fetched_status(&mut headers, reason, fetched.status, false);
+        return deliver::respond_with(StatusCode::NOT_MODIFIED, headers, Body::empty(), reason).under(&asked.rule);
+    }
+    to_client(exchange, fetched, reason).under(&asked.rule)
+}
+
+fn to_client(exchange: &Exchange, fetched: Fetched, reason: Reason) -> Answer {
+    let Fetched { status, mut headers, body, .. } = fetched;
+    let body = if exchange.method == Method::HEAD { Body::empty() } else { Body::origin(body) };
+    if exchange.depth > 0 {
+        return deliver::fragment(status, &headers, body, reason);
+    }
+    deliver::fetched_status(&mut headers, reason, status, false);
+    deliver::respond_with(status, headers, body, reason)
+}
+
+fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
+    exchange.method != Method::HEAD
+        && decide::is_template(rule.esi, &fetched.headers)
+        && !decide::is_encoded(&fetched.headers)
+}
+
+/// End-to-end fields only (RFC 9110 §7.6.1), without those between the origin and Copal.
+pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime) {
+    fields::remove_hop_by_hop(headers);
+    decide::internal_fields_out(headers, &runtime.config.cache.tag_headers);
+    fields::append_via(headers, "1.1", NAME);
+}
+
+/// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid.
+fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, exchange: &Exchange, status: StatusCode) {
+    let done = status.is_success() || status.is_redirection();
+    if exchange.method.is_safe() || !done {
+        return;
+    }
+    for key in purge::keys(&runtime.config, &exchange.target) {
+        proxy.store.invalidate(&Invalidation::Key(proxy.store.key(key)), Hardness::Hard);
+    }
+}
+
+/// 101: from now on the two connections are one; bytes are copied both ways until either side closes.
+fn upgrade(client: Option<Upgrading>, mut fetched: Fetched, reason: Reason) -> Answer {
+    let protocol = fetched.headers.get(header::UPGRADE).cloned();
+    fields::remove_hop_by_hop(&mut fetched.headers);
+    fetched.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        fetched.headers.insert(header::UPGRADE, protocol);
+    }
+    if let (Some(client), Some(origin)) = (client, fetched.upgrade) {
+        tokio::spawn(async move {
+            let (Ok(mut client), Ok(mut origin)) = tokio::join!(client, origin) else {
+                tracing::debug!("an upgraded connection was gone before it could be used");
+                return;
+            };
+            if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut origin).await {
+                tracing::debug!(%error, "an upgraded connection broke off");
+            }
+        });
+    }
+    deliver::fetched_status(&mut fetched.headers, reason, fetched.status, false);
+    deliver::respond_with(fetched.status, fetched.headers, Body::empty(), reason)
+}

@@ -1,0 +1,201 @@
+//! The proxy: the collaborators of every request, and the settings that a reload swaps.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use copal_origin::{Origin, RequestBody};
+use copal_policy::{Config, Rule};
+use copal_store::Store;
+use http::{Request, Response, header};
+use tokio::time::Instant;
+
+use crate::answer::Answer;
+use crate::body::Body;
+use crate::clock::Clock;
+use crate::exchange::{self, ClientInfo, Exchange, Once};
+use crate::record::{Observer, Record};
+use crate::request::{self, Begun};
+use crate::watch::Watch;
+
+/// The name in `Cache-Status` (RFC 9211) and `Via` (RFC 9110 §7.6.3).
+pub(crate) const NAME: &str = "copal";
+
+/// What a proxy is made of.
+pub struct Parts {
+    /// The settings, ready to run.
+    pub config: Arc<Config>,
+    /// Where responses are stored.
+    pub store: Arc<Store>,
+    /// The origins, in the order of `config.origins`.
+    pub origins: Vec<Arc<Origin>>,
+    /// Who hears about finished requests.
+    pub observer: Arc<dyn Observer>,
+    /// The present time.
+    pub clock: Clock,
+}
+
+/// Serves requests from the store and the origins.
+pub struct Proxy {
+    pub(crate) store: Arc<Store>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) clock: Clock,
+    runtime: ArcSwap<Runtime>,
+    /// Tells this server's own `Via` from another Copal's.
+    via: Arc<str>,
+    no_rule: Arc<str>,
+}
+
+/// The settings that one reload puts in the place of another, as a whole.
+pub(crate) struct Runtime {
+    pub(crate) config: Arc<Config>,
+    pub(crate) origins: Vec<Arc<Origin>>,
+    pub(crate) via: Arc<str>,
+}
+
+impl Runtime {
+    /// The `Host` that the rule's origin wants to see, when it is not the client's.
+    pub(crate) fn host_for(&self, rule: &Rule) -> Option<&str> {
+        self.config.origins.get(rule.origin)?.host.as_deref()
+    }
+
+    pub(crate) fn origin(&self, rule: &Rule) -> Option<&Arc<Origin>> {
+        self.origins.get(rule.origin)
+    }
+}
+
+impl Proxy {
+    /// A proxy of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let via: Arc<str> = format!("{NAME} ({:x})", instance()).into();
+        let runtime = Runtime { config: parts.config, origins: parts.origins, via: Arc::clone(&via) };
+        Arc::new(Self {
+            store: parts.store,
+            observer: parts.observer,
+            clock: parts.clock,
+            runtime: ArcSwap::from_pointee(runtime),
+            via,
+            no_rule: "".into(),
+        })
+    }
+
+    /// Puts other settings in force, at once and as a whole. Requests under way keep those they began with; what is
+    /// stored stays.
+    pub fn reconfigure(&self, config: Arc<Config>, origins: Vec<Arc<Origin>>) {
+        self.runtime.store(Arc::new(Runtime { config, origins, via: Arc::clone(&self.via) }));
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.runtime.load().config)
+    }
+
+    /// Where responses are stored.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<Runtime> {
+        self.runtime.load_full()
+    }
+
+    /// Serves one request of a client. Never fails: every error is a response. A hit is ready at once.
+    pub fn handle(self: &Arc<Self>, request: Request<RequestBody>, client: ClientInfo) -> Handling {
+        let began = Instant::now();
+        let started = self.clock.now();
+        let record = self.record_of(&request, client.peer, started);
+        let runtime = self.runtime.load();
+        let read = match exchange::refuse_method(request.method()) {
+            Some(fault) => Err(fault),
+            None => Exchange::read(request, client, &runtime.config.trusted_proxies, started),
+        };
+        let begun = match read {
+            Ok((exchange, once)) => self.begin(&runtime, exchange, once),
+            Err(fault) => Begun::Ready(fault.answer(NAME)),
+        };
+        match begun {
+            Begun::Ready(answer) => Handling(State::Ready(Some(self.watched(answer, record, began)))),
+            Begun::Later(later) => {
+                let proxy = Arc::clone(self);
+                Handling(State::Later(Box::pin(async move {
+                    let answer = later.await;
+                    proxy.watched(answer, record, began)
+                })))
+            }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, runtime: &Arc<Runtime>, exchange: Exchange, once: Once) -> Begun {
+        request::begin(self, runtime, exchange, once)
+    }
+
+    fn record_of(
+        &self,
+        request: &Request<RequestBody>,
+        peer: SocketAddr,
+        started: copal_semantics::Timestamp,
+    ) -> Record {
+        let headers = request.headers();
+        Record {
+            started,
+            duration: std::time::Duration::ZERO,
+            peer,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            host: headers.get(header::HOST).cloned(),
+            version: request.version(),
+            status: http::StatusCode::OK,
+            bytes: 0,
+            referer: headers.get(header::REFERER).cloned(),
+            user_agent: headers.get(header::USER_AGENT).cloned(),
+            reason: crate::Reason::Internal,
+            rule: Arc::clone(&self.no_rule),
+            fragments: 0,
+            complete: false,
+        }
+    }
+
+    fn watched(&self, answer: Answer, mut record: Record, began: Instant) -> Response<Body> {
+        let Answer { response, reason, rule } = answer;
+        record.status = response.status();
+        record.reason = reason;
+        if let Some(rule) = rule {
+            record.rule = Arc::clone(&rule.name);
+        }
+        let watch = Box::new(Watch::new(Arc::clone(&self.observer), record, began));
+        response.map(|body| body.watched(watch))
+    }
+}
+
+/// A number that tells this process's `Via` from another Copal's.
+fn instance() -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish() as u32
+}
+
+/// The response to come. Ready at once for a hit.
+pub struct Handling(State);
+
+enum State {
+    Ready(Option<Response<Body>>),
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl Future for Handling {
+    type Output = Response<Body>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            State::Ready(response) => match response.take() {
+                Some(response) => Poll::Ready(response),
+                None => Poll::Pending,
+            },
+            State::Later(later) => later.as_mut().poll(cx),
+        }
+    }
+}

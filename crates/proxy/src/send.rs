@@ -1,0 +1,107 @@
+//! Exchanges with an origin: request out, response head in, with the times of both (invariant 12).
+
+use std::sync::Arc;
+
+use copal_origin::{OriginBody, RequestBody, Upgrading};
+use copal_policy::{EsiMode, Rule};
+use copal_semantics::Timestamp;
+use copal_store::StoredResponse;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+
+use crate::asked::Asked;
+use crate::decide;
+use crate::fault::Fault;
+use crate::forward;
+use crate::proxy::{Proxy, Runtime};
+
+/// An origin's response: the head is here, the body comes.
+pub(crate) struct Fetched {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: OriginBody,
+    pub(crate) upgrade: Option<Upgrading>,
+    pub(crate) request_time: Timestamp,
+    pub(crate) response_time: Timestamp,
+}
+
+/// What is asked of an origin.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) method: Method,
+    pub(crate) path_and_query: &'a str,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: RequestBody,
+}
+
+/// The request of a fill: a whole GET, conditional where something stale can be confirmed.
+pub(crate) async fn fill(proxy: &Proxy, asked: &Asked, stale: Option<&StoredResponse>) -> Result<Fetched, Fault> {
+    let headers = forward::fill_head(asked, stale);
+    let outgoing = Outgoing {
+        method: Method::GET,
+        path_and_query: asked.path_and_query(),
+        headers,
+        body: RequestBody::Empty,
+    };
+    readable(proxy, &asked.runtime, &asked.rule, outgoing).await
+}
+
+/// Sends, and where the origin turns out to have compressed a template (it was not known to be one), asks once more for
+/// the plain text: what is spliced has to be seen.
+pub(crate) async fn readable(
+    proxy: &Proxy,
+    runtime: &Runtime,
+    rule: &Arc<Rule>,
+    outgoing: Outgoing<'_>,
+) -> Result<Fetched, Fault> {
+    let may_ask_again = rule.esi == EsiMode::Auto
+        && outgoing.method == Method::GET
+        && matches!(outgoing.body, RequestBody::Empty)
+        && outgoing.headers.contains_key(header::ACCEPT_ENCODING);
+    if !may_ask_again {
+        return send(proxy, runtime, rule, outgoing).await;
+    }
+    let (path_and_query, mut headers) = (outgoing.path_and_query, outgoing.headers.clone());
+    let fetched = send(proxy, runtime, rule, outgoing).await?;
+    if !(decide::is_template(EsiMode::Auto, &fetched.headers) && decide::is_encoded(&fetched.headers)) {
+        return Ok(fetched);
+    }
+    headers.remove(header::ACCEPT_ENCODING);
+    let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty };
+    send(proxy, runtime, rule, again).await
+}
+
+/// Sends one request to the rule's origin.
+///
+/// # Errors
+/// The [`Fault`] of the exchange: whose it is, and the status for the client.
+pub(crate) async fn send(
+    proxy: &Proxy,
+    runtime: &Runtime,
+    rule: &Arc<Rule>,
+    outgoing: Outgoing<'_>,
+) -> Result<Fetched, Fault> {
+    let (Some(origin), Some(config)) = (runtime.origin(rule), runtime.config.origins.get(rule.origin)) else {
+        return Err(Fault::internal("the rule's origin is not there"));
+    };
+    let uri: Uri = outgoing
+        .path_and_query
+        .parse()
+        .map_err(|error| Fault::bad_request(format!("the request-target cannot be forwarded: {error}")))?;
+    let mut request = Request::new(outgoing.body);
+    *request.method_mut() = outgoing.method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = outgoing.headers;
+    let request_time = proxy.clock.now();
+    let result = origin.send(request).await;
+    let response_time = proxy.clock.now();
+    let status = result.as_ref().ok().map(|response| response.status);
+    proxy.observer.origin(&config.name, status, response_time.since(request_time));
+    let response = result.map_err(|error| Fault::of_origin(&error))?;
+    Ok(Fetched {
+        status: response.status,
+        headers: response.headers,
+        body: response.body,
+        upgrade: response.upgrade,
+        request_time,
+        response_time,
+    })
+}

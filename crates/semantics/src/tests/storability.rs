@@ -1,0 +1,267 @@
+use http::header::HeaderMap;
+use http::{Method, StatusCode};
+
+use super::{NOW, headers};
+use crate::directives::ResponseDirectives;
+use crate::lifetime::{LifetimeRules, lifetime};
+use crate::storability::{NotStored, Overrides, StoreFacts, storable};
+
+/// A GET answered by `lines`, changed as a test likes.
+struct Case {
+    method: Method,
+    authorization: bool,
+    status: u16,
+    headers: HeaderMap,
+    overrides: Overrides,
+    rules: LifetimeRules,
+}
+
+fn case(lines: &[(&str, &str)]) -> Case {
+    Case {
+        method: Method::GET,
+        authorization: false,
+        status: 200,
+        headers: headers(lines),
+        overrides: Overrides::default(),
+        rules: LifetimeRules::default(),
+    }
+}
+
+impl Case {
+    fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    fn result(&self) -> Result<(), NotStored> {
+        let directives = ResponseDirectives::parse(&self.headers);
+        let status = StatusCode::from_u16(self.status).unwrap();
+        storable(&StoreFacts {
+            method: &self.method,
+            authorization: self.authorization,
+            status,
+            headers: &self.headers,
+            directives: &directives,
+            overrides: self.overrides,
+            lifetime: lifetime(status, &self.headers, &directives, NOW, &self.rules),
+        })
+    }
+}
+
+fn cache_control(value: &str) -> Case {
+    case(&[("cache-control", value)])
+}
+
+#[test]
+fn rfc9111_s3_only_get_and_head() {
+    for (method, expected) in [
+        (Method::GET, Ok(())),
+        (Method::HEAD, Ok(())),
+        (Method::POST, Err(NotStored::Method)),
+        (Method::OPTIONS, Err(NotStored::Method)),
+        (Method::from_bytes(b"get").unwrap(), Err(NotStored::Method)),
+    ] {
+        let mut case = cache_control("max-age=60");
+        case.method = method;
+        assert_eq!(case.result(), expected);
+    }
+}
+
+#[test]
+fn rfc9111_s3_status_with_explicit_freshness() {
+    for status in [
+        200, 201, 203, 204, 302, 307, 400, 403, 404, 418, 500, 503, 599, 999,
+    ] {
+        let result = cache_control("max-age=60").status(status).result();
+        assert_eq!(result, Ok(()), "{status}");
+    }
+    for (status, expected) in [
+        (100, NotStored::Status),
+        (103, NotStored::Status),
+        (206, NotStored::PartialContent),
+        (304, NotStored::Status),
+    ] {
+        let result = cache_control("max-age=60, public").status(status).result();
+        assert_eq!(result, Err(expected), "{status}");
+    }
+}
+
+#[test]
+fn rfc9110_s15_1_status_without_explicit_freshness() {
+    let etag = [("etag", "\"a\"")];
+    for status in [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501] {
+        assert_eq!(case(&etag).status(status).result(), Ok(()), "{status}");
+    }
+    for status in [201, 302, 303, 307, 400, 403, 500, 502, 503, 599] {
+        let result = case(&etag).status(status).result();
+        assert_eq!(result, Err(NotStored::Status), "{status}");
+    }
+    let public = case(&[("etag", "\"a\""), ("cache-control", "public")]).status(302);
+    assert_eq!(public.result(), Ok(()));
+}
+
+#[test]
+fn a_rule_ttl_stores_no_error_but_status_ttl_does() {
+    let mut case = case(&[]).status(500);
+    case.rules.ttl = Some(super::secs(3600));
+    case.rules.default_ttl = Some(super::secs(3600));
+    assert_eq!(case.result(), Err(NotStored::Status));
+    case.rules.status_ttl = Some(super::secs(5));
+    assert_eq!(case.result(), Ok(()));
+}
+
+#[test]
+fn rfc9111_s5_2_2_5_no_store() {
+    assert_eq!(
+        cache_control("no-store, max-age=60").result(),
+        Err(NotStored::NoStore)
+    );
+    let mut case = cache_control("no-store, max-age=60");
+    case.overrides.no_store = true;
+    assert_eq!(case.result(), Ok(()));
+}
+
+#[test]
+fn rfc9111_s5_2_2_3_must_understand_voids_no_store_for_an_understood_status() {
+    let value = "no-store, must-understand, max-age=60";
+    assert_eq!(cache_control(value).result(), Ok(()));
+    assert_eq!(cache_control(value).status(404).result(), Ok(()));
+    for status in [299, 499, 599] {
+        let result = cache_control(value).status(status).result();
+        assert_eq!(result, Err(NotStored::MustUnderstand), "{status}");
+        let result = cache_control("must-understand, max-age=60")
+            .status(status)
+            .result();
+        assert_eq!(result, Err(NotStored::MustUnderstand), "{status}");
+    }
+}
+
+#[test]
+fn rfc9111_s5_2_2_7_private_with_or_without_field_names() {
+    for value in [
+        "private, max-age=60",
+        "max-age=60, private=\"x-user\"",
+        "public, private, s-maxage=60",
+    ] {
+        let mut case = cache_control(value);
+        assert_eq!(case.result(), Err(NotStored::Private), "{value}");
+        case.overrides.private = true;
+        assert_eq!(case.result(), Ok(()), "{value}");
+    }
+}
+
+#[test]
+fn each_override_sets_aside_its_own_reason_only() {
+    let mut case = case(&[
+        ("cache-control", "private, no-store, max-age=60"),
+        ("set-cookie", "a=b"),
+    ]);
+    assert_eq!(case.result(), Err(NotStored::NoStore));
+    case.overrides.no_store = true;
+    assert_eq!(case.result(), Err(NotStored::Private));
+    case.overrides.private = true;
+    assert_eq!(case.result(), Err(NotStored::SetCookie));
+    case.overrides.set_cookie = true;
+    assert_eq!(case.result(), Ok(()));
+    case.authorization = true;
+    case.overrides.no_cache = true;
+    case.overrides.must_revalidate = true;
+    assert_eq!(case.result(), Err(NotStored::Authorization));
+}
+
+#[test]
+fn rfc9111_s3_5_authorization_needs_leave() {
+    for (value, expected) in [
+        ("max-age=60", Err(NotStored::Authorization)),
+        (
+            "max-age=60, proxy-revalidate",
+            Err(NotStored::Authorization),
+        ),
+        ("max-age=60, public", Ok(())),
+        ("s-maxage=60", Ok(())),
+        ("max-age=60, must-revalidate", Ok(())),
+    ] {
+        let mut case = cache_control(value);
+        case.authorization = true;
+        assert_eq!(case.result(), expected, "{value}");
+    }
+}
+
+#[test]
+fn rfc9111_s3_5_a_rule_ttl_is_no_leave_for_authorization() {
+    let mut case = case(&[]);
+    case.authorization = true;
+    case.rules.ttl = Some(super::secs(60));
+    assert_eq!(case.result(), Err(NotStored::Authorization));
+}
+
+#[test]
+fn rfc9111_s4_1_vary_star() {
+    for value in ["*", "accept, *", ", *", "not a name"] {
+        let case = case(&[("cache-control", "max-age=60"), ("vary", value)]);
+        assert_eq!(case.result(), Err(NotStored::VaryStar), "{value}");
+    }
+}
+
+#[test]
+fn nothing_to_gain_is_not_stored() {
+    for (lines, expected) in [
+        (&[][..], Err(NotStored::NoLifetime)),
+        (&[("etag", "")], Err(NotStored::NoLifetime)),
+        (
+            &[("last-modified", "yesterday")],
+            Err(NotStored::NoLifetime),
+        ),
+        (
+            &[("cache-control", "max-age=0")],
+            Err(NotStored::NoLifetime),
+        ),
+        (&[("cache-control", "public")], Err(NotStored::NoLifetime)),
+        (&[("expires", "0")], Err(NotStored::NoLifetime)),
+        (
+            &[("cache-control", "no-cache, max-age=60")],
+            Err(NotStored::NoCache),
+        ),
+        (&[("cache-control", "max-age=0, stale-if-error=60")], Ok(())),
+        (
+            &[("cache-control", "max-age=0, stale-while-revalidate=0")],
+            Err(NotStored::NoLifetime),
+        ),
+        (&[("etag", "W/\"a\"")], Ok(())),
+        (
+            &[("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")],
+            Ok(()),
+        ),
+        (&[("cache-control", "max-age=0"), ("etag", "\"a\"")], Ok(())),
+        (&[("cache-control", "no-cache"), ("etag", "\"a\"")], Ok(())),
+    ] {
+        assert_eq!(case(lines).result(), expected, "{lines:?}");
+    }
+    let mut case = case(&[]);
+    case.rules.default_ttl = Some(super::secs(60));
+    assert_eq!(case.result(), Ok(()));
+}
+
+#[test]
+fn reasons_are_distinct_words_in_kebab_case() {
+    let reasons = [
+        NotStored::Method,
+        NotStored::Status,
+        NotStored::PartialContent,
+        NotStored::NoStore,
+        NotStored::Private,
+        NotStored::SetCookie,
+        NotStored::Authorization,
+        NotStored::VaryStar,
+        NotStored::NoLifetime,
+        NotStored::MustUnderstand,
+        NotStored::NoCache,
+    ];
+    let words: std::collections::BTreeSet<_> =
+        reasons.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(words.len(), reasons.len());
+    assert!(words.iter().all(|word| {
+        word.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    }));
+}

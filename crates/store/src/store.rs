@@ -1,0 +1,437 @@
+//! The story of the store: look up, join, store, freshen, invalidate, sweep.
+
+use std::fmt;
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use copal_esi::Piece;
+use copal_semantics::{Freshness, Timestamp};
+use http::HeaderMap;
+use parking_lot::Mutex;
+
+use crate::compact;
+use crate::fill::{Discarded, FillPermit};
+use crate::flight::{Flight, Flights, Follower};
+use crate::growing::{Budget, Growing};
+use crate::key::CacheKey;
+use crate::log::{Hardness, Invalidation, Log, Sequence, Verdict};
+use crate::memory::{Change, HitForMiss, Known, Memory};
+use crate::response::{Head, HeadInfo, Made, StoredResponse};
+use crate::settings::StoreSettings;
+use crate::usage::{self, Counters, Usage};
+use crate::variant::{Request, Selector};
+
+/// What is there for a request.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// The newest stored response that the request selects (RFC 9111 §4.1), fresh or not.
+    Found {
+        /// The response.
+        response: Arc<StoredResponse>,
+        /// A soft invalidation has named it since it was fetched: it is stale, whatever its freshness says.
+        soft_invalidated: bool,
+    },
+    /// Responses for this key were lately not to be stored: fetch without waiting for others.
+    HitForMiss,
+    /// There are stored responses for the key, and none that the request selects.
+    VariantMiss,
+    /// There is nothing.
+    Miss,
+}
+
+/// Who fetches.
+#[derive(Debug)]
+pub enum Turn {
+    /// This request does.
+    Lead(FillPermit),
+    /// Another one does already.
+    Follow(Follower),
+}
+
+/// What an invalidation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invalidated {
+    /// Its number in the log.
+    pub sequence: u64,
+    /// For [`Invalidation::Key`], how many stored responses it took away, or made stale when it is soft. For all other
+    /// kinds 0: they hold from this moment for any number of responses, which are counted when they are met (by a request
+    /// or a sweep) in [`Usage::invalidated`].
+    pub removed: u64,
+}
+
+/// Stored responses in memory.
+pub struct Store {
+    settings: StoreSettings,
+    hasher: RandomState,
+    log: Log,
+    memory: Memory,
+    flights: Flights,
+    budget: Arc<Budget>,
+    counters: Arc<Counters>,
+    responses_ever: AtomicU64,
+    sweeping: Mutex<()>,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new(settings: StoreSettings) -> Arc<Self> {
+        let hasher = RandomState::new();
+        let counters = Arc::<Counters>::default();
+        Arc::new(Self {
+            log: Log::new(hasher.clone()),
+            memory: Memory::new(settings.memory, Arc::clone(&counters)),
+            flights: Flights::default(),
+            budget: Arc::new(Budget::new(settings.memory / 4)),
+            counters,
+            responses_ever: AtomicU64::new(0),
+            sweeping: Mutex::new(()),
+            hasher,
+            settings,
+        })
+    }
+
+    /// The cache key with this text (`http://host/path?query`). A key is of use with the store that made it.
+    pub fn key(&self, text: impl Into<Arc<str>>) -> CacheKey {
+        CacheKey::new(text.into(), &self.hasher)
+    }
+
+    /// What is there for a request. A hit costs one look into the map and compares two integers, unless something has
+    /// been invalidated since the response was last checked.
+    pub fn lookup(&self, key: &CacheKey, by: &dyn Selector, now: Timestamp) -> Lookup {
+        let Some(entry) = self.memory.get(key) else { return Lookup::Miss };
+        let known = &entry.known;
+        if let Some((response, soft_invalidated)) = self.select(key, known, by) {
+            return Lookup::Found { response: Arc::clone(response), soft_invalidated };
+        }
+        let valid = known.variants.iter().filter(|response| self.examine(key, response).is_some()).count();
+        let hit_for_miss = known.hit_for_miss.as_ref().filter(|hit_for_miss| self.holds(key, hit_for_miss));
+        if valid < known.variants.len() || hit_for_miss.is_some() != known.hit_for_miss.is_some() {
+            self.prune(key);
+        }
+        match hit_for_miss {
+            Some(hit_for_miss) if hit_for_miss.until > now => Lookup::HitForMiss,
+            _ if valid > 0 => Lookup::VariantMiss,
+            _ => Lookup::Miss,
+        }
+    }
+
+    /// Joins the fill that is under way for such a request, or begins one.
+    ///
+    /// A fill that has ended since the caller's [`Store::lookup`] is not seen; [`Store::join_after`] sees it.
+    pub fn join(self: &Arc<Self>, key: &CacheKey, by: Arc<dyn Selector + Send + Sync>) -> Turn {
+        self.turn(key, by, |_| false)
+    }
+
+    /// As [`Store::join`], for a request whose lookup found `seen`, or nothing that it could select: what has been stored
+    /// since then is handed to it as [`Announced::Ready`](crate::Announced::Ready), so that one fetch is made however the
+    /// requests fall between the steps of others.
+    pub fn join_after(
+        self: &Arc<Self>,
+        key: &CacheKey,
+        by: Arc<dyn Selector + Send + Sync>,
+        seen: Option<&Arc<StoredResponse>>,
+    ) -> Turn {
+        self.turn(key, by, |found| seen.is_none_or(|seen| found.id > seen.id))
+    }
+
+    fn turn(
+        self: &Arc<Self>,
+        key: &CacheKey,
+        by: Arc<dyn Selector + Send + Sync>,
+        is_news: impl Fn(&StoredResponse) -> bool,
+    ) -> Turn {
+        let mut flights = self.flights.of(key);
+        if let Some(flight) = flights.joinable(&*by, &self.log) {
+            return Turn::Follow(Follower::of(flight, by));
+        }
+        // A fill is taken out only after its response is in: under the lock, what has no flight any more is in here.
+        if let Some(entry) = self.memory.get(key)
+            && let Some((response, false)) = self.select(key, &entry.known, &*by)
+            && is_news(response)
+        {
+            return Turn::Follow(Follower::ready(Arc::clone(response), by));
+        }
+        let flight = Flight::new(key.clone(), by, self.log.began());
+        flights.add(Arc::clone(&flight));
+        Turn::Lead(FillPermit::new(Arc::clone(self), flight))
+    }
+
+    /// Begins a fill that nobody joins: under hit-for-miss, where the response may be storable again.
+    pub fn fill_alone(self: &Arc<Self>, key: &CacheKey, by: Arc<dyn Selector + Send + Sync>) -> FillPermit {
+        FillPermit::new(Arc::clone(self), Flight::new(key.clone(), by, self.log.began()))
+    }
+
+    /// Replaces a stored response by itself with the fields and the freshness that a 304 brought (RFC 9111 §4.3.4), where
+    /// `headers` are the stored fields as updated. `began` is of the permit under which it was validated, and the permit is
+    /// still held.
+    ///
+    /// None when it is not stored: an invalidation came since `began`, or a newer response has taken its place.
+    pub fn freshen(
+        &self,
+        key: &CacheKey,
+        old: &Arc<StoredResponse>,
+        headers: HeaderMap,
+        freshness: Freshness,
+        began: Sequence,
+    ) -> Option<Arc<StoredResponse>> {
+        let now = freshness.response_time;
+        let fresh = old.freshened(&headers, freshness, self.made(began), self.settings.keep_for_validation);
+        self.put(key, Arc::new(fresh), now, Some(old)).ok()
+    }
+
+    /// Removes one stored response, when it is still there: the origin has answered in its place what may not be stored.
+    pub fn forget(&self, key: &CacheKey, response: &Arc<StoredResponse>) {
+        self.memory.change(key, |known| match known {
+            Some(known) if known.variants.iter().any(|other| Arc::ptr_eq(other, response)) => {
+                let mut known = known.clone();
+                known.variants.retain(|other| !Arc::ptr_eq(other, response));
+                Change::Put(known, None)
+            }
+            _ => Change::Leave,
+        });
+    }
+
+    /// Invalidates what `what` names, from this moment on: what is stored, and what fills under way will bring. Costs the
+    /// same however much is stored.
+    pub fn invalidate(&self, what: &Invalidation, hardness: Hardness) -> Invalidated {
+        let removed = match (what, hardness) {
+            (Invalidation::Key(key), Hardness::Hard) => {
+                let count = self.memory.remove(key).map_or(0, |entry| self.count_valid(key, &entry.known));
+                usage::add(&self.counters.invalidated, count);
+                count
+            }
+            (Invalidation::Key(key), Hardness::Soft) => {
+                self.memory.get(key).map_or(0, |entry| self.count_valid(key, &entry.known))
+            }
+            _ => 0,
+        };
+        let sequence = self.log.append(what, hardness).0;
+        Invalidated { sequence, removed }
+    }
+
+    /// Applies the log to everything that is stored, frees what is invalid, and shortens the log. Takes time in
+    /// proportion to what is stored: for a thread that may block. Returns at once when a sweep is running.
+    pub fn sweep(&self) {
+        let Some(_alone) = self.sweeping.try_lock() else { return };
+        let upto = self.log.current();
+        // After `upto`: a fill that is not seen here is over, and what it brought is among what is looked at.
+        let oldest_fill = self.log.oldest_fill();
+        let mut invalid = Vec::new();
+        self.memory.for_each(|key, known| {
+            let valid = known.variants.iter().filter(|response| self.examine(key, response).is_some()).count();
+            if valid < known.variants.len() || known.hit_for_miss.as_ref().is_some_and(|it| !self.holds(key, it)) {
+                invalid.push(key.clone());
+            }
+        });
+        invalid.iter().for_each(|key| self.prune(key));
+        self.log.forget(upto.min(oldest_fill));
+        if self.log.length() > 8 * self.settings.log_limit {
+            self.log.forget(upto);
+        }
+        self.memory.settle();
+    }
+
+    /// Whether the log has outgrown its limit, so that [`Store::sweep`] should be called soon.
+    pub fn sweep_due(&self) -> bool {
+        self.log.length() > self.settings.log_limit
+    }
+
+    /// Evicts what is over the memory limit and drops what is of no use any more; otherwise that happens by and by.
+    pub fn settle(&self) {
+        self.memory.settle();
+    }
+
+    /// Figures for metrics.
+    pub fn usage(&self) -> Usage {
+        let counters = &self.counters;
+        Usage {
+            stored_responses: usage::read(&counters.stored_responses),
+            stored_bytes: usage::read(&counters.stored_bytes),
+            filling_bytes: self.budget.held(),
+            fills: usage::read(&counters.fills),
+            log_length: self.log.length(),
+            stored: usage::read(&counters.stored),
+            evicted: usage::read(&counters.evicted),
+            invalidated: usage::read(&counters.invalidated),
+        }
+    }
+
+    /// The number of the newest invalidation.
+    pub fn sequence(&self) -> Sequence {
+        self.log.current()
+    }
+
+    /// The newest valid response that the request selects, and whether a soft invalidation named it.
+    fn select<'a>(
+        &self,
+        key: &CacheKey,
+        known: &'a Known,
+        by: &dyn Selector,
+    ) -> Option<(&'a Arc<StoredResponse>, bool)> {
+        let mut request = Request::new(by);
+        known
+            .variants
+            .iter()
+            .filter(|response| response.variant.matches(&mut request))
+            .find_map(|response| self.examine(key, response).map(|soft| (response, soft)))
+    }
+
+    /// Whether a response may be used, and if so, whether a soft invalidation named it.
+    fn examine(&self, key: &CacheKey, response: &StoredResponse) -> Option<bool> {
+        let (checked, soft) = response.checked();
+        if checked >= self.log.current() {
+            return Some(soft);
+        }
+        let answer = self.log.check(key, &response.tags, checked);
+        if answer.verdict == Verdict::Hard {
+            return None;
+        }
+        response.note(answer);
+        Some(soft || answer.verdict == Verdict::Soft)
+    }
+
+    /// Whether nothing named the key since a response for it was not to be stored.
+    fn holds(&self, key: &CacheKey, hit_for_miss: &HitForMiss) -> bool {
+        let checked = Sequence(hit_for_miss.checked.load(Ordering::Acquire));
+        if checked >= self.log.current() {
+            return true;
+        }
+        let answer = self.log.check(key, &[], checked);
+        // A soft one clears it as well: the next response may be another.
+        let holds = answer.verdict == Verdict::Clear;
+        if holds {
+            hit_for_miss.checked.fetch_max(answer.upto.0, Ordering::AcqRel);
+        }
+        holds
+    }
+
+    fn count_valid(&self, key: &CacheKey, known: &Known) -> u64 {
+        known.variants.iter().filter(|response| self.examine(key, response).is_some()).count() as u64
+    }
+
+    /// Removes what is invalid under a key.
+    fn prune(&self, key: &CacheKey) {
+        let mut removed = 0;
+        self.memory.change(key, |known| {
+            let Some(known) = known else { return Change::Leave };
+            let mut valid = known.clone();
+            valid.variants.retain(|response| self.examine(key, response).is_some());
+            valid.hit_for_miss = valid.hit_for_miss.filter(|hit_for_miss| self.holds(key, hit_for_miss));
+            removed = (known.variants.len() - valid.variants.len()) as u64;
+            Change::Put(valid, None)
+        });
+        usage::add(&self.counters.invalidated, removed);
+    }
+
+    /// Puts a response under its key, before the others; in the place of the one for the same requests, or of `old`.
+    fn put(
+        &self,
+        key: &CacheKey,
+        response: Arc<StoredResponse>,
+        now: Timestamp,
+        old: Option<&Arc<StoredResponse>>,
+    ) -> Result<Arc<StoredResponse>, Discarded> {
+        if response.weight() as u64 > self.memory.capacity() {
+            return Err(Discarded::TooBig);
+        }
+        if !self.memory.has_room() {
+            return Err(Discarded::NoRoom);
+        }
+        let mut result = Err(Discarded::Invalidated);
+        let mut removed = 0;
+        self.memory.change(key, |known| {
+            let answer = self.log.check(key, &response.tags, response.began());
+            if answer.verdict == Verdict::Hard {
+                return Change::Leave;
+            }
+            response.note(answer);
+            let mut variants = known.map(|known| known.variants.clone()).unwrap_or_default();
+            let before = variants.len();
+            variants.retain(|other| self.examine(key, other).is_some());
+            removed = before - variants.len();
+            let same = |other: &StoredResponse| other.variant.same(&response.variant);
+            let newer = |other: &Arc<StoredResponse>| {
+                other.freshness.response_time > response.freshness.response_time
+                    || old.is_some_and(|old| !Arc::ptr_eq(other, old))
+            };
+            if variants.iter().any(|other| same(other) && newer(other)) {
+                result = Err(Discarded::Superseded);
+            } else {
+                variants.retain(|other| !same(other) && other.keep_until > now);
+                variants.truncate(self.settings.max_variants.saturating_sub(1));
+                variants.insert(0, Arc::clone(&response));
+                result = Ok(Arc::clone(&response));
+            }
+            Change::Put(Known { variants, hit_for_miss: None }, Some(now))
+        });
+        usage::add(&self.counters.invalidated, removed as u64);
+        usage::add(&self.counters.stored, u64::from(result.is_ok()));
+        result
+    }
+
+    fn made(&self, began: Sequence) -> Made {
+        Made { id: self.responses_ever.fetch_add(1, Ordering::Relaxed), began }
+    }
+}
+
+/// For the fills.
+impl Store {
+    /// The head of a fill, as followers see it.
+    pub(crate) fn head(&self, head: Head, by: &dyn Selector) -> HeadInfo {
+        HeadInfo::new(head, by, |tag| self.log.tag(tag))
+    }
+
+    /// An empty growing body.
+    pub(crate) fn growing(&self, announced: Option<u64>) -> Growing {
+        Growing::new(Arc::clone(&self.budget), self.settings.max_body, announced)
+    }
+
+    /// Stores a complete response.
+    pub(crate) fn store(
+        &self,
+        key: &CacheKey,
+        head: &HeadInfo,
+        pieces: Vec<Piece>,
+        began: Sequence,
+        now: Timestamp,
+    ) -> Result<Arc<StoredResponse>, Discarded> {
+        let made = self.made(began);
+        let response = StoredResponse::new(head, compact::body(pieces), made, self.settings.keep_for_validation);
+        self.put(key, Arc::new(response), now, None)
+    }
+
+    /// Remembers that a response for the key was not to be stored, unless an invalidation came since its fetch began.
+    pub(crate) fn remember_not_stored(&self, key: &CacheKey, until: Timestamp, began: Sequence, now: Timestamp) {
+        let hit_for_miss = HitForMiss::new(until, began);
+        self.memory.change(key, |known| {
+            if !self.holds(key, &hit_for_miss) {
+                return Change::Leave;
+            }
+            let variants = known.map(|known| known.variants.clone()).unwrap_or_default();
+            Change::Put(Known { variants, hit_for_miss: Some(hit_for_miss) }, Some(now))
+        });
+    }
+
+    pub(crate) fn flights(&self) -> &Flights {
+        &self.flights
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn fill_began(&self) {
+        usage::add(&self.counters.fills, 1);
+    }
+
+    pub(crate) fn fill_ended(&self) {
+        usage::take(&self.counters.fills, 1);
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("settings", &self.settings).field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,258 @@
+//! Invalidations against what is stored, what is under way, and what is remembered.
+
+use regex::Regex;
+
+use super::*;
+
+const URL: &str = "http://example.org/news/today?page=2";
+
+fn prefix(host: Option<&str>, path: &str) -> Invalidation {
+    Invalidation::Prefix { host: host.map(str::to_owned), path: path.to_owned() }
+}
+
+fn pattern(text: &str) -> Invalidation {
+    Invalidation::Pattern(Regex::new(text).unwrap())
+}
+
+/// Invalidations that name [`URL`] with the tag `news`.
+fn naming(store: &Store) -> Vec<Invalidation> {
+    vec![
+        Invalidation::Key(store.key(URL)),
+        Invalidation::Host("example.org".to_owned()),
+        prefix(None, "/news/"),
+        prefix(Some("example.org"), "/news/today?page="),
+        prefix(None, ""),
+        Invalidation::Tag("news".to_owned()),
+        pattern(r"/today\?"),
+        Invalidation::All,
+    ]
+}
+
+/// Invalidations that do not.
+fn not_naming(store: &Store) -> Vec<Invalidation> {
+    vec![
+        Invalidation::Key(store.key("http://example.org/news/today")),
+        Invalidation::Key(store.key("https://example.org/news/today?page=2")),
+        Invalidation::Host("example.org:8080".to_owned()),
+        Invalidation::Host("org".to_owned()),
+        prefix(Some("example.com"), "/news/"),
+        prefix(None, "/new/"),
+        prefix(None, "news"),
+        Invalidation::Tag("new".to_owned()),
+        pattern("^/news"),
+    ]
+}
+
+fn tagged() -> Head {
+    Head { tags: vec!["front".to_owned(), "news".to_owned()], ..head() }
+}
+
+#[test]
+fn a_hard_invalidation_removes_what_it_names() {
+    for index in 0..naming(&small()).len() {
+        let store = small();
+        let (key, request) = (store.key(URL), Request::default());
+        fill(&store, &key, &request, tagged(), "old");
+        let what = &naming(&store)[index];
+        let done = store.invalidate(what, Hardness::Hard);
+        assert_eq!((done.sequence, done.removed), (1, u64::from(index == 0)), "{what:?}");
+        assert_eq!(looked_up(&store, &key, &request, NOW), "miss", "{what:?}");
+        assert_eq!((store.usage().stored_responses, store.usage().invalidated), (0, 1), "{what:?}");
+
+        fill(&store, &key, &request, tagged(), "new");
+        assert_eq!(looked_up(&store, &key, &request, NOW), "new", "{what:?}");
+    }
+}
+
+#[test]
+fn a_soft_invalidation_marks_what_it_names_until_it_is_replaced() {
+    for index in 0..naming(&small()).len() {
+        let store = small();
+        let (key, request) = (store.key(URL), Request::default());
+        fill(&store, &key, &request, tagged(), "old");
+        let what = &naming(&store)[index];
+        let done = store.invalidate(what, Hardness::Soft);
+        assert_eq!(done.removed, u64::from(index == 0), "{what:?}");
+        for _ in 0..2 {
+            assert_eq!(looked_up(&store, &key, &request, NOW), "soft old", "{what:?}");
+            store.sweep();
+        }
+        assert_eq!(store.usage().log_length, 0);
+        fill(&store, &key, &request, tagged(), "new");
+        assert_eq!(looked_up(&store, &key, &request, NOW), "new", "{what:?}");
+    }
+}
+
+#[test]
+fn other_invalidations_leave_a_response_alone() {
+    let store = small();
+    let (key, request) = (store.key(URL), Request::default());
+    fill(&store, &key, &request, tagged(), "body");
+    for what in not_naming(&store) {
+        for hardness in [Hardness::Soft, Hardness::Hard] {
+            store.invalidate(&what, hardness);
+            assert_eq!(looked_up(&store, &key, &request, NOW), "body", "{what:?}");
+        }
+    }
+}
+
+#[test]
+fn purging_a_key_counts_and_removes_all_its_variants() {
+    let store = small();
+    let key = store.key(URL);
+    for language in ["de", "fr", "it"] {
+        fill(&store, &key, &Request::with("accept-language", language), vary_on("accept-language"), language);
+    }
+    assert_eq!(store.invalidate(&Invalidation::Key(key.clone()), Hardness::Soft).removed, 3);
+    let purge = Invalidation::Key(key.clone());
+    assert_eq!(store.invalidate(&purge, Hardness::Hard), Invalidated { sequence: 2, removed: 3 });
+    assert_eq!(store.invalidate(&purge, Hardness::Hard), Invalidated { sequence: 3, removed: 0 });
+    assert_eq!(looked_up(&store, &key, &Request::default(), NOW), "miss");
+
+    // What a tag has taken away before is not counted again.
+    fill(&store, &key, &Request::default(), tagged(), "body");
+    store.invalidate(&Invalidation::Tag("news".to_owned()), Hardness::Hard);
+    assert_eq!(store.invalidate(&purge, Hardness::Hard).removed, 0);
+}
+
+#[test]
+fn a_purge_beats_the_fill_that_was_under_way() {
+    for index in 0..naming(&small()).len() {
+        for told_before_head in [true, false] {
+            let store = small();
+            let (key, request) = (store.key(URL), Request::default());
+            let what = &naming(&store)[index];
+            let permit = lead(&store, &key, &request);
+            if told_before_head {
+                store.invalidate(what, Hardness::Hard);
+            }
+            let (mut writer, mut reader) = permit.storing(tagged());
+            if !told_before_head {
+                store.invalidate(what, Hardness::Hard);
+            }
+            // Who comes after the purge does not join, but leads a fill of their own.
+            let newer = lead(&store, &key, &request);
+            push(&mut writer, text("old"));
+            assert_eq!(writer.finish(NOW).unwrap_err(), Discarded::Invalidated, "{what:?}");
+            assert_eq!(read(&mut reader).0, "old", "its own client still gets it");
+            assert_eq!(looked_up(&store, &key, &request, NOW), "miss", "{what:?}");
+
+            let (mut writer, _reader) = newer.storing(tagged());
+            push(&mut writer, text("new"));
+            writer.finish(NOW).unwrap();
+            assert_eq!(looked_up(&store, &key, &request, NOW), "new", "{what:?}");
+        }
+    }
+}
+
+#[test]
+fn a_soft_purge_marks_what_the_fill_under_way_brings() {
+    let store = small();
+    let (key, request) = (store.key(URL), Request::default());
+    let (mut writer, _reader) = lead(&store, &key, &request).storing(tagged());
+    store.invalidate(&Invalidation::Tag("news".to_owned()), Hardness::Soft);
+    let newer = lead(&store, &key, &request);
+    push(&mut writer, text("old"));
+    writer.finish(NOW).unwrap();
+    assert_eq!(looked_up(&store, &key, &request, NOW), "soft old");
+    drop(newer);
+}
+
+#[test]
+fn a_purge_beats_a_validation_that_was_under_way() {
+    let store = small();
+    let (key, request) = (store.key(URL), Request::default());
+    let old = fill(&store, &key, &request, tagged(), "old");
+    let permit = lead(&store, &key, &request);
+    store.invalidate(&Invalidation::Tag("news".to_owned()), Hardness::Hard);
+    let fresh = store.freshen(&key, &old, HeaderMap::new(), fresh_from(NOW), permit.began());
+    assert!(fresh.is_none());
+    assert_eq!(looked_up(&store, &key, &request, NOW), "miss");
+}
+
+#[test]
+fn any_invalidation_that_names_the_key_clears_hit_for_miss() {
+    for hardness in [Hardness::Hard, Hardness::Soft] {
+        for (index, what) in naming(&small()).iter().enumerate() {
+            // Nothing is known of the tags of what is not stored.
+            let by_tag = matches!(what, Invalidation::Tag(_));
+            let store = small();
+            let (key, request) = (store.key(URL), Request::default());
+            let what = &naming(&store)[index];
+            let remember = Some(Duration::from_secs(10));
+            lead(&store, &key, &request).not_stored(remember, NOW);
+            let under_way = lead(&store, &key, &request);
+            for other in not_naming(&store) {
+                store.invalidate(&other, hardness);
+            }
+            store.sweep();
+            assert_eq!(looked_up(&store, &key, &request, NOW), "hit-for-miss");
+            store.invalidate(what, hardness);
+            let expected = if by_tag { "hit-for-miss" } else { "miss" };
+            assert_eq!(looked_up(&store, &key, &request, NOW), expected, "{what:?}");
+            // Nor does a fetch that began before bring it back.
+            under_way.not_stored(remember, NOW);
+            assert_eq!(looked_up(&store, &key, &request, NOW), expected, "{what:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sweep_frees_what_is_invalid_and_empties_the_log() {
+    let store = small();
+    let keys: Vec<_> = (0..100).map(|number| store.key(format!("http://example.org/{number}"))).collect();
+    for (number, key) in keys.iter().enumerate() {
+        let tags = vec![format!("tag-{}", number % 2)];
+        fill(&store, key, &Request::default(), Head { tags, ..head() }, "body");
+    }
+    store.invalidate(&Invalidation::Tag("tag-0".to_owned()), Hardness::Hard);
+    assert_eq!((store.usage().stored_responses, store.usage().log_length), (100, 1));
+    store.sweep();
+    let usage = store.usage();
+    assert_eq!((usage.stored_responses, usage.invalidated, usage.log_length), (50, 50, 0));
+    assert_eq!(looked_up(&store, &keys[0], &Request::default(), NOW), "miss");
+    assert_eq!(looked_up(&store, &keys[1], &Request::default(), NOW), "body");
+}
+
+#[test]
+fn a_sweep_keeps_what_a_fill_under_way_must_still_be_told() {
+    let store = small();
+    let (key, request) = (store.key(URL), Request::default());
+    let permit = lead(&store, &key, &request);
+    store.invalidate(&Invalidation::All, Hardness::Hard);
+    store.sweep();
+    assert_eq!(store.usage().log_length, 1);
+    let (writer, _reader) = permit.storing(head());
+    assert_eq!(writer.finish(NOW).unwrap_err(), Discarded::Invalidated);
+    store.sweep();
+    assert_eq!(store.usage().log_length, 0);
+}
+
+#[test]
+fn the_log_is_bounded_even_by_a_fill_that_does_not_end() {
+    let store = Store::new(StoreSettings { log_limit: 10, ..StoreSettings::default() });
+    let (key, request) = (store.key(URL), Request::default());
+    let stored = store.key("http://example.org/stored");
+    let (writer, _reader) = lead(&store, &key, &request).storing(head());
+    fill(&store, &stored, &request, head(), "body");
+    for number in 0..100 {
+        assert_eq!(store.sweep_due(), number > 10);
+        store.invalidate(&Invalidation::Tag(number.to_string()), Hardness::Hard);
+    }
+    store.sweep();
+    assert!(!store.sweep_due());
+    // Nobody can tell any more whether it was named.
+    assert_eq!(writer.finish(NOW).unwrap_err(), Discarded::Invalidated);
+    assert_eq!(looked_up(&store, &stored, &request, NOW), "body");
+}
+
+#[test]
+fn what_is_not_stored_holds_nothing_in_the_log() {
+    let store = Store::new(StoreSettings { max_body: 10, ..StoreSettings::default() });
+    let (key, request) = (store.key(URL), Request::default());
+    let long = Head { length: Some(11), ..head() };
+    let (_writer, _reader) = lead(&store, &key, &request).storing(long);
+    store.invalidate(&Invalidation::All, Hardness::Hard);
+    store.sweep();
+    assert_eq!(store.usage().log_length, 0);
+}

@@ -1,0 +1,314 @@
+//! The command line, and the help that teaches it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use http::{HeaderName, HeaderValue, Method};
+
+const EXAMPLES: &str = "\
+Start here:
+  copal demo                                        see it work: a sample site with Copal in front
+  copal run --origin http://127.0.0.1:9000          put it before your own site, without a file
+  copal run --config copal.yaml                     the same with your own rules
+
+Exit status: 0 done, 1 the thing failed, 2 the command line or the file is wrong.";
+
+/// Copal, a caching reverse proxy with ESI.
+///
+/// Copal stands in front of a web site, keeps whole pages by the rules of HTTP (RFC 9111) and your own, lets visitors
+/// with a session through, splices personal fragments into shared pages, and forgets a page when it is told to.
+#[derive(Debug, Parser)]
+#[command(name = "copal", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Run),
+    Demo(Demo),
+    Check(Check),
+    Explain(Explain),
+    Test(Test),
+    Policy(Policy),
+    Purge(Purge),
+}
+
+/// Serve
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("source").required(true).args(["config", "origin"]),
+    after_help = "\
+Examples:
+  copal run --config copal.yaml
+  copal run --origin http://127.0.0.1:9000
+  copal run --origin http://127.0.0.1:9000 --listen 0.0.0.0:80
+
+Signals:
+  SIGHUP            reads the file anew; a file with an error changes nothing
+  SIGTERM, SIGINT   finish the requests under way, then stop; a second one stops at once
+  SIGUSR1           opens the access log anew (after logrotate moved it)
+
+RUST_LOG=debug shows more than the file's log.level."
+)]
+pub(crate) struct Run {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Serve this site with safe defaults, without a file
+    #[arg(long, value_name = "URL")]
+    pub(crate) origin: Option<String>,
+    /// Where to listen, with --origin [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", requires = "origin", conflicts_with = "config")]
+    pub(crate) listen: Option<String>,
+}
+
+/// Show a small sample site with Copal in front, and what to try
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  copal demo
+  copal demo --listen 127.0.0.1:3000
+  copal demo --print-config > copal.yaml        a configuration to begin with
+
+Without --listen the demo takes 127.0.0.1:8080, or the next free port up to 8090.
+It prints a line for each request: hit, miss or pass, and why.")]
+pub(crate) struct Demo {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where metrics, health and the purge API are [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Print the demo's configuration and stop
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+/// Check a configuration file: every error at once, each with its place and a hint
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("what").required(true).args(["config", "schema"]),
+    after_help = "\
+Examples:
+  copal check --config copal.yaml
+  copal check --schema > copal.schema.json      for editors that complete YAML by a JSON Schema
+
+Exit status: 0 the file works (there may be warnings), 2 it does not."
+)]
+pub(crate) struct Check {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the JSON Schema of configuration files
+    #[arg(long)]
+    pub(crate) schema: bool,
+}
+
+/// Say what would happen with a request, and why; asks nobody
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  copal explain --config copal.yaml http://www.example.com/news?page=2
+  copal explain --config copal.yaml http://www.example.com/ --cookie 'sessionid=x' --cookie '_ga=1'
+  copal explain --config copal.yaml http://www.example.com/ --method POST
+  copal explain --config copal.yaml http://www.example.com/ --header 'Authorization: Basic x' --json")]
+pub(crate) struct Explain {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The whole URL that the visitor asks for
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// The request method
+    #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: Method,
+    /// A field of the request; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_field)]
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// A cookie of the request; may be given several times
+    #[arg(short = 'b', long = "cookie", value_name = "NAME=VALUE", value_parser = parse_cookie)]
+    pub(crate) cookies: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Run the cases beside a policy: requests, and what must become of them
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  copal test copal.cases.yaml                   names its policy or configuration itself
+  copal test copal.yaml                         finds copal.cases.yaml beside it
+  copal test wagtail                            a policy that ships with Copal
+
+Exit status: 0 every case came out as expected, 1 one did not, 2 a file is wrong.")]
+pub(crate) struct Test {
+    /// Cases files, the files they speak about, or names of shipped policies
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<String>,
+}
+
+/// List the policies that ship with Copal, or print one
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  copal policy                                  their names
+  copal policy wagtail                          its rules, to read or to copy
+  copal policy wagtail --cases                  requests, and what must become of them
+  copal policy default                          what Copal does where no other rule says")]
+pub(crate) struct Policy {
+    /// The policy
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print its cases instead
+    #[arg(long, requires = "name")]
+    pub(crate) cases: bool,
+}
+
+/// Make a running Copal forget pages
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("what").required(true).args(["urls", "tags", "prefix", "all"]),
+    after_help = "\
+Examples:
+  copal purge http://www.example.com/news
+  copal purge --server 127.0.0.1:8080 https://www.example.com/news https://www.example.com/
+  find-changed-urls | copal purge --config copal.yaml -
+  copal purge --config copal.yaml --tag article-17 --tag frontpage
+  copal purge --admin http://127.0.0.1:8081 --prefix /blog/
+  copal purge --admin http://127.0.0.1:8081 --soft --all
+
+Without --config and --admin each URL is purged by a PURGE request to its own host and port, or to --server.
+Tags, prefixes, --all and --soft need the admin address: --config reads it from the file, --admin names it."
+)]
+pub(crate) struct Purge {
+    /// Whole URLs; `-` reads them from standard input, one a line
+    #[arg(value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+    /// Pages to which the origin gave this tag; may be given several times
+    #[arg(long = "tag", value_name = "TAG", num_args = 1..)]
+    pub(crate) tags: Vec<String>,
+    /// Everything below a path (/blog/), on one host (http://www.example.com/blog/) or on all
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
+    /// Everything
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only make it stale: served while it is fetched anew, where a rule has grace
+    #[arg(long)]
+    pub(crate) soft: bool,
+    /// The server's configuration file: its admin address is used
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["admin", "server"])]
+    pub(crate) config: Option<PathBuf>,
+    /// The server's admin address
+    #[arg(long, value_name = "URL", conflicts_with = "server")]
+    pub(crate) admin: Option<String>,
+    /// Send the PURGE requests here, whatever the URLs' hosts
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) server: Option<String>,
+}
+
+fn parse_field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
+    let name = name.trim().parse().map_err(|_| format!("`{}` is no field name", name.trim()))?;
+    let value = value.trim().parse().map_err(|_| "the value has characters that no field may have".to_owned())?;
+    Ok((name, value))
+}
+
+fn parse_cookie(text: &str) -> Result<String, String> {
+    if !text.contains('=') {
+        return Err("write it as 'name=value'".to_owned());
+    }
+    HeaderValue::from_str(text).map_err(|_| "it has characters that no field may have".to_owned())?;
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_design_promises_is_understood() {
+        for line in [
+            "copal run --config copal.yaml",
+            "copal run --origin http://127.0.0.1:9000",
+            "copal run --origin http://127.0.0.1:9000 --listen 127.0.0.1:8080",
+            "copal demo",
+            "copal demo --listen 127.0.0.1:8080 --admin 127.0.0.1:8081",
+            "copal demo --print-config",
+            "copal check --config copal.yaml",
+            "copal check --schema",
+            "copal explain --config copal.yaml http://a/ --method POST --header K:V --cookie k=v",
+            "copal test a.yaml b.cases.yaml",
+            "copal policy",
+            "copal policy wagtail --cases",
+            "copal purge http://a/ http://b/",
+            "copal purge --soft --admin http://127.0.0.1:8081 http://a/",
+            "copal purge --config copal.yaml --tag a b --tag c",
+            "copal purge --admin http://127.0.0.1:8081 --prefix /blog/",
+            "copal purge --config copal.yaml --all",
+            "copal purge --server 127.0.0.1:8080 -",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_status_2() {
+        for line in [
+            "copal",
+            "copal run",
+            "copal run --config a.yaml --origin http://a",
+            "copal run --config a.yaml --listen 127.0.0.1:1",
+            "copal run --listen 127.0.0.1:1",
+            "copal check",
+            "copal check --schema --config a.yaml",
+            "copal explain http://a/",
+            "copal explain --config a.yaml http://a/ --header nonsense",
+            "copal explain --config a.yaml http://a/ --cookie nonsense",
+            "copal test",
+            "copal policy --cases",
+            "copal purge",
+            "copal purge --all --tag x",
+            "copal purge --all http://a/",
+            "copal purge --config a.yaml --admin http://b --all",
+            "copal demo --listen nonsense",
+        ] {
+            match parse(line) {
+                Ok(cli) => panic!("{line} was understood as {cli:?}"),
+                Err(error) => assert_eq!(error.exit_code(), 2, "{line}"),
+            }
+        }
+    }
+
+    #[test]
+    fn fields_and_cookies() {
+        let (name, value) = parse_field("Accept-Language:  de, en ").unwrap();
+        assert_eq!((name.as_str(), value.as_bytes()), ("accept-language", &b"de, en"[..]));
+        assert!(parse_field("a b: c").is_err() && parse_field("a: \u{1}").is_err());
+        assert!(parse_cookie("a=b; c=d").is_ok() && parse_cookie("a=\n").is_err());
+    }
+
+    #[test]
+    fn every_command_teaches_by_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("copal {} ", command.get_name())), "{}", command.get_name());
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `copal demo`: the sample site, Copal in front of it, and what to try.
+
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use copal_policy::{Config, LogLevel};
+use copal_proxy::Clock;
+
+use super::run;
+use crate::cli::Demo;
+use crate::demo;
+use crate::failure::Failure;
+use crate::listener::BindError;
+use crate::output;
+use crate::server::{Server, Setup, StartError};
+use crate::signals::{Order, Signals};
+use crate::telemetry::logging::{self, Style};
+use crate::telemetry::{AccessLog, Format, Sink};
+
+/// Where the demo listens, unless it is told.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// Ports that are tried when that one is taken; the admin address takes one of them too.
+const LAST_PORT: u16 = 8090;
+
+pub(crate) fn run(arguments: Demo) -> Result<(), Failure> {
+    if arguments.print_config {
+        return output::print(demo::CONFIG.trim_end());
+    }
+    logging::init(LogLevel::Warn, Style::Text).map_err(Failure::failed)?;
+    run::block_on(async {
+        let mut signals = Signals::listen().map_err(Failure::failed)?;
+        let limits = config(LISTEN, LISTEN, LISTEN)?.limits;
+        let (site, serving) = demo::start(limits, Clock::system()).map_err(Failure::failed)?;
+        tokio::spawn(serving);
+        let server = start(&arguments, site)?;
+        introduce(&server)?;
+        loop {
+            match signals.next().await {
+                Order::Stop => break,
+                Order::Reload | Order::Reopen => output::tell("the demo has no file to read anew"),
+            }
+        }
+        run::stop(server, &mut signals).await;
+        Ok(())
+    })
+}
+
+/// The demo's configuration with these addresses. The addresses must differ; what stands in for one that does not
+/// matter yet is put right here.
+fn config(listen: SocketAddr, admin: SocketAddr, site: SocketAddr) -> Result<Config, Failure> {
+    let admin = if admin == listen { SocketAddr::new(admin.ip(), admin.port().wrapping_add(1)) } else { admin };
+    let text = demo::config(listen, admin, site);
+    let loaded = copal_policy::load_str("demo.yaml", &text, None).map_err(|diagnostics| output::refused(&diagnostics))?;
+    Ok(loaded.config)
+}
+
+/// Starts the server. Addresses that were given are taken as they are; the others move on while they are taken.
+fn start(arguments: &Demo, site: SocketAddr) -> Result<Server, Failure> {
+    let mut listen = arguments.listen.unwrap_or(LISTEN);
+    let mut admin = arguments.admin.unwrap_or(SocketAddr::new(LISTEN.ip(), LISTEN.port() + 1));
+    loop {
+        let format = Format::Demo { colour: logging::colours(&io::stdout()) };
+        let setup = Setup {
+            config: config(listen, admin, site)?,
+            access_log: Some(AccessLog { format, sink: Sink::Stdout }),
+            clock: Clock::system(),
+            level: None,
+        };
+        let taken = match Server::start(setup) {
+            Ok(server) => return Ok(server),
+            Err(StartError::Bind(error)) if error.is_taken() => error,
+            Err(error) => return Err(Failure::failed(error)),
+        };
+        let moves = if taken.address == admin { arguments.admin.is_none() } else { arguments.listen.is_none() };
+        if !moves || !move_on(&taken, &mut listen, &mut admin) {
+            return Err(Failure::failed(taken));
+        }
+        output::tell(format!("{} is taken; trying {}", taken.address, if taken.address.port() < listen.port() { listen } else { admin }));
+    }
+}
+
+/// The next address in place of the one that is taken; `false` when there is none left.
+fn move_on(taken: &BindError, listen: &mut SocketAddr, admin: &mut SocketAddr) -> bool {
+    let (moving, other) = if taken.address == *admin { (admin, listen) } else { (listen, admin) };
+    let mut next = moving.port().saturating_add(1);
+    if next == other.port() {
+        next = next.saturating_add(1);
+    }
+    moving.set_port(next);
+    next <= LAST_PORT
+}
+
+fn introduce(server: &Server) -> Result<(), Failure> {
+    let Some(&address) = server.addresses().first() else { return Ok(()) };
+    let admin = server.admin_address().map(|address| format!("http://{address}")).unwrap_or_default();
+    let mut stdout = io::stdout().lock();
+    let text = guide(&program(), &format!("http://{address}"), &admin);
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|_| Failure::reported())
+}
+
+/// How the person called this program.
+fn program() -> String {
+    std::env::args().next().filter(|name| name.contains('/')).unwrap_or_else(|| "copal".to_owned())
+}
+
+fn guide(copal: &str, site: &str, admin: &str) -> String {
+    format!(
+        "\
+The Amber Post, a sample news site, with Copal in front of it:
+
+    {site}/        open it in a browser, and watch the lines below
+
+Or try this in another terminal:
+
+ 1  A page is fetched once, then comes from the cache. Cache-Status and Age say so.
+      curl -i {site}/articles/resin
+      curl -i {site}/articles/resin
+
+ 2  Log in. The greeting on the page is yours, the page around it is everybody's and still a hit.
+      curl -s -c jar '{site}/login?name=ada'
+      curl -s -b jar {site}/ | grep hello
+      curl -s {site}/ | grep hello
+
+ 3  The slow page takes the site two seconds. Three visitors at a time: the site is asked once.
+      for i in 1 2 3; do curl -s -o /dev/null -w '%{{time_total}} s\\n' {site}/slow & done; wait
+
+ 4  The newsroom is never stored.
+      curl -s -i -b jar {site}/admin/ | grep -i cache-status
+
+ 5  Revise an article. Visitors see it as it was, until it is purged.
+      curl -s -b jar -d article=resin {site}/admin/revise
+      curl -s {site}/articles/resin | grep '<h1>'
+      curl -X PURGE {site}/articles/resin
+      curl -s {site}/articles/resin | grep '<h1>'
+    The other ways to purge:
+      {copal} purge {site}/articles/resin
+      {copal} purge --admin {admin} --prefix /articles/
+
+ 6  Why is that so? Ask without a request:
+      {copal} demo --print-config > demo.yaml
+      {copal} explain --config demo.yaml http://127.0.0.1:8080/ --cookie demo_session=ada
+
+ 7  What a monitor sees:
+      curl -s {admin}/metrics | grep copal_requests_total
+
+Stop with Ctrl-C. One line a request; times are UTC.
+
+    time  outcome reason         status    duration  request
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(address: SocketAddr) -> BindError {
+        BindError { address, source: io::ErrorKind::AddrInUse.into() }
+    }
+
+    fn local(port: u16) -> SocketAddr {
+        SocketAddr::new(LISTEN.ip(), port)
+    }
+
+    #[test]
+    fn a_taken_port_moves_on_past_the_other_and_comes_to_an_end() {
+        let (mut listen, mut admin) = (local(8080), local(8081));
+        assert!(move_on(&taken(listen), &mut listen, &mut admin));
+        assert_eq!((listen.port(), admin.port()), (8082, 8081));
+        assert!(move_on(&taken(admin), &mut listen, &mut admin));
+        assert_eq!((listen.port(), admin.port()), (8082, 8083));
+        assert!(move_on(&taken(listen), &mut listen, &mut admin));
+        assert_eq!((listen.port(), admin.port()), (8084, 8083));
+        let mut moves = 0;
+        while move_on(&taken(listen), &mut listen, &mut admin) {
+            moves += 1;
+        }
+        assert_eq!((moves, listen.port()), (6, 8091));
+    }
+
+    #[test]
+    fn the_guide_names_the_real_addresses() {
+        let text = guide("./copal", "http://127.0.0.1:8082", "http://127.0.0.1:8083");
+        assert!(text.contains("curl -X PURGE http://127.0.0.1:8082/articles/resin"));
+        assert!(text.contains("./copal purge --admin http://127.0.0.1:8083 --prefix /articles/"));
+        assert!(text.contains("%{time_total} s\\n"), "{text}");
+    }
+}

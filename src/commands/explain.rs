@@ -1,0 +1,137 @@
+//! `copal explain`: what would happen with this request, and why?
+
+use std::fmt::Write as _;
+
+use copal_proxy::Explanation;
+use http::{HeaderMap, HeaderValue, Method, header};
+
+use super::check;
+use crate::cli::Explain;
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) fn run(arguments: &Explain) -> Result<(), Failure> {
+    let loaded = check::load(&arguments.config)?;
+    let headers = headers(arguments);
+    let explanation =
+        copal_proxy::explain(&loaded.config, &arguments.method, &arguments.url, &headers).map_err(Failure::wrong)?;
+    if arguments.json {
+        output::print(serde_json::to_string_pretty(&explanation).map_err(Failure::failed)?)
+    } else {
+        output::print(text(&arguments.method, &explanation))
+    }
+}
+
+fn headers(arguments: &Explain) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &arguments.headers {
+        headers.append(name, value.clone());
+    }
+    // The command line let only values through that a field may have.
+    if !arguments.cookies.is_empty()
+        && let Ok(cookies) = HeaderValue::from_str(&arguments.cookies.join("; "))
+    {
+        headers.append(header::COOKIE, cookies);
+    }
+    headers
+}
+
+fn text(method: &Method, explanation: &Explanation) -> String {
+    let mut reason = explanation.reason.to_owned();
+    if let Some(cookie) = &explanation.because_of_cookie {
+        let _ = write!(reason, " (the cookie {cookie})");
+    }
+    if explanation.decision == "cache" {
+        reason.push_str(" at first, then hit");
+    }
+    let names = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let none = || "-".to_owned();
+    let rows = [
+        ("rule", Some(format!("{} ({})", explanation.rule, explanation.source))),
+        ("decision", Some(explanation.decision.to_owned())),
+        ("reason", Some(reason)),
+        ("cache key", Some(explanation.key.clone().unwrap_or_else(none))),
+        ("variant", explanation.variant.clone()),
+        ("lifetime", explanation.lifetime.clone()),
+        ("ESI", (explanation.decision != "respond").then(|| explanation.esi.to_owned())),
+        ("origin", Some(explanation.origin.clone().unwrap_or_else(none))),
+        ("cookies kept", Some(names(&explanation.cookies_kept))),
+        ("cookies dropped", Some(names(&explanation.cookies_dropped))),
+    ];
+    let mut text = format!("{method} {}\n", explanation.url);
+    for (name, value) in rows {
+        if let Some(value) = value {
+            let _ = write!(text, "\n  {name:<16} {value}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explanation() -> Explanation {
+        Explanation {
+            url: "http://www.example.com/news".to_owned(),
+            rule: "pages".to_owned(),
+            source: "configuration".to_owned(),
+            decision: "cache",
+            reason: "miss",
+            key: Some("http://www.example.com/news".to_owned()),
+            variant: None,
+            origin: Some("cms".to_owned()),
+            cookies_kept: Vec::new(),
+            cookies_dropped: vec!["_ga".to_owned(), "_gid".to_owned()],
+            because_of_cookie: None,
+            esi: "on",
+            lifetime: Some("ttl 1h, grace 6h".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_cached_page() {
+        assert_eq!(
+            text(&Method::GET, &explanation()),
+            "GET http://www.example.com/news\n\
+             \n  rule             pages (configuration)\
+             \n  decision         cache\
+             \n  reason           miss at first, then hit\
+             \n  cache key        http://www.example.com/news\
+             \n  lifetime         ttl 1h, grace 6h\
+             \n  ESI              on\
+             \n  origin           cms\
+             \n  cookies kept     none\
+             \n  cookies dropped  _ga, _gid"
+        );
+    }
+
+    #[test]
+    fn a_passed_page_names_the_cookie_that_did_it() {
+        let passed = Explanation {
+            decision: "pass",
+            reason: "session-cookie",
+            because_of_cookie: Some("sessionid".to_owned()),
+            key: None,
+            ..explanation()
+        };
+        let text = text(&Method::GET, &passed);
+        assert!(text.contains("reason           session-cookie (the cookie sessionid)\n"), "{text}");
+        assert!(text.contains("cache key        -\n"), "{text}");
+    }
+
+    #[test]
+    fn cookies_of_all_options_come_in_one_field() {
+        let arguments = Explain {
+            config: "x".into(),
+            url: String::new(),
+            method: Method::GET,
+            headers: vec![(header::ACCEPT, HeaderValue::from_static("a")), (header::ACCEPT, HeaderValue::from_static("b"))],
+            cookies: vec!["a=1".to_owned(), "b=2".to_owned()],
+            json: false,
+        };
+        let headers = headers(&arguments);
+        assert_eq!(headers[header::COOKIE], "a=1; b=2");
+        assert_eq!(headers.get_all(header::ACCEPT).iter().count(), 2);
+    }
+}

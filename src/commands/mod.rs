@@ -1,0 +1,9 @@
+//! One file a command. Each `run` is that command's story from its arguments to its exit.
+
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod explain;
+pub(crate) mod policy;
+pub(crate) mod purge;
+pub(crate) mod run;
+pub(crate) mod test;

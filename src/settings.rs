@@ -1,0 +1,110 @@
+//! From the configuration to what each part is built with.
+
+use std::io;
+use std::sync::Arc;
+
+use copal_origin::{Origin, OriginError, OriginSettings};
+use copal_policy::{Config, OriginConfig};
+use copal_store::StoreSettings;
+
+use crate::telemetry::{AccessLog, Format, Sink};
+
+/// The store's limits.
+#[must_use]
+pub fn store(config: &Config) -> StoreSettings {
+    let cache = &config.cache;
+    StoreSettings {
+        memory: cache.memory,
+        max_body: cache.max_body,
+        max_variants: cache.max_variants,
+        ..StoreSettings::default()
+    }
+}
+
+/// One origin's servers and limits.
+#[must_use]
+pub fn origin(config: &OriginConfig) -> OriginSettings {
+    OriginSettings {
+        name: config.name.to_string(),
+        servers: config.servers.clone(),
+        connect_timeout: config.connect_timeout,
+        first_byte_timeout: config.first_byte_timeout,
+        between_bytes_timeout: config.between_bytes_timeout,
+        idle_timeout: config.idle_timeout,
+        retries: config.retries,
+        ..OriginSettings::default()
+    }
+}
+
+/// The origins of a configuration. What `before` has already, with its connections, is kept where nothing about it
+/// changed.
+///
+/// # Errors
+/// An origin that cannot be built.
+pub fn origins(config: &Config, before: Option<(&Config, &[Arc<Origin>])>) -> Result<Vec<Arc<Origin>>, OriginError> {
+    let kept = |wanted: &OriginConfig| {
+        let (config, origins) = before?;
+        let same = config.origins.iter().position(|origin| same_origin(origin, wanted))?;
+        origins.get(same).cloned()
+    };
+    config.origins.iter().map(|wanted| kept(wanted).map_or_else(|| Origin::new(origin(wanted)), Ok)).collect()
+}
+
+/// Equal in all that an [`Origin`] is built with; the `Host` sent is not part of that.
+fn same_origin(a: &OriginConfig, b: &OriginConfig) -> bool {
+    // Taken apart so that a new field asks to be compared.
+    let OriginConfig {
+        name,
+        servers,
+        connect_timeout,
+        first_byte_timeout,
+        between_bytes_timeout,
+        idle_timeout,
+        retries,
+        host: _,
+    } = a;
+    (name, servers, retries) == (&b.name, &b.servers, &b.retries)
+        && (connect_timeout, first_byte_timeout) == (&b.connect_timeout, &b.first_byte_timeout)
+        && (between_bytes_timeout, idle_timeout) == (&b.between_bytes_timeout, &b.idle_timeout)
+}
+
+/// The access log, open.
+///
+/// # Errors
+/// The file cannot be opened; says which.
+pub fn access_log(config: &Config) -> io::Result<AccessLog> {
+    let format = match config.log.access {
+        copal_policy::AccessLog::Off => Format::Off,
+        copal_policy::AccessLog::Combined => Format::Combined,
+        copal_policy::AccessLog::Json => Format::Json,
+    };
+    let path = config.log.path.as_deref().filter(|_| format != Format::Off);
+    let sink = Sink::open(path).map_err(|error| {
+        let path = path.unwrap_or_else(|| "standard output".as_ref()).display();
+        io::Error::new(error.kind(), format!("cannot open the access log {path}: {error}"))
+    })?;
+    Ok(AccessLog { format, sink })
+}
+
+/// What of `new` has no effect until the process is started again, in the file's own words.
+#[must_use]
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (a, b) = (&old.limits, &new.limits);
+    let limits = a.header_bytes == b.header_bytes
+        && a.headers == b.headers
+        && a.header_timeout == b.header_timeout
+        && a.keep_alive_timeout == b.keep_alive_timeout
+        && a.connections == b.connections;
+    [
+        ("listen", old.listen == new.listen),
+        ("admin", old.admin == new.admin),
+        ("cache.memory", old.cache.memory == new.cache.memory),
+        ("cache.max_body", old.cache.max_body == new.cache.max_body),
+        ("cache.max_variants", old.cache.max_variants == new.cache.max_variants),
+        ("limits", limits),
+        ("drain", old.drain == new.drain),
+    ]
+    .into_iter()
+    .filter_map(|(name, same)| (!same).then_some(name))
+    .collect()
+}

@@ -1,0 +1,16 @@
+//! Scenarios over real sockets: a client, Copal, a scripted origin; each shows what the client sends, what the origin
+//! sees and answers, and what the client gets. One binary, so that it is linked once.
+
+mod assembly;
+mod caching;
+mod collapsing;
+mod forwarding;
+mod front;
+mod grace;
+mod origins;
+mod process;
+mod protocol;
+mod purging;
+mod ranges;
+mod sessions;
+mod tidy;
