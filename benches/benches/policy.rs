@@ -24,10 +24,7 @@ rules:
 "#;
 
 fn config() -> Config {
-    match load_str("bench.yaml", RULES, None) {
-        Ok(loaded) => loaded.config,
-        Err(errors) => panic!("{errors}"),
-    }
+    load_str("bench.yaml", RULES, None).expect("the rules above are right").config
 }
 
 fn headers(cookie: &'static str) -> HeaderMap {

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use copal_semantics::{
-    Freshness, LifetimeRules, Overrides, RequestDirectives, ResponseDirectives, Timestamp, accept_encoding, evaluate, initial_age,
-    lifetime, normalise,
+    Freshness, LifetimeRules, Overrides, RequestDirectives, ResponseDirectives, Timestamp, accept_encoding, evaluate,
+    initial_age, lifetime, normalise,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};

@@ -19,7 +19,10 @@ fn html(body: &'static str) -> Answer {
 #[tokio::test]
 async fn a_cached_page_with_a_passed_fragment_greets_each_visitor_by_name() {
     let front = Front::with(YAML).await;
-    front.origin.on("/", html("<p><esi:include src=\"/esi/user\"/></p>").header("etag", "\"t\"").header("cache-control", "max-age=60"));
+    front.origin.on(
+        "/",
+        html("<p><esi:include src=\"/esi/user\"/></p>").header("etag", "\"t\"").header("cache-control", "max-age=60"),
+    );
     front.origin.on(
         "/esi/user",
         Answer::from_fn(|request| {
@@ -54,7 +57,10 @@ async fn stored_fragments_have_a_life_of_their_own() {
             "all from the origin",
             Sends::get("/"),
             [
-                Sees::get("/").header("surrogate-capability", "copal=\"ESI/1.0\"").without("accept-encoding").answers(page),
+                Sees::get("/")
+                    .header("surrogate-capability", "copal=\"ESI/1.0\"")
+                    .without("accept-encoding")
+                    .answers(page),
                 Sees::get("/frag/a").answers("A"),
                 Sees::get("/frag/b").answers("B"),
             ],
@@ -62,7 +68,12 @@ async fn stored_fragments_have_a_life_of_their_own() {
         )
         .await;
     scenario
-        .exchange("all stored", Sends::get("/"), Sees::nothing(), Gets::status(200).body("[A|B]").header("content-length", "5"))
+        .exchange(
+            "all stored",
+            Sends::get("/"),
+            Sees::nothing(),
+            Gets::status(200).body("[A|B]").header("content-length", "5"),
+        )
         .await;
     assert_eq!(front.purge("/frag/a").await.status, 200);
     scenario
@@ -73,7 +84,9 @@ async fn stored_fragments_have_a_life_of_their_own() {
 #[tokio::test]
 async fn fragments_are_fetched_at_the_same_time_and_put_out_in_document_order() {
     let front = Front::with(YAML).await;
-    front.origin.on("/", html("0<esi:include src='/frag/1'/>2<esi:include src='/frag/3'/>4<esi:include src='/frag/5'/>6"));
+    front
+        .origin
+        .on("/", html("0<esi:include src='/frag/1'/>2<esi:include src='/frag/3'/>4<esi:include src='/frag/5'/>6"));
     let (one, first) = Answer::gated("1");
     let (three, second) = Answer::gated("3");
     let (five, third) = Answer::gated("5");

@@ -49,9 +49,7 @@ async fn an_expired_response_is_validated_and_freshened() {
     let mut scenario = front.scenario();
     let first = Answer::ok("body").header("cache-control", "max-age=10").header("etag", "\"v1\"");
     let confirmed = Answer::status(304).header("cache-control", "max-age=20").header("etag", "\"v1\"");
-    scenario
-        .exchange("stored", Sends::get("/p"), Sees::get("/p").answers(first), Gets::status(200).body("body"))
-        .await;
+    scenario.exchange("stored", Sends::get("/p"), Sees::get("/p").answers(first), Gets::status(200).body("body")).await;
     front.clock.advance(Duration::from_secs(11));
     scenario
         .exchange(
@@ -109,9 +107,7 @@ async fn each_variant_of_vary_is_stored_and_given_to_its_own() {
     let mut scenario = front.scenario();
     for language in ["de", "en"] {
         let sends = Sends::get("/p").header("accept-language", language);
-        scenario
-            .exchange("miss", sends, Sees::get("/p").answers(of(language)), Gets::status(200).body(language))
-            .await;
+        scenario.exchange("miss", sends, Sees::get("/p").answers(of(language)), Gets::status(200).body(language)).await;
     }
     for language in ["de", "en", "de"] {
         let sends = Sends::get("/p").header("accept-language", language);

@@ -24,7 +24,8 @@ async fn spellings_of_one_url_are_one_key_and_the_origin_sees_the_normal_form() 
 
 #[tokio::test]
 async fn rewriting_fields_of_strangers_are_withheld() {
-    let front = Front::with("rules: [{name: pass, match: {path: /pass}, pass: true}, {name: p, cache: {ttl: 1h}}]").await;
+    let front =
+        Front::with("rules: [{name: pass, match: {path: /pass}, pass: true}, {name: p, cache: {ttl: 1h}}]").await;
     let mut scenario = front.scenario();
     let fields = [
         ("x-forwarded-host", "evil.example"),

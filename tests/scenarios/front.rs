@@ -44,7 +44,8 @@ impl Front {
 
     fn of(origin: ScriptedOrigin, yaml: &str) -> Self {
         let yaml = format!("listen: [{{address: '127.0.0.1:0'}}]\nlog: {{access: off}}\n{yaml}");
-        let loaded = copal_policy::load_str("test.yaml", &yaml, None).unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
+        let loaded =
+            copal_policy::load_str("test.yaml", &yaml, None).unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
         let clock = ManualClock::at(START);
         let setup =
             Setup { config: loaded.config, access_log: None, clock: Clock::manual(clock.source()), level: None };
@@ -69,9 +70,7 @@ impl Front {
     /// GET at the same time as other things.
     pub fn spawn_get(&self, target: &str) -> JoinHandle<ClientResponse> {
         let (address, target) = (self.address, target.to_owned());
-        tokio::spawn(async move {
-            Client::connect(address).await.with_host("test.example").get(&target).send().await
-        })
+        tokio::spawn(async move { Client::connect(address).await.with_host("test.example").get(&target).send().await })
     }
 
     pub async fn purge(&self, target: &str) -> ClientResponse {

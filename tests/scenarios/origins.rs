@@ -46,7 +46,10 @@ async fn connections_are_kept() {
 async fn a_silent_server_is_given_up_after_the_first_byte_timeout() {
     let silent = ScriptedOrigin::start().await;
     silent.on("/p", Answer::silence());
-    let yaml = format!("origins: {{cms: {{servers: ['{}'], first_byte_timeout: 100ms}}}}\nrules: [{{name: all, pass: true}}]", silent.url());
+    let yaml = format!(
+        "origins: {{cms: {{servers: ['{}'], first_byte_timeout: 100ms}}}}\nrules: [{{name: all, pass: true}}]",
+        silent.url()
+    );
     let front = Front::exactly(&yaml).await;
     let got = front.get("/p").await;
     assert_eq!(got.status, 504);

@@ -166,7 +166,10 @@ async fn a_reload_is_atomic_a_bad_file_changes_nothing_and_sigterm_drains() {
     origin.on("/slow", slow);
     let folder = Folder::new("reload");
     let yaml = |extra: &str| {
-        format!("listen: [{{address: '127.0.0.1:0'}}]\nlog: {{access: off}}\norigins: {{cms: '{}'}}\n{extra}", origin.url())
+        format!(
+            "listen: [{{address: '127.0.0.1:0'}}]\nlog: {{access: off}}\norigins: {{cms: '{}'}}\n{extra}",
+            origin.url()
+        )
     };
     let config = folder.file("copal.yaml", &yaml(""));
     let mut running = Running::start(&config);

@@ -41,7 +41,10 @@ async fn request_bodies_are_streamed_with_their_framing() {
     assert_eq!((front.origin.last().header("content-length"), &*front.origin.last().body), (Some("5"), &b"12345"[..]));
     let got = client.request("POST", "/up").chunks(["ab", "cd"]).send().await;
     assert_eq!(got.text(), "thanks");
-    assert_eq!((front.origin.last().header("transfer-encoding"), &*front.origin.last().body), (Some("chunked"), &b"abcd"[..]));
+    assert_eq!(
+        (front.origin.last().header("transfer-encoding"), &*front.origin.last().body),
+        (Some("chunked"), &b"abcd"[..])
+    );
     assert!(got.header("cache-status").unwrap().contains("fwd=method"));
 }
 

@@ -36,7 +36,12 @@ async fn a_session_cookie_is_let_through_and_its_page_given_to_nobody_else() {
         )
         .await;
     scenario
-        .exchange("the guest's page is stored", Sends::get("/p"), Sees::nothing(), Gets::status(200).body("hello guest"))
+        .exchange(
+            "the guest's page is stored",
+            Sends::get("/p"),
+            Sees::nothing(),
+            Gets::status(200).body("hello guest"),
+        )
         .await;
 }
 

@@ -136,6 +136,8 @@ def copal(cms, cache_port, tmp_path_factory):
     folder = tmp_path_factory.mktemp("copal")
     log, config = folder / "access.log", folder / "copal.yaml"
     config.write_text(CONFIG.format(port=cache_port, cms=cms.port, log=log))
+    checked = subprocess.run([copal_binary(), "check", "--config", config], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     command = [copal_binary(), "run", "--config", config]
     with Server("copal", command, cache_port, folder / "output.log"):
         yield Copal(cache_port, log)

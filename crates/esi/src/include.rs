@@ -15,18 +15,10 @@ pub(crate) enum Refused {
 }
 
 /// The include that `tag`, which stands `at` that place, asks for.
-pub(crate) fn read(
-    tag: &Tag<'_>,
-    at: Position,
-    warnings: &mut Warnings,
-) -> Result<Include, Refused> {
+pub(crate) fn read(tag: &Tag<'_>, at: Position, warnings: &mut Warnings) -> Result<Include, Refused> {
     let attributes = tag.attributes();
     let is_reference = |attribute: &&Attribute| matches!(&*attribute.name, "src" | "alt");
-    if attributes
-        .iter()
-        .filter(is_reference)
-        .any(|attribute| attribute.raw.contains('<'))
-    {
+    if attributes.iter().filter(is_reference).any(|attribute| attribute.raw.contains('<')) {
         return Err(Refused::RanOn);
     }
     let (mut src, mut alt, mut on_error) = (None, None, None);
@@ -51,25 +43,12 @@ pub(crate) fn read(
         warnings.add(at, || Message::BadOnError);
     }
     let alt = alt.and_then(|raw| reference("alt", &raw, at, warnings));
-    let src = src
-        .and_then(|raw| reference("src", &raw, at, warnings))
-        .ok_or(Refused::MissingSrc)?;
-    Ok(Include {
-        src,
-        alt,
-        continue_on_error,
-        line: at.line,
-        column: at.column,
-    })
+    let src = src.and_then(|raw| reference("src", &raw, at, warnings)).ok_or(Refused::MissingSrc)?;
+    Ok(Include { src, alt, continue_on_error, line: at.line, column: at.column })
 }
 
 /// The URI reference a value gives, if it can be one. Whether it resolves is the caller's to find out.
-fn reference(
-    name: &'static str,
-    raw: &str,
-    at: Position,
-    warnings: &mut Warnings,
-) -> Option<Box<str>> {
+fn reference(name: &'static str, raw: &str, at: Position, warnings: &mut Warnings) -> Option<Box<str>> {
     let decoded = decode(raw);
     let value = decoded.trim_ascii();
     if value.is_empty() {

@@ -163,11 +163,7 @@ impl Parser {
             State::Prefix(held) => held.iter().map(Bytes::len).sum(),
             State::Tag(tag) => tag.bytes.len(),
         };
-        state
-            + self
-                .remove
-                .as_ref()
-                .map_or(0, |remove| remove.content.len())
+        state + self.remove.as_ref().map_or(0, |remove| remove.content.len())
     }
 
     /// How many bytes were looked at so far, those looked at again counted again: a small multiple of the
@@ -191,10 +187,7 @@ impl Parser {
     }
 
     fn scope(&self) -> Scope {
-        Scope {
-            block: self.block.is_some(),
-            remove: self.remove.is_some(),
-        }
+        Scope { block: self.block.is_some(), remove: self.remove.is_some() }
     }
 
     /// Passes text on up to a marker, or deals with the marker that the input begins with.
@@ -202,26 +195,17 @@ impl Parser {
         let window = match &self.remove {
             // One byte over the limit decides, and reading more would be reading it twice.
             Some(remove) => {
-                let room = self
-                    .limits
-                    .max_remove_bytes
-                    .saturating_sub(remove.content.len());
+                let room = self.limits.max_remove_bytes.saturating_sub(remove.content.len());
                 room.saturating_add(1).min(input.len())
             }
             None => input.len(),
         };
         match self.scanner.find(&input[..window], self.scope()) {
-            Some(Found {
-                at: 0,
-                marker: Some(marker),
-            }) => {
+            Some(Found { at: 0, marker: Some(marker) }) => {
                 self.inputs.push(input.split_off(marker.bytes().len()));
                 self.marker(marker, out);
             }
-            Some(Found {
-                at: 0,
-                marker: None,
-            }) => {
+            Some(Found { at: 0, marker: None }) => {
                 self.inputs.push(input.split_off(window));
                 self.state = State::Prefix(vec![input]);
             }
@@ -237,11 +221,7 @@ impl Parser {
     fn prefix(&mut self, mut held: Vec<Bytes>, input: Bytes, out: &mut Vec<Piece>) {
         let mut front = [0; 2 * DECIDING];
         let bytes = held.iter().flatten().chain(input.iter().take(DECIDING));
-        let length = front
-            .iter_mut()
-            .zip(bytes)
-            .map(|(to, from)| *to = *from)
-            .count();
+        let length = front.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
         let front = &front[..length];
         self.scanner.count(length);
         let held_length = held.iter().map(Bytes::len).sum();
@@ -257,9 +237,7 @@ impl Parser {
                 self.marker(marker, out);
             }
             Front::Text => {
-                let next = front[1..held_length]
-                    .iter()
-                    .position(|byte| scope.may_begin(*byte));
+                let next = front[1..held_length].iter().position(|byte| scope.may_begin(*byte));
                 let length = next.map_or(held_length, |at| at + 1);
                 self.inputs.push(input);
                 let text = self.unread(held, length);
@@ -312,19 +290,12 @@ impl Parser {
                 return self.position.advance(marker.bytes());
             }
         };
-        self.state = State::Tag(OpenTag {
-            bytes: marker.bytes().into(),
-            quotes,
-        });
+        self.state = State::Tag(OpenTag { bytes: marker.bytes().into(), quotes });
     }
 
     /// Collects a tag up to its end.
     fn tag(&mut self, mut tag: OpenTag, mut input: Bytes, out: &mut Vec<Piece>) {
-        let room = self
-            .limits
-            .max_tag_bytes
-            .saturating_sub(tag.bytes.len())
-            .min(input.len());
+        let room = self.limits.max_tag_bytes.saturating_sub(tag.bytes.len()).min(input.len());
         let end = self.scanner.tag_end(&mut tag.quotes, &input[..room]);
         let length = match end {
             TagEnd::Closed(length) | TagEnd::Broken(length) => length,
@@ -376,12 +347,8 @@ impl Parser {
 /// Adds text to the last piece where both are short.
 fn put_joined(text: Bytes, out: &mut Vec<Piece>) {
     match out.last_mut() {
-        Some(Piece::Text(last))
-            if text.len() < SHORT_TEXT && last.len() + text.len() <= JOINED_TEXT =>
-        {
-            let mut joined = take(last)
-                .try_into_mut()
-                .unwrap_or_else(|shared| BytesMut::from(&*shared));
+        Some(Piece::Text(last)) if text.len() < SHORT_TEXT && last.len() + text.len() <= JOINED_TEXT => {
+            let mut joined = take(last).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
             joined.extend_from_slice(&text);
             *last = joined.freeze();
         }

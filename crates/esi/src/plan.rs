@@ -145,10 +145,7 @@ impl Plan {
     }
 
     /// What may be put out next. Text is handed over; a fragment stays next until [`Plan::done`].
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "`Wait` is no end, so this is no iterator"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "`Wait` is no end, so this is no iterator")]
     pub fn next(&mut self) -> Next {
         match self.queue.front() {
             Some(Slot::Text(text)) => {
@@ -167,8 +164,7 @@ impl Plan {
     /// For a fragment that is not next, only that.
     pub fn done(&mut self, id: FragmentId) {
         self.finished(id);
-        if matches!(self.queue.front(), Some(Slot::Fragment(next)) if *next == id && self.started(id))
-        {
+        if matches!(self.queue.front(), Some(Slot::Fragment(next)) if *next == id && self.started(id)) {
             self.pop();
         }
     }
@@ -192,8 +188,6 @@ impl Plan {
     }
 
     fn started(&self, id: FragmentId) -> bool {
-        self.waiting
-            .front()
-            .is_none_or(|(waiting, _)| id < *waiting)
+        self.waiting.front().is_none_or(|(waiting, _)| id < *waiting)
     }
 }

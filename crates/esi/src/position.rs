@@ -15,11 +15,7 @@ pub(crate) struct Position {
 
 impl Position {
     /// The first byte of a document.
-    pub(crate) const START: Self = Self {
-        offset: 0,
-        line: 1,
-        column: 1,
-    };
+    pub(crate) const START: Self = Self { offset: 0, line: 1, column: 1 };
 
     /// Moves past `bytes`.
     pub(crate) fn advance(&mut self, bytes: &[u8]) {
@@ -52,15 +48,7 @@ mod tests {
             let mut position = Position::START;
             position.advance(&text[..split]);
             position.advance(&text[split..]);
-            assert_eq!(
-                position,
-                Position {
-                    offset: 10,
-                    line: 4,
-                    column: 4
-                },
-                "split {split}"
-            );
+            assert_eq!(position, Position { offset: 10, line: 4, column: 4 }, "split {split}");
         }
     }
 }

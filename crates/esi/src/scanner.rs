@@ -87,9 +87,7 @@ impl Scope {
 
     /// Whether a marker may begin with `byte`.
     pub(crate) fn may_begin(self, byte: u8) -> bool {
-        self.markers()
-            .iter()
-            .any(|marker| marker.bytes().first() == Some(&byte))
+        self.markers().iter().any(|marker| marker.bytes().first() == Some(&byte))
     }
 
     /// What stands at the front of `bytes`. [`Front::Prefix`] only for fewer than [`DECIDING`] bytes.
@@ -125,10 +123,7 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     pub(crate) fn new() -> Self {
-        Self {
-            esi: Finder::new(b"esi"),
-            work: 0,
-        }
+        Self { esi: Finder::new(b"esi"), work: 0 }
     }
 
     /// Bytes looked at so far.
@@ -138,11 +133,7 @@ impl Scanner {
 
     /// The first marker in `bytes`, or the prefix of one that they end with.
     pub(crate) fn find(&mut self, bytes: &[u8], scope: Scope) -> Option<Found> {
-        let found = if scope
-            == (Scope {
-                block: false,
-                remove: false,
-            }) {
+        let found = if scope == (Scope { block: false, remove: false }) {
             self.find_by_word(bytes, scope)
         } else {
             self.find_by_byte(bytes, scope)
@@ -202,10 +193,7 @@ fn found(at: usize, front: Front) -> Option<Found> {
     match front {
         Front::Text => None,
         Front::Prefix => Some(Found { at, marker: None }),
-        Front::Marker(marker) => Some(Found {
-            at,
-            marker: Some(marker),
-        }),
+        Front::Marker(marker) => Some(Found { at, marker: Some(marker) }),
     }
 }
 
@@ -246,10 +234,7 @@ impl Quotes {
                 at += length + 1;
                 continue;
             }
-            let Some(length) = rest
-                .iter()
-                .position(|byte| matches!(byte, b'<' | b'>' | b'"' | b'\''))
-            else {
+            let Some(length) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'"' | b'\'')) else {
                 return TagEnd::Open;
             };
             at += length;
@@ -269,18 +254,9 @@ impl Quotes {
 mod tests {
     use super::*;
 
-    const OUTSIDE: Scope = Scope {
-        block: false,
-        remove: false,
-    };
-    const BLOCK: Scope = Scope {
-        block: true,
-        remove: false,
-    };
-    const REMOVE: Scope = Scope {
-        block: false,
-        remove: true,
-    };
+    const OUTSIDE: Scope = Scope { block: false, remove: false };
+    const BLOCK: Scope = Scope { block: true, remove: false };
+    const REMOVE: Scope = Scope { block: false, remove: true };
 
     #[test]
     fn what_a_front_is() {
@@ -347,11 +323,7 @@ mod tests {
         ] {
             let bytes = text.as_bytes();
             let mut scanner = Scanner::new();
-            assert_eq!(
-                scanner.find_by_word(bytes, OUTSIDE),
-                scanner.find_by_byte(bytes, OUTSIDE),
-                "{text}"
-            );
+            assert_eq!(scanner.find_by_word(bytes, OUTSIDE), scanner.find_by_byte(bytes, OUTSIDE), "{text}");
         }
     }
 

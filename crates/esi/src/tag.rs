@@ -80,37 +80,22 @@ impl<'a> Tag<'a> {
     pub(crate) fn read(bytes: &'a [u8]) -> Self {
         let (end, inside) = match bytes.strip_prefix(Marker::EndTag.bytes()) {
             Some(inside) => (true, inside),
-            None => (
-                false,
-                bytes
-                    .strip_prefix(Marker::StartTag.bytes())
-                    .unwrap_or(bytes),
-            ),
+            None => (false, bytes.strip_prefix(Marker::StartTag.bytes()).unwrap_or(bytes)),
         };
         let inside = inside.strip_suffix(b">").unwrap_or(inside);
-        let name_ends = inside
-            .iter()
-            .position(|byte| !is_name(*byte))
-            .unwrap_or(inside.len());
+        let name_ends = inside.iter().position(|byte| !is_name(*byte)).unwrap_or(inside.len());
         let (name, attributes) = inside.split_at(name_ends);
         let attributes = attributes.trim_ascii();
         let (empty, attributes) = match attributes.strip_suffix(b"/") {
             Some(attributes) => (true, attributes),
             None => (false, attributes),
         };
-        Self {
-            name,
-            attributes,
-            end,
-            empty,
-        }
+        Self { name, attributes, end, empty }
     }
 
     /// Which element it is; `None` when ESI 1.0 has no such one. Names are compared as they are, case and all.
     pub(crate) fn element(&self) -> Option<Element> {
-        Element::ALL
-            .into_iter()
-            .find(|element| element.name().as_bytes() == self.name)
+        Element::ALL.into_iter().find(|element| element.name().as_bytes() == self.name)
     }
 
     /// The name as text, for a message.
@@ -126,10 +111,7 @@ impl<'a> Tag<'a> {
             .html_attributes()
             .with_checks(false)
             .flatten()
-            .map(|attribute| Attribute {
-                name: attribute.key.as_ref().into(),
-                raw: attribute.value.as_ref().into(),
-            })
+            .map(|attribute| Attribute { name: attribute.key.as_ref().into(), raw: attribute.value.as_ref().into() })
             .collect()
     }
 }
@@ -191,10 +173,7 @@ pub(crate) fn decode(raw: &str) -> Cow<'_, str> {
 
 /// The character that the reference at the front of `text` means, and the reference's length.
 fn reference(text: &str) -> Option<(char, usize)> {
-    let window = text
-        .as_bytes()
-        .get(..MAX_REFERENCE)
-        .unwrap_or(text.as_bytes());
+    let window = text.as_bytes().get(..MAX_REFERENCE).unwrap_or(text.as_bytes());
     let semicolon = memchr(b';', window)?;
     let name = text.get(1..semicolon)?;
     let character = match name {
@@ -227,28 +206,15 @@ mod tests {
 
     fn attributes(tag: &[u8]) -> Vec<(String, String)> {
         let attributes = Tag::read(tag).attributes();
-        attributes
-            .iter()
-            .map(|a| (a.name.to_string(), a.raw.to_string()))
-            .collect()
+        attributes.iter().map(|a| (a.name.to_string(), a.raw.to_string())).collect()
     }
 
     #[test]
     fn the_parts_of_a_tag() {
         for (bytes, element, end, empty) in [
             ("<esi:include/>", Some(Element::Include), false, true),
-            (
-                "<esi:include src='/a' / >",
-                Some(Element::Include),
-                false,
-                true,
-            ),
-            (
-                "<esi:include src='/a'>",
-                Some(Element::Include),
-                false,
-                false,
-            ),
+            ("<esi:include src='/a' / >", Some(Element::Include), false, true),
+            ("<esi:include src='/a'>", Some(Element::Include), false, false),
             ("</esi:remove>", Some(Element::Remove), true, false),
             ("</esi:remove \n>", Some(Element::Remove), true, false),
             ("</esi:remove", Some(Element::Remove), true, false),
@@ -258,55 +224,28 @@ mod tests {
             ("<esi: include>", None, false, false),
         ] {
             let tag = Tag::read(bytes.as_bytes());
-            assert_eq!(
-                (tag.element(), tag.end, tag.empty),
-                (element, end, empty),
-                "{bytes}"
-            );
+            assert_eq!((tag.element(), tag.end, tag.empty), (element, end, empty), "{bytes}");
         }
     }
 
     #[test]
     fn attributes_are_read_as_html_writes_them() {
         for (tag, expected) in [
-            (
-                &b"<esi:include src=\"/a\" alt='/b'/>"[..],
-                &[("src", "/a"), ("alt", "/b")][..],
-            ),
+            (&b"<esi:include src=\"/a\" alt='/b'/>"[..], &[("src", "/a"), ("alt", "/b")][..]),
             (b"<esi:include\n\tsrc = \"/a\"\r\n/>", &[("src", "/a")]),
             (b"<esi:include src=/a/>", &[("src", "/a")]),
-            (
-                b"<esi:include src=\"/a\"alt=\"/b\"/>",
-                &[("src", "/a"), ("alt", "/b")],
-            ),
+            (b"<esi:include src=\"/a\"alt=\"/b\"/>", &[("src", "/a"), ("alt", "/b")]),
             (b"<esi:include src/>", &[("src", "")]),
             (b"<esi:include src=/>", &[]),
             (b"<esi:include src=\"/a", &[]),
-            (
-                b"<esi:include src=\"/a\" src=\"/b\"/>",
-                &[("src", "/a"), ("src", "/b")],
-            ),
+            (b"<esi:include src=\"/a\" src=\"/b\"/>", &[("src", "/a"), ("src", "/b")]),
             (b"<esi:include src=\"/caf\xe9\"/>", &[("src", "/caf%E9")]),
-            (
-                "<esi:include src=\"/café\"/>".as_bytes(),
-                &[("src", "/café")],
-            ),
+            ("<esi:include src=\"/café\"/>".as_bytes(), &[("src", "/café")]),
             (b"<esi:include/>", &[]),
-            (
-                b"<esi:include = \"\" '>",
-                &[("=", ""), ("\"\"", ""), ("'", "")],
-            ),
+            (b"<esi:include = \"\" '>", &[("=", ""), ("\"\"", ""), ("'", "")]),
         ] {
-            let expected: Vec<_> = expected
-                .iter()
-                .map(|(n, v)| (n.to_string(), v.to_string()))
-                .collect();
-            assert_eq!(
-                attributes(tag),
-                expected,
-                "{}",
-                String::from_utf8_lossy(tag)
-            );
+            let expected: Vec<_> = expected.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+            assert_eq!(attributes(tag), expected, "{}", String::from_utf8_lossy(tag));
         }
     }
 
@@ -320,10 +259,7 @@ mod tests {
             ("&#47;&#x2f;&#X2F;&#0000047;", "////"),
             ("&amp;lt;", "&lt;"),
             ("&AMP;&nbsp;&;&#;&#x;", "&AMP;&nbsp;&;&#;&#x;"),
-            (
-                "&#0;&#xD800;&#x110000;&#+47;&#99999999;",
-                "&#0;&#xD800;&#x110000;&#+47;&#99999999;",
-            ),
+            ("&#0;&#xD800;&#x110000;&#+47;&#99999999;", "&#0;&#xD800;&#x110000;&#+47;&#99999999;"),
             ("&amp", "&amp"),
             ("&", "&"),
             ("&é;&ééééééé", "&é;&ééééééé"),

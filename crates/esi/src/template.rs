@@ -50,12 +50,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_includes: 256,
-            max_tag_bytes: 16 * 1024,
-            max_remove_bytes: 256 * 1024,
-            max_warnings: 32,
-        }
+        Self { max_includes: 256, max_tag_bytes: 16 * 1024, max_remove_bytes: 256 * 1024, max_warnings: 32 }
     }
 }
 
@@ -68,10 +63,7 @@ const ARC_COUNTS: usize = 2 * size_of::<usize>();
 /// includes and their references.
 #[must_use]
 pub fn weight(pieces: &[Piece]) -> usize {
-    pieces
-        .iter()
-        .map(|piece| size_of::<Piece>() + piece.heap_beyond_text())
-        .fold(0, usize::saturating_add)
+    pieces.iter().map(|piece| size_of::<Piece>() + piece.heap_beyond_text()).fold(0, usize::saturating_add)
 }
 
 impl Piece {

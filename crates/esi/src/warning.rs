@@ -90,21 +90,13 @@ impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownElement(name) => {
-                write!(
-                    f,
-                    "ESI has no element <esi:{name}>: the tag is dropped, its content stays"
-                )
+                write!(f, "ESI has no element <esi:{name}>: the tag is dropped, its content stays")
             }
             Self::UnsupportedElement(name) => {
-                write!(
-                    f,
-                    "<esi:{name}> is not processed: the tag is dropped, its content stays"
-                )
+                write!(f, "<esi:{name}> is not processed: the tag is dropped, its content stays")
             }
             Self::UnclosedTag => f.write_str("this ESI tag has no end: it is dropped"),
-            Self::TagTooLong => {
-                f.write_str("this ESI tag is longer than the limit: it is left as text")
-            }
+            Self::TagTooLong => f.write_str("this ESI tag is longer than the limit: it is left as text"),
             Self::StrayEndTag(name) => {
                 write!(f, "</esi:{name}> without <esi:{name}>: the tag is dropped")
             }
@@ -119,15 +111,11 @@ impl fmt::Display for Message {
                 write!(f, "{name} is given twice: the first one counts")
             }
             Self::BadOnError => f.write_str("onerror knows only \"continue\": it is ignored"),
-            Self::TooManyIncludes => {
-                f.write_str("more includes than the limit: this one is dropped")
+            Self::TooManyIncludes => f.write_str("more includes than the limit: this one is dropped"),
+            Self::UnclosedRemove => {
+                f.write_str("<esi:remove> without </esi:remove> within the limit: nothing is removed")
             }
-            Self::UnclosedRemove => f.write_str(
-                "<esi:remove> without </esi:remove> within the limit: nothing is removed",
-            ),
-            Self::UnclosedBlock => {
-                f.write_str("<!--esi without -->: its content is processed up to the end")
-            }
+            Self::UnclosedBlock => f.write_str("<!--esi without -->: its content is processed up to the end"),
             Self::NestedBlock => f.write_str("<!--esi within <!--esi: the first --> ends both"),
         }
     }
@@ -135,10 +123,7 @@ impl fmt::Display for Message {
 
 /// A name from the document as a message may repeat it: short, and nothing in it that could forge a log line.
 pub(crate) fn quoted(name: &str) -> Box<str> {
-    name.escape_debug()
-        .take(MAX_QUOTED)
-        .collect::<String>()
-        .into()
+    name.escape_debug().take(MAX_QUOTED).collect::<String>().into()
 }
 
 /// The warnings of one document; at most [`crate::Limits::max_warnings`] are kept, the rest are counted.
@@ -151,10 +136,7 @@ pub(crate) struct Warnings {
 
 impl Warnings {
     pub(crate) fn new(max: usize) -> Self {
-        Self {
-            room: max,
-            ..Self::default()
-        }
+        Self { room: max, ..Self::default() }
     }
 
     /// Adds one; the message is only made when there is room for it.
@@ -164,11 +146,7 @@ impl Warnings {
             return;
         }
         self.room -= 1;
-        self.kept.push(Warning {
-            line: at.line,
-            column: at.column,
-            message: message(),
-        });
+        self.kept.push(Warning { line: at.line, column: at.column, message: message() });
     }
 
     pub(crate) fn take(&mut self) -> Vec<Warning> {
@@ -192,11 +170,7 @@ mod tests {
         }
         assert_eq!(warnings.take().len(), 2);
         warnings.add(Position::START, || Message::UnclosedTag);
-        assert_eq!(
-            warnings.take(),
-            [],
-            "the limit is one of the document, not of a call"
-        );
+        assert_eq!(warnings.take(), [], "the limit is one of the document, not of a call");
         assert_eq!(warnings.suppressed(), 4);
     }
 
@@ -208,15 +182,8 @@ mod tests {
 
     #[test]
     fn a_warning_reads_as_place_and_sentence() {
-        let warning = Warning {
-            line: 3,
-            column: 7,
-            message: Message::MissingSrc,
-        };
-        assert_eq!(
-            warning.to_string(),
-            "3:7: <esi:include> without a usable src: it is dropped"
-        );
+        let warning = Warning { line: 3, column: 7, message: Message::MissingSrc };
+        assert_eq!(warning.to_string(), "3:7: <esi:include> without a usable src: it is dropped");
         assert_eq!(warning.message.as_str(), "missing-src");
     }
 }

@@ -7,8 +7,9 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCAT
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::diagnostic::At;
-use crate::glob::{NameGlob, NameSet};
+use crate::glob::NameGlob;
 use crate::keys;
+use crate::names::NameSet;
 use crate::reader::{Read, Reader, Section, Wrong};
 use crate::settings::plain;
 use crate::shipped::MARKETING;

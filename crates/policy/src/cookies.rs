@@ -29,6 +29,8 @@ impl<'a> Cookies<'a> {
     pub fn parse(headers: &'a HeaderMap) -> Self {
         let mut cookies = Vec::new();
         for line in headers.get_all(COOKIE) {
+            // One allocation for what most visitors have.
+            cookies.reserve(8);
             let pairs = line.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
             cookies.extend(pairs.filter(|pair| !pair.is_empty()).map(cookie));
         }

@@ -70,11 +70,11 @@ impl NameGlob {
         matches!(self.shape, Shape::Exact).then_some(&*self.text)
     }
 
-    /// The first byte of every text that fits, when there is one such byte.
-    fn first_byte(&self) -> Option<u8> {
+    /// The text before the star when the only star is at the end.
+    pub(crate) fn prefix(&self) -> Option<&str> {
         match &self.shape {
-            Shape::Exact => self.text.bytes().next(),
-            Shape::Pieces { first, .. } => first.bytes().next(),
+            Shape::Pieces { first, inner, last } if inner.is_empty() && last.is_empty() => Some(first),
+            _ => None,
         }
     }
 
@@ -137,40 +137,6 @@ fn overlap(a: &[u8], b: &[u8]) -> bool {
         below = row;
     }
     below[0]
-}
-
-/// Many name globs, ordered so that a name is compared only with those that can fit its first byte.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NameSet {
-    by_first_byte: Vec<(u8, NameGlob)>,
-    others: Vec<NameGlob>,
-}
-
-impl NameSet {
-    pub(crate) fn new(globs: impl IntoIterator<Item = NameGlob>) -> Self {
-        let mut set = Self::default();
-        for glob in globs {
-            match glob.first_byte() {
-                Some(byte) => set.by_first_byte.push((byte, glob)),
-                None => set.others.push(glob),
-            }
-        }
-        set.by_first_byte.sort_by_key(|(byte, _)| *byte);
-        set
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_first_byte.is_empty() && self.others.is_empty()
-    }
-
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        let Some(first) = name.bytes().next() else {
-            return self.others.iter().any(|glob| glob.matches(name));
-        };
-        let start = self.by_first_byte.partition_point(|(byte, _)| *byte < first);
-        let candidates = self.by_first_byte[start..].iter().take_while(|(byte, _)| *byte == first);
-        candidates.map(|(_, glob)| glob).chain(&self.others).any(|glob| glob.matches(name))
-    }
 }
 
 /// A glob over a path. `*` stands for characters within a segment; `**` between slashes for any number of segments,

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::Cookie;
 use crate::facts::parameters;
-use crate::glob::NameSet;
+use crate::names::NameSet;
 
 /// Which query parameters are in the key.
 #[derive(Clone, Debug, Default)]

@@ -17,6 +17,7 @@ mod key;
 mod keys;
 mod load;
 mod matcher;
+mod names;
 mod networks;
 mod policy;
 mod reader;

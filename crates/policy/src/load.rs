@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{At, Source};
-use crate::glob::{NameGlob, NameSet};
+use crate::glob::NameGlob;
 use crate::keys;
+use crate::names::NameSet;
 use crate::reader::{Reader, Section};
 use crate::rules::{self, Written};
 use crate::table::{POLICY_KEYS, UNKNOWN};

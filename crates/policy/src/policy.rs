@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::glob::NameSet;
+use crate::names::NameSet;
 use crate::{Action, Cookie, Cookies, EsiMode, RequestFacts, Rule, RuleSource, SessionMode};
 
 /// What becomes of a cookie that is on no list.

@@ -263,4 +263,3 @@ impl std::fmt::Debug for Body {
         f.debug_struct("Body").field("remaining", &self.remaining).finish_non_exhaustive()
     }
 }
-

@@ -133,12 +133,7 @@ fn plan(cache: &CacheRule, exchange: &Exchange, keyed: &[copal_policy::Cookie<'_
         key.push('?');
         key.push_str(query);
     }
-    CachePlan {
-        key,
-        origin_form,
-        extras: cache.key.extras(&exchange.headers, keyed),
-        cookie: cookie_field(keyed),
-    }
+    CachePlan { key, origin_form, extras: cache.key.extras(&exchange.headers, keyed), cookie: cookie_field(keyed) }
 }
 
 /// The `Cookie` field of these cookies, byte for byte as they came.
@@ -178,11 +173,7 @@ pub(crate) struct Received<'a> {
 ///
 /// # Errors
 /// The reason why it may not be stored.
-pub(crate) fn store(
-    config: &Config,
-    cache: &CacheRule,
-    received: &Received<'_>,
-) -> Result<Freshness, Reason> {
+pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>) -> Result<Freshness, Reason> {
     let directives = targeted::effective_directives(received.headers, &targeted::DEFAULT_ORDER).0;
     let mut lifetime = semantics::lifetime(
         received.status,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use copal_policy::{Action, Rule};
+use copal_semantics::CacheStatus;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::range::{self, RangeAnswer};
-use copal_semantics::CacheStatus;
 use copal_store::{FillReader, StoredResponse};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
@@ -209,4 +209,3 @@ pub(crate) fn fetched_status(headers: &mut HeaderMap, reason: Reason, status: St
     };
     status.append_to(NAME, headers);
 }
-

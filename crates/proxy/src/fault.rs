@@ -99,7 +99,8 @@ impl Fault {
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
-        let status = CacheStatus { fwd: self.reason.fwd(), detail: Some(self.reason.as_str()), ..CacheStatus::default() };
+        let status =
+            CacheStatus { fwd: self.reason.fwd(), detail: Some(self.reason.as_str()), ..CacheStatus::default() };
         status.append_to(name, headers);
         Answer::new(response, self.reason)
     }
@@ -108,7 +109,9 @@ impl Fault {
         match (self.whose(), self.status) {
             (Whose::Client, StatusCode::METHOD_NOT_ALLOWED) => "This method is not served here.",
             (Whose::Client, _) => "The request could not be understood.",
-            (Whose::Origin, StatusCode::GATEWAY_TIMEOUT) => "The site's server did not answer in time. Please try again.",
+            (Whose::Origin, StatusCode::GATEWAY_TIMEOUT) => {
+                "The site's server did not answer in time. Please try again."
+            }
             (Whose::Origin, StatusCode::BAD_GATEWAY) => "The site's server could not be reached. Please try again.",
             _ => "The request could not be served.",
         }

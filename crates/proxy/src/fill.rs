@@ -218,13 +218,7 @@ pub(crate) fn parser(config: &copal_policy::Config) -> Parser {
 }
 
 /// Reads the origin's body into the store. ESI is parsed here, once, while it comes in (invariant 4).
-async fn pump(
-    proxy: &Proxy,
-    asked: &Asked,
-    mut body: OriginBody,
-    mut writer: FillWriter,
-    mut parser: Option<Parser>,
-) {
+async fn pump(proxy: &Proxy, asked: &Asked, mut body: OriginBody, mut writer: FillWriter, mut parser: Option<Parser>) {
     let mut pieces = Vec::new();
     while let Some(frame) = body.frame().await {
         let chunk = match frame.map(http_body::Frame::into_data) {

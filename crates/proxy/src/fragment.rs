@@ -53,10 +53,12 @@ impl Drop for Running {
 
 impl Running {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Body>> {
-        Pin::new(&mut self.0).poll(cx).map(|ended| ended.unwrap_or_else(|error| {
-            tracing::error!(%error, "a fragment's task failed");
-            None
-        }))
+        Pin::new(&mut self.0).poll(cx).map(|ended| {
+            ended.unwrap_or_else(|error| {
+                tracing::error!(%error, "a fragment's task failed");
+                None
+            })
+        })
     }
 }
 

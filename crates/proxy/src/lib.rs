@@ -32,4 +32,7 @@ pub use exchange::ClientInfo;
 pub use explain::{Explanation, explain};
 pub use proxy::{Handling, Parts, Proxy};
 pub use reason::{Outcome, Reason};
-pub use record::{Observer, Record, Silent};
+pub use record::{Observer, Record, RequestText, Silent};
+
+#[cfg(test)]
+mod tests;

@@ -9,14 +9,14 @@ use arc_swap::ArcSwap;
 use copal_origin::{Origin, RequestBody};
 use copal_policy::{Config, Rule};
 use copal_store::Store;
-use http::{Request, Response, header};
+use http::{Request, Response};
 use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
-use crate::record::{Observer, Record};
+use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::watch::Watch;
 
@@ -100,10 +100,6 @@ impl Proxy {
         &self.store
     }
 
-    pub(crate) fn runtime(&self) -> Arc<Runtime> {
-        self.runtime.load_full()
-    }
-
     /// Serves one request of a client. Never fails: every error is a response. A hit is ready at once.
     pub fn handle(self: &Arc<Self>, request: Request<RequestBody>, client: ClientInfo) -> Handling {
         let began = Instant::now();
@@ -140,19 +136,15 @@ impl Proxy {
         peer: SocketAddr,
         started: copal_semantics::Timestamp,
     ) -> Record {
-        let headers = request.headers();
         Record {
             started,
             duration: std::time::Duration::ZERO,
             peer,
             method: request.method().clone(),
-            uri: request.uri().clone(),
-            host: headers.get(header::HOST).cloned(),
+            text: RequestText::of(request.uri(), request.headers()),
             version: request.version(),
             status: http::StatusCode::OK,
             bytes: 0,
-            referer: headers.get(header::REFERER).cloned(),
-            user_agent: headers.get(header::USER_AGENT).cloned(),
             reason: crate::Reason::Internal,
             rule: Arc::clone(&self.no_rule),
             fragments: 0,

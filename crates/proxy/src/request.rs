@@ -49,7 +49,10 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
 enum Found {
     Usable(Arc<StoredResponse>, Reason),
     /// Nothing usable: to be fetched, or validated where something stale is at hand.
-    Fetch { stale: Option<Arc<StoredResponse>>, why: Reason },
+    Fetch {
+        stale: Option<Arc<StoredResponse>>,
+        why: Reason,
+    },
 }
 
 fn look_up(
@@ -108,11 +111,7 @@ pub(crate) fn usable(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<Stor
 /// A request that this very server forwarded: an origin that points back here (RFC 9110 §7.6.3).
 fn forward_loop(runtime: &Runtime, exchange: &Exchange) -> bool {
     exchange.depth == 0
-        && exchange
-            .headers
-            .get_all(http::header::VIA)
-            .iter()
-            .any(|via| memmem(via.as_bytes(), runtime.via.as_bytes()))
+        && exchange.headers.get_all(http::header::VIA).iter().any(|via| memmem(via.as_bytes(), runtime.via.as_bytes()))
 }
 
 fn memmem(haystack: &[u8], needle: &[u8]) -> bool {

@@ -35,12 +35,8 @@ pub(crate) struct Outgoing<'a> {
 /// The request of a fill: a whole GET, conditional where something stale can be confirmed.
 pub(crate) async fn fill(proxy: &Proxy, asked: &Asked, stale: Option<&StoredResponse>) -> Result<Fetched, Fault> {
     let headers = forward::fill_head(asked, stale);
-    let outgoing = Outgoing {
-        method: Method::GET,
-        path_and_query: asked.path_and_query(),
-        headers,
-        body: RequestBody::Empty,
-    };
+    let outgoing =
+        Outgoing { method: Method::GET, path_and_query: asked.path_and_query(), headers, body: RequestBody::Empty };
     readable(proxy, &asked.runtime, &asked.rule, outgoing).await
 }
 

@@ -74,9 +74,7 @@ const LARGEST_INTEGER: u64 = 999_999_999_999_999;
 /// Whether `text` is a token of structured fields (RFC 9651 §3.3.4).
 fn is_sf_token(text: &str) -> bool {
     let mut bytes = text.bytes();
-    bytes
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'*')
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'*')
         && bytes.all(|byte| is_tchar(byte) || byte == b':' || byte == b'/')
 }
 
@@ -91,19 +89,11 @@ impl Text {
     const SHORT: usize = 128;
 
     fn new() -> Self {
-        Self {
-            short: [0; Self::SHORT],
-            length: 0,
-            long: Vec::new(),
-        }
+        Self { short: [0; Self::SHORT], length: 0, long: Vec::new() }
     }
 
     fn as_bytes(&self) -> &[u8] {
-        if self.long.is_empty() {
-            &self.short[..self.length]
-        } else {
-            &self.long
-        }
+        if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
     }
 
     fn push(&mut self, bytes: &[u8]) {

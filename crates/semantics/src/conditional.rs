@@ -1,9 +1,9 @@
 //! Conditional requests: evaluating the client's, making our own, and freshening with the answer (RFC 9110 §13; RFC 9111 §3.2, §4.3).
 
 use http::header::{
-    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE,
-    ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, SET_COOKIE, VARY,
+    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE, ETAG, EXPIRES,
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    LAST_MODIFIED, RANGE, SET_COOKIE, VARY,
 };
 use http::{Method, StatusCode};
 
@@ -28,18 +28,9 @@ pub enum Precondition {
 ///
 /// Only for GET and HEAD and a stored 200. Without `Last-Modified` the stored `Date` takes its place. What is not a date, or comes in
 /// several lines, is ignored.
-pub fn evaluate(
-    method: &Method,
-    request: &HeaderMap,
-    status: StatusCode,
-    stored: &HeaderMap,
-) -> Precondition {
+pub fn evaluate(method: &Method, request: &HeaderMap, status: StatusCode, stored: &HeaderMap) -> Precondition {
     let applies = (method == Method::GET || method == Method::HEAD) && status == StatusCode::OK;
-    if applies && client_has_it(request, stored) {
-        Precondition::NotModified
-    } else {
-        Precondition::Proceed
-    }
+    if applies && client_has_it(request, stored) { Precondition::NotModified } else { Precondition::Proceed }
 }
 
 fn client_has_it(request: &HeaderMap, stored: &HeaderMap) -> bool {
@@ -51,8 +42,7 @@ fn client_has_it(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let (Some(_), None) = (lines.next(), lines.next()) else {
         return false;
     };
-    let modified =
-        field_date(stored, &LAST_MODIFIED, ANY_NOW).or_else(|| field_date(stored, &DATE, ANY_NOW));
+    let modified = field_date(stored, &LAST_MODIFIED, ANY_NOW).or_else(|| field_date(stored, &DATE, ANY_NOW));
     match (field_date(request, &IF_MODIFIED_SINCE, ANY_NOW), modified) {
         (Some(since), Some(modified)) => modified <= since,
         _ => false,
@@ -64,8 +54,7 @@ fn none_match_fails(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let current = entity_tag(stored);
     request.get_all(IF_NONE_MATCH).iter().any(|line| {
         let line = line.as_bytes();
-        line.trim_ascii() == b"*"
-            || current.is_some_and(|current| tags(line).any(|tag| tag.weak_eq(&current)))
+        line.trim_ascii() == b"*" || current.is_some_and(|current| tags(line).any(|tag| tag.weak_eq(&current)))
     })
 }
 
@@ -86,9 +75,7 @@ pub fn has_validator(stored: &HeaderMap) -> bool {
 
 /// The fields that validate a stored response at the origin (RFC 9111 §4.3.1); `None` when it has no validator.
 pub fn validators(stored: &HeaderMap) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let tag = entity_tag(stored)
-        .and_then(|_| stored.get(ETAG))
-        .map(|tag| (IF_NONE_MATCH, tag.clone()));
+    let tag = entity_tag(stored).and_then(|_| stored.get(ETAG)).map(|tag| (IF_NONE_MATCH, tag.clone()));
     let date = field_date(stored, &LAST_MODIFIED, ANY_NOW)
         .and_then(|_| stored.get(LAST_MODIFIED))
         .map(|date| (IF_MODIFIED_SINCE, date.clone()));
@@ -137,14 +124,7 @@ pub fn not_modified_head(stored: &HeaderMap) -> HeaderMap {
 
 /// Removes every condition from a request, so that its answer is the whole and can be stored: `If-*`, `Range`.
 pub fn strip_conditionals(headers: &mut HeaderMap) {
-    static NAMES: [HeaderName; 6] = [
-        IF_MATCH,
-        IF_NONE_MATCH,
-        IF_MODIFIED_SINCE,
-        IF_UNMODIFIED_SINCE,
-        IF_RANGE,
-        RANGE,
-    ];
+    static NAMES: [HeaderName; 6] = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE];
     for name in &NAMES {
         headers.remove(name);
     }

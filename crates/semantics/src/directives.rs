@@ -49,10 +49,7 @@ fn sorted(mut names: Vec<HeaderName>) -> Vec<HeaderName> {
 
 /// `None` when there is no name or one that cannot be a field's: then the directive counts for the whole response.
 fn field_names(text: &[u8]) -> Option<Vec<HeaderName>> {
-    let names: Vec<_> = elements(text)
-        .map(HeaderName::from_bytes)
-        .collect::<Result<_, _>>()
-        .ok()?;
+    let names: Vec<_> = elements(text).map(HeaderName::from_bytes).collect::<Result<_, _>>().ok()?;
     (!names.is_empty()).then_some(names)
 }
 
@@ -133,10 +130,7 @@ impl ResponseDirectives {
             ("immutable", &mut self.immutable),
             ("no-transform", &mut self.no_transform),
         ];
-        flags
-            .into_iter()
-            .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
-            .map(|(_, flag)| flag)
+        flags.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, flag)| flag)
     }
 }
 

@@ -45,10 +45,7 @@ pub(crate) fn tags(line: &[u8]) -> impl Iterator<Item = EntityTag<'_>> {
             }
             let prefix = if rest.starts_with(b"W/") { 2 } else { 0 };
             let quoted = quoted_tag_length(&rest[prefix..]).map_or(0, |length| prefix + length);
-            let end = rest[quoted..]
-                .iter()
-                .position(|&byte| byte == b',')
-                .map_or(rest.len(), |comma| quoted + comma);
+            let end = rest[quoted..].iter().position(|&byte| byte == b',').map_or(rest.len(), |comma| quoted + comma);
             let (tag, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or_default();
             if let Some(tag) = EntityTag::parse(tag) {

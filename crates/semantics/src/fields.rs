@@ -1,9 +1,9 @@
 //! Fields that belong to one connection, to the path, or to framing (RFC 9110 §7.6, §8.6).
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    COOKIE, EXPIRES, HOST, HeaderMap, HeaderName, HeaderValue, PRAGMA, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, COOKIE, EXPIRES, HOST,
+    HeaderMap, HeaderName, HeaderValue, PRAGMA, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
+    TRANSFER_ENCODING, UPGRADE, VARY, VIA,
 };
 
 use crate::list::{elements, number};
@@ -83,10 +83,7 @@ pub fn append_via(headers: &mut HeaderMap, version: &str, name: &str) {
 
 /// Whether a message has come through the proxy `name` before (RFC 9110 §7.6.3).
 pub fn via_loop(headers: &HeaderMap, name: &str) -> bool {
-    headers
-        .get_all(VIA)
-        .iter()
-        .any(|line| via_names(line.as_bytes(), name.as_bytes()))
+    headers.get_all(VIA).iter().any(|line| via_names(line.as_bytes(), name.as_bytes()))
 }
 
 /// Whether a `Via` line has `name` as a received-by; comments are skipped with their commas.

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-pub use crate::lifetime::{
-    Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, initial_age, lifetime,
-};
+pub use crate::lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, initial_age, lifetime};
 
 use crate::directives::ResponseDirectives;
 use crate::storability::Overrides;
@@ -73,8 +71,7 @@ impl Freshness {
 
     /// The `current_age` of RFC 9111 §4.2.3: for the `Age` field its whole seconds count.
     pub fn current_age(&self, now: Timestamp) -> Duration {
-        self.initial_age
-            .saturating_add(now.since(self.response_time))
+        self.initial_age.saturating_add(now.since(self.response_time))
     }
 
     /// The seconds of freshness left for `Cache-Status` (RFC 9211 §2.4): at least 1 while fresh, negative when stale, 0 only in the
@@ -119,13 +116,9 @@ impl Freshness {
         let stale_use = if self.must_revalidate {
             Duration::ZERO
         } else {
-            self.grace
-                .max(self.stale_while_revalidate)
-                .max(self.stale_if_error)
+            self.grace.max(self.stale_while_revalidate).max(self.stale_if_error)
         };
-        self.lifetime
-            .saturating_add(stale_use)
-            .saturating_sub(self.initial_age)
+        self.lifetime.saturating_add(stale_use).saturating_sub(self.initial_age)
     }
 
     /// A soft purge: stale from `now` on, its stale uses counted from `now`. What is stale already stays as stale as it is.
@@ -136,8 +129,6 @@ impl Freshness {
 
 /// Whole seconds, rounded up.
 fn seconds_up(duration: Duration) -> i64 {
-    let up = duration
-        .as_secs()
-        .saturating_add(u64::from(duration.subsec_nanos() > 0));
+    let up = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
     i64::try_from(up).unwrap_or(i64::MAX)
 }

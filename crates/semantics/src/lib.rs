@@ -26,15 +26,13 @@ mod tests;
 
 pub use cache_status::CacheStatus;
 pub use conditional::{
-    Precondition, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head,
-    strip_conditionals, validators,
+    Precondition, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head, strip_conditionals,
+    validators,
 };
 pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
 pub use fields::{append_via, content_length, remove_hop_by_hop, via_loop};
 pub use freshness::{Freshness, FreshnessState};
-pub use lifetime::{
-    Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, initial_age, lifetime,
-};
+pub use lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, initial_age, lifetime};
 pub use range::{RangeAnswer, content_range, range, unsatisfied_range};
 pub use storability::{NotStored, Overrides, StoreFacts, storable};
 pub use target::{Target, TargetError, normalise, resolve};

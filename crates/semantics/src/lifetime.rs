@@ -56,10 +56,7 @@ pub enum LifetimeSource {
 impl LifetimeSource {
     /// Whether the origin or the operator stated it for this very response, so that any final status may be stored (§3).
     pub(crate) const fn is_explicit(self) -> bool {
-        !matches!(
-            self,
-            LifetimeSource::Heuristic | LifetimeSource::RuleDefault | LifetimeSource::None
-        )
+        !matches!(self, LifetimeSource::Heuristic | LifetimeSource::RuleDefault | LifetimeSource::None)
     }
 }
 
@@ -76,10 +73,7 @@ pub struct Lifetime {
 ///
 /// Without 206, which is never stored here.
 pub fn heuristically_cacheable(status: StatusCode) -> bool {
-    matches!(
-        status.as_u16(),
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
-    )
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
 /// The freshness lifetime of a response (RFC 9111 §4.2.1), after the operator's rules.
@@ -119,22 +113,11 @@ pub fn lifetime(
 }
 
 /// What the origin states, in the order of §4.2.1 for a shared cache: `s-maxage`, `max-age`, `Expires`.
-fn stated(
-    headers: &HeaderMap,
-    directives: &ResponseDirectives,
-    response_time: Timestamp,
-) -> Option<Lifetime> {
-    let ages = [
-        (directives.s_maxage, LifetimeSource::SMaxage),
-        (directives.max_age, LifetimeSource::MaxAge),
-    ];
+fn stated(headers: &HeaderMap, directives: &ResponseDirectives, response_time: Timestamp) -> Option<Lifetime> {
+    let ages = [(directives.s_maxage, LifetimeSource::SMaxage), (directives.max_age, LifetimeSource::MaxAge)];
     for (age, source) in ages {
         if let Some(duration) = age {
-            let source = if directives.targeted {
-                LifetimeSource::TargetedMaxAge
-            } else {
-                source
-            };
+            let source = if directives.targeted { LifetimeSource::TargetedMaxAge } else { source };
             return Some(Lifetime { duration, source });
         }
     }
@@ -142,10 +125,7 @@ fn stated(
     if directives.targeted {
         return None;
     }
-    expires(headers, response_time).map(|duration| Lifetime {
-        duration,
-        source: LifetimeSource::Expires,
-    })
+    expires(headers, response_time).map(|duration| Lifetime { duration, source: LifetimeSource::Expires })
 }
 
 /// §5.3: `Expires` less `Date`; anything that is no date, especially `0`, has already expired. Lines that differ count as expired
@@ -170,16 +150,11 @@ fn heuristic(headers: &HeaderMap, response_time: Timestamp) -> Option<Duration> 
 
 /// The `Date` field, or the second of `response_time` (RFC 9110 §6.6.1).
 fn date_or(headers: &HeaderMap, response_time: Timestamp) -> Timestamp {
-    field_date(headers, &DATE, response_time)
-        .unwrap_or(Timestamp::from_secs(response_time.as_secs()))
+    field_date(headers, &DATE, response_time).unwrap_or(Timestamp::from_secs(response_time.as_secs()))
 }
 
 /// The date in the first line of a field, if it is one.
-pub(crate) fn field_date(
-    headers: &HeaderMap,
-    name: &HeaderName,
-    now: Timestamp,
-) -> Option<Timestamp> {
+pub(crate) fn field_date(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Timestamp> {
     parse_http_date(headers.get(name)?.as_bytes(), now)
 }
 
@@ -188,14 +163,9 @@ pub(crate) fn field_date(
 /// `request_time` is when the request was sent, `response_time` when the response head came. The apparent age is counted in whole
 /// seconds because `Date` has no finer ones: else every response would be up to a second old on arrival. With a rule's `ttl` in
 /// force, the caller may count from zero instead.
-pub fn initial_age(
-    headers: &HeaderMap,
-    request_time: Timestamp,
-    response_time: Timestamp,
-) -> Duration {
+pub fn initial_age(headers: &HeaderMap, request_time: Timestamp, response_time: Timestamp) -> Duration {
     let received = Timestamp::from_secs(response_time.as_secs());
-    let apparent_age = field_date(headers, &DATE, response_time)
-        .map_or(Duration::ZERO, |date| received.since(date));
+    let apparent_age = field_date(headers, &DATE, response_time).map_or(Duration::ZERO, |date| received.since(date));
     let response_delay = response_time.since(request_time);
     let corrected_age = age_field(headers).saturating_add(response_delay);
     apparent_age.max(corrected_age)

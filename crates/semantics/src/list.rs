@@ -16,10 +16,7 @@ pub(crate) struct Elements<'a> {
 
 /// The elements of `line`.
 pub(crate) fn elements(line: &[u8]) -> Elements<'_> {
-    Elements {
-        rest: line,
-        quotes: true,
-    }
+    Elements { rest: line, quotes: true }
 }
 
 impl<'a> Iterator for Elements<'a> {
@@ -113,9 +110,7 @@ pub(crate) fn directive(element: &[u8]) -> (&[u8], Argument<'_>) {
 fn argument(value: &[u8]) -> Argument<'_> {
     if value.first() == Some(&b'"') {
         return match quoted_length(value) {
-            Some(length) if length == value.len() => {
-                Argument::Text(unescape(&value[1..length - 1]))
-            }
+            Some(length) if length == value.len() => Argument::Text(unescape(&value[1..length - 1])),
             _ => Argument::Malformed,
         };
     }
@@ -152,10 +147,7 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
         return None;
     }
     text.iter().try_fold(0u64, |sum, byte| {
-        byte.is_ascii_digit().then(|| {
-            sum.saturating_mul(10)
-                .saturating_add(u64::from(byte - b'0'))
-        })
+        byte.is_ascii_digit().then(|| sum.saturating_mul(10).saturating_add(u64::from(byte - b'0')))
     })
 }
 
@@ -163,19 +155,6 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
 pub(crate) const fn is_tchar(byte: u8) -> bool {
     matches!(
         byte,
-        b'!' | b'#'
-            | b'$'
-            | b'%'
-            | b'&'
-            | b'\''
-            | b'*'
-            | b'+'
-            | b'-'
-            | b'.'
-            | b'^'
-            | b'_'
-            | b'`'
-            | b'|'
-            | b'~'
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
     ) || byte.is_ascii_alphanumeric()
 }

@@ -29,21 +29,11 @@ pub enum RangeAnswer {
 /// Applies `Range` and `If-Range` to a stored response of `length` bytes (RFC 9110 §14.2).
 ///
 /// One byte range only: several, other units and malformed ones get the whole, as a server may. `If-Range` compares strongly.
-pub fn range(
-    method: &Method,
-    request: &HeaderMap,
-    status: StatusCode,
-    stored: &HeaderMap,
-    length: u64,
-) -> RangeAnswer {
+pub fn range(method: &Method, request: &HeaderMap, status: StatusCode, stored: &HeaderMap, length: u64) -> RangeAnswer {
     let mut lines = request.get_all(RANGE).iter();
     // §14.2: Range is defined for GET only.
-    let (Some(line), None, true, true) = (
-        lines.next(),
-        lines.next(),
-        method == Method::GET,
-        status == StatusCode::OK,
-    ) else {
+    let (Some(line), None, true, true) = (lines.next(), lines.next(), method == Method::GET, status == StatusCode::OK)
+    else {
         return RangeAnswer::Whole;
     };
     match byte_range(line.as_bytes()) {
@@ -67,10 +57,7 @@ fn byte_range(value: &[u8]) -> Option<ByteRange> {
     if !unit.eq_ignore_ascii_case(b"bytes") {
         return None;
     }
-    let mut specs = set[1..]
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|spec| !spec.is_empty());
+    let mut specs = set[1..].split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|spec| !spec.is_empty());
     let (Some(spec), None) = (specs.next(), specs.next()) else {
         return None;
     };
@@ -101,10 +88,7 @@ impl ByteRange {
         if first >= length {
             return RangeAnswer::Unsatisfiable;
         }
-        RangeAnswer::Part {
-            first,
-            last: last.min(length - 1),
-        }
+        RangeAnswer::Part { first, last: last.min(length - 1) }
     }
 }
 
@@ -126,8 +110,7 @@ fn same_strong_date(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let (Some(condition), Some(modified)) = (condition, modified) else {
         return false;
     };
-    let strong = field_date(stored, &DATE, ANY_NOW)
-        .is_some_and(|date| date.since(modified) >= Duration::from_secs(1));
+    let strong = field_date(stored, &DATE, ANY_NOW).is_some_and(|date| date.since(modified) >= Duration::from_secs(1));
     strong && condition == modified
 }
 

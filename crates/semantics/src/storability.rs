@@ -123,11 +123,7 @@ fn status_allows(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
         return Err(NotStored::MustUnderstand);
     }
     let explicit = facts.directives.public || facts.lifetime.source.is_explicit();
-    if heuristically_cacheable(facts.status) || explicit {
-        Ok(())
-    } else {
-        Err(NotStored::Status)
-    }
+    if heuristically_cacheable(facts.status) || explicit { Ok(()) } else { Err(NotStored::Status) }
 }
 
 /// §3, fourth to sixth condition: `no-store`, `private`, `Authorization`.
@@ -157,10 +153,8 @@ fn worth_storing(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
     if directives.no_cache.is_present() && !facts.overrides.no_cache {
         return Err(NotStored::NoCache);
     }
-    let stale_use = directives
-        .stale_while_revalidate
-        .max(directives.stale_if_error)
-        .is_some_and(|window| !window.is_zero());
+    let stale_use =
+        directives.stale_while_revalidate.max(directives.stale_if_error).is_some_and(|window| !window.is_zero());
     match facts.lifetime.source {
         LifetimeSource::None => Err(NotStored::NoLifetime),
         _ if facts.lifetime.duration.is_zero() && !stale_use => Err(NotStored::NoLifetime),

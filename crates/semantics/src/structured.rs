@@ -115,8 +115,7 @@ impl<'a> Input<'a> {
             b'-' | b'0'..=b'9' => self.number(),
             b'"' => self.string().map(Item::String),
             b'*' | b'A'..=b'Z' | b'a'..=b'z' => {
-                let token = self
-                    .take_while(|byte| crate::list::is_tchar(byte) || matches!(byte, b':' | b'/'));
+                let token = self.take_while(|byte| crate::list::is_tchar(byte) || matches!(byte, b':' | b'/'));
                 Some(Item::Token(text(token)))
             }
             b':' => self.byte_sequence(),
@@ -193,9 +192,7 @@ impl<'a> Input<'a> {
         if !matches!(self.rest.first()?, b'a'..=b'z' | b'*') {
             return None;
         }
-        let key = self.take_while(
-            |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'),
-        );
+        let key = self.take_while(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'));
         Some(text(key))
     }
 
@@ -211,11 +208,7 @@ impl<'a> Input<'a> {
     }
 
     fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
-        let end = self
-            .rest
-            .iter()
-            .position(|&byte| !wanted(byte))
-            .unwrap_or(self.rest.len());
+        let end = self.rest.iter().position(|&byte| !wanted(byte)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
         self.rest = rest;
         taken

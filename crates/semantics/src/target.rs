@@ -84,11 +84,7 @@ impl Target {
 /// # Errors
 ///
 /// A [`TargetError`] when the authority or the path is not one; the request deserves a 400.
-pub fn normalise(
-    secure: bool,
-    authority: &str,
-    path_and_query: &str,
-) -> Result<Target, TargetError> {
+pub fn normalise(secure: bool, authority: &str, path_and_query: &str) -> Result<Target, TargetError> {
     let host = normalise_host(secure, authority)?;
     let scan = scan(path_and_query)?;
     let (path, query) = match scan.question {
@@ -105,12 +101,7 @@ pub fn normalise(
     } else {
         normalise_path(path)
     };
-    Ok(Target {
-        scheme: scheme(secure),
-        host,
-        path,
-        query: query.map(normalise_query),
-    })
+    Ok(Target { scheme: scheme(secure), host, path, query: query.map(normalise_query) })
 }
 
 /// Resolves a reference against a base (RFC 3986 §5.2, strict), for ESI includes. The fragment is dropped, whitespace around is
@@ -154,12 +145,7 @@ fn resolve_relative(base: &Target, reference: &str) -> Target {
         let folder = base.path.rfind('/').map_or("/", |at| &base.path[..=at]);
         (normalise_path(&format!("{folder}{path}")), query)
     };
-    Target {
-        scheme: base.scheme,
-        host: base.host.clone(),
-        path,
-        query,
-    }
+    Target { scheme: base.scheme, host: base.host.clone(), path, query }
 }
 
 /// `scheme` and what follows its colon, when there is one before any `/` or `?` (§3.1).
@@ -196,10 +182,7 @@ fn scan(path_and_query: &str) -> Result<Scan, TargetError> {
         }
         previous = byte;
     }
-    Ok(Scan {
-        question,
-        path_is_normal,
-    })
+    Ok(Scan { question, path_is_normal })
 }
 
 fn normalise_query(query: &str) -> String {
@@ -209,11 +192,7 @@ fn normalise_query(query: &str) -> String {
 /// Encodings first: `%2E%2E` is a dot segment for whoever decodes it later.
 fn normalise_path(path: &str) -> String {
     let path = normalise_percent(path);
-    if path.contains("/.") {
-        remove_dot_segments(&path)
-    } else {
-        path.into_owned()
-    }
+    if path.contains("/.") { remove_dot_segments(&path) } else { path.into_owned() }
 }
 
 /// RFC 3986 §5.2.4 for a path that begins with a slash; never above the root.

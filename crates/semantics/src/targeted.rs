@@ -38,10 +38,7 @@ pub enum Source {
 /// From a targeted field they have [`ResponseDirectives::targeted`] set: then `Cache-Control` and `Expires` are void. A
 /// `Surrogate-Control` that says nothing about storing (`content=` alone) leaves `Cache-Control` in force. `max-age=N+M` gives M as
 /// stale-while-revalidate.
-pub fn effective_directives(
-    headers: &HeaderMap,
-    order: &[HeaderName],
-) -> (ResponseDirectives, Source) {
+pub fn effective_directives(headers: &HeaderMap, order: &[HeaderName]) -> (ResponseDirectives, Source) {
     for name in order {
         // Mostly there is none of them.
         if !headers.contains_key(name) {
@@ -61,19 +58,11 @@ pub fn effective_directives(
 
 /// The directives of a targeted field; `None` when it is not a dictionary or a directive has a value of the wrong type (RFC 9213 §2.1).
 fn targeted(headers: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectives> {
-    let mut directives = ResponseDirectives {
-        targeted: true,
-        ..ResponseDirectives::default()
-    };
+    let mut directives = ResponseDirectives { targeted: true, ..ResponseDirectives::default() };
     for (key, item) in dictionary(headers, name)? {
-        let numeric = matches!(
-            key.as_str(),
-            "max-age" | "s-maxage" | "stale-while-revalidate" | "stale-if-error"
-        );
+        let numeric = matches!(key.as_str(), "max-age" | "s-maxage" | "stale-while-revalidate" | "stale-if-error");
         let argument = match item {
-            Item::Integer(number) if numeric => {
-                Argument::Text(Cow::Owned(number.to_string().into_bytes()))
-            }
+            Item::Integer(number) if numeric => Argument::Text(Cow::Owned(number.to_string().into_bytes())),
             _ if numeric => return None,
             Item::Boolean(false) => continue,
             Item::String(text) => Argument::Text(Cow::Owned(text.into_bytes())),
@@ -131,11 +120,7 @@ impl SurrogateControl {
 
     /// Whether the origin asks for ESI: a content token `ESI/…`.
     pub fn wants_esi(&self) -> bool {
-        self.content.iter().any(|token| {
-            token
-                .get(..4)
-                .is_some_and(|start| start.eq_ignore_ascii_case("ESI/"))
-        })
+        self.content.iter().any(|token| token.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("ESI/")))
     }
 
     fn add(&mut self, element: &[u8]) {
@@ -156,8 +141,7 @@ impl SurrogateControl {
             && let Argument::Text(text) = &argument
         {
             let text = String::from_utf8_lossy(text);
-            self.content
-                .extend(text.split_ascii_whitespace().map(str::to_owned));
+            self.content.extend(text.split_ascii_whitespace().map(str::to_owned));
         }
     }
 
@@ -186,10 +170,7 @@ fn fresh_and_stale(text: &[u8]) -> Option<(Duration, Option<Duration>)> {
 
 /// Splits `directive;target`; a semicolon inside a quoted string separates nothing.
 fn split_target(element: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let quotes_end = element
-        .iter()
-        .rposition(|&byte| byte == b'"')
-        .map_or(0, |at| at + 1);
+    let quotes_end = element.iter().rposition(|&byte| byte == b'"').map_or(0, |at| at + 1);
     match element[quotes_end..].iter().position(|&byte| byte == b';') {
         None => (element, None),
         Some(at) => {

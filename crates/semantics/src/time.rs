@@ -139,15 +139,7 @@ fn imf_from_rfc850(text: &[u8], now: Timestamp) -> Option<[u8; 29]> {
 }
 
 fn is_weekday(name: &[u8]) -> bool {
-    const NAMES: [&str; 7] = [
-        "Monday",
-        "Tuesday",
-        "Wednesday",
-        "Thursday",
-        "Friday",
-        "Saturday",
-        "Sunday",
-    ];
+    const NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     NAMES.iter().any(|full| full.as_bytes() == name)
 }
 

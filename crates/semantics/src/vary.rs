@@ -23,8 +23,7 @@ impl Vary {
                 _ => vary.star = true,
             }
         }
-        vary.names
-            .sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        vary.names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         vary.names.dedup();
         vary
     }
@@ -42,9 +41,7 @@ impl Vary {
     /// The same with one more name, for what a response depends on without saying so.
     #[must_use]
     pub fn with(mut self, name: HeaderName) -> Self {
-        let place = self
-            .names
-            .binary_search_by(|known| known.as_str().cmp(name.as_str()));
+        let place = self.names.binary_search_by(|known| known.as_str().cmp(name.as_str()));
         if let Err(at) = place {
             self.names.insert(at, name);
         }
@@ -58,10 +55,7 @@ impl Vary {
 /// no meaning. `Accept-Encoding` becomes the sorted list of the codings it accepts, of those an origin is asked for; "" is identity
 /// only. For other fields "" means absent; a field that is there but empty is a NUL, which no field value contains. Bytes above 127
 /// become the character of the same number, so that different bytes stay different.
-pub fn normalise_field<'a>(
-    name: &HeaderName,
-    values: impl Iterator<Item = &'a HeaderValue>,
-) -> String {
+pub fn normalise_field<'a>(name: &HeaderName, values: impl Iterator<Item = &'a HeaderValue>) -> String {
     if *name == ACCEPT_ENCODING {
         return CANONICAL[Codings::parse(values).accepted()].to_owned();
     }
@@ -85,10 +79,7 @@ fn push_folded(joined: &mut String, line: &[u8]) {
     let mut rest = line;
     let mut quotes = true;
     while !rest.is_empty() {
-        let run = rest
-            .iter()
-            .position(|&byte| byte == b',' || (quotes && byte == b'"'))
-            .unwrap_or(rest.len());
+        let run = rest.iter().position(|&byte| byte == b',' || (quotes && byte == b'"')).unwrap_or(rest.len());
         push_bytes(joined, &rest[..run]);
         rest = &rest[run..];
         if rest.starts_with(b",") {
@@ -115,9 +106,7 @@ fn push_bytes(joined: &mut String, bytes: &[u8]) {
 }
 
 fn whitespace(text: &[u8]) -> usize {
-    text.iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\t'))
-        .count()
+    text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
 }
 
 const BR: usize = 1;
@@ -164,9 +153,7 @@ impl Codings {
                 b"gzip, deflate, br" => codings.named |= GZIP | DEFLATE | BR,
                 b"gzip, deflate" => codings.named |= GZIP | DEFLATE,
                 b"gzip" => codings.named |= GZIP,
-                line => line
-                    .split(|&byte| byte == b',')
-                    .for_each(|member| codings.add(member)),
+                line => line.split(|&byte| byte == b',').for_each(|member| codings.add(member)),
             }
         }
         codings
@@ -185,11 +172,7 @@ impl Codings {
     }
 
     fn accepted(&self) -> usize {
-        let rest = if self.star == Some(true) {
-            ALL & !self.named
-        } else {
-            0
-        };
+        let rest = if self.star == Some(true) { ALL & !self.named } else { 0 };
         (self.named | rest) & !self.refused & ALL
     }
 }
@@ -226,8 +209,7 @@ fn is_positive(weight: &[u8]) -> bool {
         [whole @ (b'0' | b'1'), b'.', fraction @ ..] => (*whole, fraction),
         _ => return false,
     };
-    fraction.iter().all(u8::is_ascii_digit)
-        && (whole == b'1' || fraction.iter().any(|&digit| digit != b'0'))
+    fraction.iter().all(u8::is_ascii_digit) && (whole == b'1' || fraction.iter().any(|&digit| digit != b'0'))
 }
 
 /// The `Accept-Encoding` to send to the origin in place of the client's: sorted, only br, deflate, gzip and zstd, without weights, so

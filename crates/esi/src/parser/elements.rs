@@ -35,12 +35,8 @@ impl Parser {
                 Err(Refused::RanOn) => return self.unclosed(bytes, Unclosed::Markup, out),
             },
             Some(Element::Comment | Element::Remove) => {}
-            Some(element) => self
-                .warnings
-                .add(at, || Message::UnsupportedElement(element.name())),
-            None => self
-                .warnings
-                .add(at, || Message::UnknownElement(quoted(&tag.name()))),
+            Some(element) => self.warnings.add(at, || Message::UnsupportedElement(element.name())),
+            None => self.warnings.add(at, || Message::UnknownElement(quoted(&tag.name()))),
         }
         self.position.advance(&bytes);
         match tag.element() {
@@ -56,12 +52,8 @@ impl Parser {
                 self.warnings.add(at, || Message::UnclosedRemove);
             }
             Element::Remove => {
-                self.remove = Some(Remove {
-                    tag: at,
-                    start: self.position,
-                    block: self.block,
-                    content: BytesMut::new(),
-                });
+                self.remove =
+                    Some(Remove { tag: at, start: self.position, block: self.block, content: BytesMut::new() });
             }
             Element::Include | Element::Comment => {
                 self.warnings.add(at, || Message::NotEmpty(element.name()));
@@ -75,12 +67,8 @@ impl Parser {
     fn end_tag(&mut self, tag: &Tag<'_>) {
         match tag.element() {
             Some(element) if self.open & element.bit() != 0 => self.open &= !element.bit(),
-            Some(element) => self
-                .warnings
-                .add(self.position, || Message::StrayEndTag(element.name())),
-            None => self.warnings.add(self.position, || {
-                Message::UnknownElement(quoted(&tag.name()))
-            }),
+            Some(element) => self.warnings.add(self.position, || Message::StrayEndTag(element.name())),
+            None => self.warnings.add(self.position, || Message::UnknownElement(quoted(&tag.name()))),
         }
     }
 
@@ -104,8 +92,7 @@ impl Parser {
             None if by == Unclosed::Limit => {
                 self.warnings.add(at, || Message::TagTooLong);
                 // Whatever hides behind this marker is read as if it stood there alone.
-                self.inputs
-                    .push(bytes.split_off(Marker::StartTag.bytes().len()));
+                self.inputs.push(bytes.split_off(Marker::StartTag.bytes().len()));
                 return self.put([bytes], out);
             }
             None => {}

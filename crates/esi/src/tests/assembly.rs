@@ -13,13 +13,7 @@ fn text(text: &str) -> Piece {
 }
 
 fn include(src: &str) -> Piece {
-    Piece::Include(Arc::new(Include {
-        src: src.into(),
-        alt: None,
-        continue_on_error: false,
-        line: 1,
-        column: 1,
-    }))
+    Piece::Include(Arc::new(Include { src: src.into(), alt: None, continue_on_error: false, line: 1, column: 1 }))
 }
 
 fn plan(max_concurrent: usize, pieces: &[Piece]) -> Plan {
@@ -78,10 +72,7 @@ fn fragments_start_at_once_and_go_out_in_document_order() {
 
 #[test]
 fn no_more_than_the_limit_run_at_a_time() {
-    let mut plan = plan(
-        2,
-        &[include("/1"), include("/2"), include("/3"), include("/4")],
-    );
+    let mut plan = plan(2, &[include("/1"), include("/2"), include("/3"), include("/4")]);
     let one = start(&mut plan, "/1");
     let two = start(&mut plan, "/2");
     assert_eq!(plan.start_next(), None);
@@ -107,11 +98,7 @@ fn a_fragment_that_is_not_started_is_not_put_out() {
     assert_eq!(plan.next(), Next::Wait);
     let two = start(&mut plan, "/2");
     plan.done(one);
-    assert_eq!(
-        plan.next(),
-        Next::Fragment(two),
-        "done is for one fragment only"
-    );
+    assert_eq!(plan.next(), Next::Fragment(two), "done is for one fragment only");
 }
 
 #[test]
@@ -134,10 +121,7 @@ fn it_reads_ahead_up_to_its_limit() {
         plan.add(text(&"x".repeat(100)));
         added += 1;
     }
-    assert!(
-        (5..=10).contains(&added),
-        "{added} pieces of 100 bytes for 1000"
-    );
+    assert!((5..=10).contains(&added), "{added} pieces of 100 bytes for 1000");
     plan.done(slow);
     assert!(matches!(plan.next(), Next::Text(_)));
     assert!(matches!(plan.next(), Next::Text(_)));
@@ -149,13 +133,7 @@ fn it_reads_ahead_up_to_its_limit() {
 #[test]
 fn includes_beyond_the_limit_are_dropped_and_counted() {
     let mut plan = Plan::new(4, 1);
-    for piece in [
-        include("/1"),
-        text("a"),
-        include("/2"),
-        text("b"),
-        include("/3"),
-    ] {
+    for piece in [include("/1"), text("a"), include("/2"), text("b"), include("/3")] {
         plan.add(piece);
     }
     plan.end();

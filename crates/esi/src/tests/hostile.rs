@@ -12,27 +12,14 @@ fn repeated(unit: &str, bytes: usize) -> Bytes {
 }
 
 fn text_length(pieces: &[Piece]) -> usize {
-    pieces
-        .iter()
-        .map(|piece| {
-            if let Piece::Text(text) = piece {
-                text.len()
-            } else {
-                0
-            }
-        })
-        .sum()
+    pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 0 }).sum()
 }
 
 #[test]
 fn ten_mebibytes_of_openings() {
-    for (unit, text) in [
-        ("<", 10 * MEBIBYTE),
-        ("<esi:", 0),
-        ("</esi:", 0),
-        ("<!--esi ", 10 * MEBIBYTE / 8),
-        ("<esi:include src=\"", 0),
-    ] {
+    for (unit, text) in
+        [("<", 10 * MEBIBYTE), ("<esi:", 0), ("</esi:", 0), ("<!--esi ", 10 * MEBIBYTE / 8), ("<esi:include src=\"", 0)]
+    {
         let (pieces, mut parser) = pieces(Limits::default(), [repeated(unit, 10 * MEBIBYTE)]);
         assert_eq!(text_length(&pieces), text, "{unit}");
         assert_eq!(parser.saw_esi(), unit != "<");
@@ -43,11 +30,7 @@ fn ten_mebibytes_of_openings() {
 #[test]
 fn repeated_traps() {
     // With these, as much is read again as can be: every limit is reached thousands of times.
-    let small = Limits {
-        max_tag_bytes: 100,
-        max_remove_bytes: 100,
-        ..Limits::default()
-    };
+    let small = Limits { max_tag_bytes: 100, max_remove_bytes: 100, ..Limits::default() };
     for unit in [
         "<esi:remove>",
         "<esi:remove>x</esi:remov>",
@@ -63,13 +46,7 @@ fn repeated_traps() {
         "esi",
         "<esi:include src='/a'/>",
     ] {
-        for prefix in [
-            "",
-            "<!--esi ",
-            "<esi:remove>",
-            "<esi:a b=\"",
-            "<esi:a b=\"'",
-        ] {
+        for prefix in ["", "<!--esi ", "<esi:remove>", "<esi:a b=\"", "<esi:a b=\"'"] {
             let document = [prefix.as_bytes(), &repeated(unit, MEBIBYTE / 8)].concat();
             for limits in [Limits::default(), small] {
                 pieces(limits, [document.clone().into()]);
@@ -82,17 +59,9 @@ fn repeated_traps() {
 
 #[test]
 fn one_long_tag_or_remove_in_single_bytes() {
-    for start in [
-        "<esi:include src=\"",
-        "<esi:include src='/a' ",
-        "<esi:remove>",
-        "</esi:remove",
-    ] {
+    for start in ["<esi:include src=\"", "<esi:include src='/a' ", "<esi:remove>", "</esi:remove"] {
         let document = [start.as_bytes(), &repeated("a ", MEBIBYTE / 2)].concat();
-        let (pieces, _) = pieces(
-            Limits::default(),
-            document.iter().map(|byte| Bytes::copy_from_slice(&[*byte])),
-        );
+        let (pieces, _) = pieces(Limits::default(), document.iter().map(|byte| Bytes::copy_from_slice(&[*byte])));
         assert!(text_length(&pieces) >= MEBIBYTE / 2 - 1, "{start}");
     }
 }
@@ -100,14 +69,8 @@ fn one_long_tag_or_remove_in_single_bytes() {
 #[test]
 fn the_page_after_a_trap_is_still_there() {
     let page = "<p>the page</p>".repeat(MEBIBYTE / 64);
-    for trap in [
-        "<esi:include src=\"",
-        "<esi:remove>",
-        "<!--esi ",
-        "<esi:comment text='",
-        "<esi:choose>",
-        "</esi:try",
-    ] {
+    for trap in ["<esi:include src=\"", "<esi:remove>", "<!--esi ", "<esi:comment text='", "<esi:choose>", "</esi:try"]
+    {
         let (pieces, _) = pieces(Limits::default(), [Bytes::from(format!("{trap}{page}"))]);
         // At most the first `<p>` was taken for the end of the trap's tag.
         assert!(text_length(&pieces) + 3 >= page.len(), "{trap}");

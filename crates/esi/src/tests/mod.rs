@@ -24,11 +24,7 @@ struct Read {
 
 impl Read {
     fn words(&self) -> Vec<&str> {
-        self.warnings
-            .iter()
-            .filter_map(|warning| warning.split_once(' '))
-            .map(|(_, word)| word)
-            .collect()
+        self.warnings.iter().filter_map(|warning| warning.split_once(' ')).map(|(_, word)| word).collect()
     }
 }
 
@@ -48,19 +44,10 @@ fn pieces(limits: Limits, chunks: impl IntoIterator<Item = Bytes>) -> (Vec<Piece
     // A byte is read once in remove, at most three times in tags and once as text, with what a search adds for
     // each candidate; and at the start of a chunk an undecided prefix again.
     let (work, most) = (parser.work(), 6 * length + 2 * DECIDING * count + 64);
-    assert!(
-        work <= most as u64,
-        "{work} bytes looked at of {length} in {count} chunks"
-    );
+    assert!(work <= most as u64, "{work} bytes looked at of {length} in {count} chunks");
     // A limited number of includes, at most one held prefix a chunk, and no shreds of text.
-    let (weight, most) = (
-        weight(&pieces),
-        4 * length + 256 * limits.max_includes + 256 * count,
-    );
-    assert!(
-        weight <= most,
-        "weight {weight} of {length} bytes in {count} chunks"
-    );
+    let (weight, most) = (weight(&pieces), 4 * length + 256 * limits.max_includes + 256 * count);
+    assert!(weight <= most, "weight {weight} of {length} bytes in {count} chunks");
     let is_empty = |piece: &Piece| matches!(piece, Piece::Text(text) if text.is_empty());
     assert!(!pieces.iter().any(is_empty));
     (pieces, parser)
@@ -73,11 +60,7 @@ fn read_chunks(limits: Limits, chunks: impl IntoIterator<Item = Bytes>) -> Read 
         match piece {
             Piece::Text(text) => out.extend_from_slice(&text),
             Piece::Include(include) => {
-                let alt = include
-                    .alt
-                    .as_ref()
-                    .map(|alt| format!("|{alt}"))
-                    .unwrap_or_default();
+                let alt = include.alt.as_ref().map(|alt| format!("|{alt}")).unwrap_or_default();
                 let onerror = if include.continue_on_error { "!" } else { "" };
                 out.extend_from_slice(format!("{{{}{alt}{onerror}}}", include.src).as_bytes());
             }
@@ -94,14 +77,7 @@ fn read_chunks(limits: Limits, chunks: impl IntoIterator<Item = Bytes>) -> Read 
         warnings: parser
             .warnings()
             .iter()
-            .map(|warning| {
-                format!(
-                    "{}:{} {}",
-                    warning.line,
-                    warning.column,
-                    warning.message.as_str()
-                )
-            })
+            .map(|warning| format!("{}:{} {}", warning.line, warning.column, warning.message.as_str()))
             .collect(),
         saw_esi: parser.saw_esi(),
         dropped_includes: parser.dropped_includes(),
@@ -118,10 +94,7 @@ fn read(document: impl AsRef<[u8]>) -> Read {
 
 /// Cuts a document at the given places.
 fn cut(document: &[u8], places: &[usize]) -> Vec<Bytes> {
-    let mut places: Vec<_> = places
-        .iter()
-        .map(|place| place % (document.len() + 1))
-        .collect();
+    let mut places: Vec<_> = places.iter().map(|place| place % (document.len() + 1)).collect();
     places.sort_unstable();
     let mut chunks = Vec::new();
     let mut from = 0;

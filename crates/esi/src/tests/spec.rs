@@ -26,22 +26,10 @@ fn section_3_1_include_gives_src_alt_and_onerror() {
             &["variables"],
         ),
         (r#"<p><esi:include src="/a" /></p>"#, "<p>{/a}</p>", &[]),
-        (
-            r#"<esi:include src="/a"/><esi:include src="/b"/>"#,
-            "{/a}{/b}",
-            &[],
-        ),
+        (r#"<esi:include src="/a"/><esi:include src="/b"/>"#, "{/a}{/b}", &[]),
         ("<esi:include\n  src='/a'\n  alt='/b'\n/>", "{/a|/b}", &[]),
-        (
-            r#"<esi:include src="/a?b=1&amp;c=&quot;2&quot;"/>"#,
-            r#"{/a?b=1&c="2"}"#,
-            &[],
-        ),
-        (
-            r#"<esi:include src="/a?b=1&c=2&#x26;&#38;"/>"#,
-            "{/a?b=1&c=2&&}",
-            &[],
-        ),
+        (r#"<esi:include src="/a?b=1&amp;c=&quot;2&quot;"/>"#, r#"{/a?b=1&c="2"}"#, &[]),
+        (r#"<esi:include src="/a?b=1&c=2&#x26;&#38;"/>"#, "{/a?b=1&c=2&&}", &[]),
     ]);
 }
 
@@ -49,21 +37,9 @@ fn section_3_1_include_gives_src_alt_and_onerror() {
 fn section_3_1_include_is_an_empty_element_but_other_forms_are_understood() {
     table(&[
         (r#"a<esi:include src="/a">b"#, "a{/a}b", &["not-empty"]),
-        (
-            r#"a<esi:include src="/a"></esi:include>b"#,
-            "a{/a}b",
-            &["not-empty"],
-        ),
-        (
-            r#"a<esi:include src="/a">fallback</esi:include>b"#,
-            "a{/a}fallbackb",
-            &["not-empty"],
-        ),
-        (
-            r#"a<esi:include src="/a"/></esi:include>b"#,
-            "a{/a}b",
-            &["stray-end-tag"],
-        ),
+        (r#"a<esi:include src="/a"></esi:include>b"#, "a{/a}b", &["not-empty"]),
+        (r#"a<esi:include src="/a">fallback</esi:include>b"#, "a{/a}fallbackb", &["not-empty"]),
+        (r#"a<esi:include src="/a"/></esi:include>b"#, "a{/a}b", &["stray-end-tag"]),
         ("a<esi:include/>b", "ab", &["missing-src"]),
         (r#"a<esi:include src=""/>b"#, "ab", &["missing-src"]),
     ]);
@@ -72,18 +48,10 @@ fn section_3_1_include_is_an_empty_element_but_other_forms_are_understood() {
 #[test]
 fn section_3_5_comment_is_deleted() {
     table(&[
-        (
-            r#"a<esi:comment text="the following animation will have a 24 hr TTL." />b"#,
-            "ab",
-            &[],
-        ),
+        (r#"a<esi:comment text="the following animation will have a 24 hr TTL." />b"#, "ab", &[]),
         (r#"<esi:comment text="a > b"/>"#, "", &[]),
         ("a<esi:comment/>b", "ab", &[]),
-        (
-            r#"a<esi:comment text="x">b</esi:comment>c"#,
-            "abc",
-            &["not-empty"],
-        ),
+        (r#"a<esi:comment text="x">b</esi:comment>c"#, "abc", &["not-empty"]),
     ]);
 }
 
@@ -96,11 +64,7 @@ fn section_3_6_remove_is_deleted_with_its_content() {
             "{http://www.example.com/ad.html} \n",
             &[],
         ),
-        (
-            "a<esi:remove>b</esi:remove>c<esi:remove>d</esi:remove>e",
-            "ace",
-            &[],
-        ),
+        ("a<esi:remove>b</esi:remove>c<esi:remove>d</esi:remove>e", "ace", &[]),
         ("a<esi:remove></esi:remove >b", "ab", &[]),
         ("a<esi:remove/>b", "ab", &[]),
     ]);
@@ -109,19 +73,11 @@ fn section_3_6_remove_is_deleted_with_its_content() {
 #[test]
 fn section_3_6_nothing_inside_remove_is_processed() {
     table(&[
-        (
-            r#"a<esi:remove><esi:include src="/x"/><esi:unknown></esi:remove>b"#,
-            "ab",
-            &[],
-        ),
+        (r#"a<esi:remove><esi:include src="/x"/><esi:unknown></esi:remove>b"#, "ab", &[]),
         ("a<esi:remove><!--esi x --></esi:remove>b-->", "ab-->", &[]),
         ("a<esi:remove></esi:comment></esi:remove>b", "ab", &[]),
         // It cannot be nested, so the first end tag ends it.
-        (
-            "a<esi:remove>b<esi:remove>c</esi:remove>d</esi:remove>e",
-            "ade",
-            &["stray-end-tag"],
-        ),
+        ("a<esi:remove>b<esi:remove>c</esi:remove>d</esi:remove>e", "ade", &["stray-end-tag"]),
     ]);
 }
 
@@ -146,32 +102,16 @@ fn section_3_8_the_first_end_marker_ends_the_block() {
     table(&[
         ("<!--esi a --> b --> c", " a  b --> c", &[]),
         ("<!--esi a <!-- b --> c -->", " a <!-- b  c -->", &[]),
-        (
-            "<!--esi a <!--esi b --> c -->",
-            " a  b  c -->",
-            &["nested-block"],
-        ),
+        ("<!--esi a <!--esi b --> c -->", " a  b  c -->", &["nested-block"]),
         ("a --> b", "a --> b", &[]),
         ("<!--esi -----> a", " --- a", &[]),
         ("<!--esi a -- b - > c -->", " a -- b - > c ", &[]),
         ("<!--esi <esi:remove> --> </esi:remove> -->", "  -->", &[]),
         (r#"<!--esi <esi:comment text="-->"/>a-->"#, " a", &[]),
         // The `>` is the block's: it is not left open to eat the end of some later comment.
-        (
-            r#"<!--esi <esi:include src="/a" --> <!-- b -->"#,
-            "  <!-- b -->",
-            &["unclosed-tag"],
-        ),
-        (
-            "<!--esi <esi:vars--> <!-- b -->",
-            "  <!-- b -->",
-            &["unclosed-tag"],
-        ),
-        (
-            "<!--esi </esi:vars--> <!-- b -->",
-            "  <!-- b -->",
-            &["unclosed-tag"],
-        ),
+        (r#"<!--esi <esi:include src="/a" --> <!-- b -->"#, "  <!-- b -->", &["unclosed-tag"]),
+        ("<!--esi <esi:vars--> <!-- b -->", "  <!-- b -->", &["unclosed-tag"]),
+        ("<!--esi </esi:vars--> <!-- b -->", "  <!-- b -->", &["unclosed-tag"]),
     ]);
 }
 
@@ -202,29 +142,15 @@ fn section_3_other_elements_lose_their_tags_and_keep_their_content() {
             "c",
             &["unsupported-element"; 2],
         ),
-        (
-            r#"<esi:inline name="/a" fetchable="yes">b</esi:inline>"#,
-            "b",
-            &["unsupported-element"],
-        ),
+        (r#"<esi:inline name="/a" fetchable="yes">b</esi:inline>"#, "b", &["unsupported-element"]),
         ("<esi:blink>a</esi:blink>", "a", &["unknown-element"; 2]),
-        (
-            "<esi:>a<esi: include src='/a'/>",
-            "a",
-            &["unknown-element"; 2],
-        ),
+        ("<esi:>a<esi: include src='/a'/>", "a", &["unknown-element"; 2]),
     ]);
 }
 
 #[test]
 fn section_3_names_are_lower_case() {
-    for document in [
-        "<ESI:include src=\"/a\"/>",
-        "<Esi:remove>a</Esi:remove>",
-        "<e si:a>",
-        "<esi>a</esi>",
-        "esi:a",
-    ] {
+    for document in ["<ESI:include src=\"/a\"/>", "<Esi:remove>a</Esi:remove>", "<e si:a>", "<esi>a</esi>", "esi:a"] {
         assert_eq!(read(document).out, document);
         assert_eq!(read(document).warnings, NOTHING);
     }
@@ -233,10 +159,7 @@ fn section_3_names_are_lower_case() {
 
 #[test]
 fn section_3_1_includes_beyond_the_limit_are_dropped_and_counted() {
-    let limits = crate::Limits {
-        max_includes: 2,
-        ..Default::default()
-    };
+    let limits = crate::Limits { max_includes: 2, ..Default::default() };
     let document = "a<esi:include src='/1'/>b<esi:include src='/2'/>c<esi:include src='/3'/>d<esi:include src='/4'/>e";
     let read = super::read_with(limits, document);
     assert_eq!(read.out, "a{/1}b{/2}cde");
@@ -246,12 +169,8 @@ fn section_3_1_includes_beyond_the_limit_are_dropped_and_counted() {
 
 #[test]
 fn warnings_and_includes_name_line_and_column() {
-    let document =
-        "a\nbc<esi:include src='/1'>\n\n <esi:blink>\n<esi:remove>\n\n</esi:remove>é</esi:vars>";
-    assert_eq!(
-        read(document).warnings,
-        ["2:3 not-empty", "4:2 unknown-element", "7:16 stray-end-tag"]
-    );
+    let document = "a\nbc<esi:include src='/1'>\n\n <esi:blink>\n<esi:remove>\n\n</esi:remove>é</esi:vars>";
+    assert_eq!(read(document).warnings, ["2:3 not-empty", "4:2 unknown-element", "7:16 stray-end-tag"]);
     let (pieces, _) = super::pieces(crate::Limits::default(), [document.into()]);
     let places: Vec<_> = pieces
         .iter()

@@ -25,26 +25,14 @@ const DOCUMENT: &str = "<html>\n<!--esi <esi:include src=\"/a?b=1&amp;c\" alt='/
 fn each_split_in_two_gives_the_whole() {
     let limits = [
         Limits::default(),
-        Limits {
-            max_tag_bytes: 20,
-            max_remove_bytes: 12,
-            ..Limits::default()
-        },
-        Limits {
-            max_tag_bytes: 7,
-            max_remove_bytes: 0,
-            ..Limits::default()
-        },
+        Limits { max_tag_bytes: 20, max_remove_bytes: 12, ..Limits::default() },
+        Limits { max_tag_bytes: 7, max_remove_bytes: 0, ..Limits::default() },
     ];
     for limits in limits {
         for document in TEXTS.into_iter().chain([DOCUMENT.as_bytes()]) {
             let whole = read_with(limits, document);
             for place in 0..=document.len() {
-                assert_eq!(
-                    read_chunks(limits, cut(document, &[place])),
-                    whole,
-                    "split at {place}"
-                );
+                assert_eq!(read_chunks(limits, cut(document, &[place])), whole, "split at {place}");
             }
             let bytes = document.iter().map(|byte| Bytes::copy_from_slice(&[*byte]));
             assert_eq!(read_chunks(limits, bytes), whole, "single bytes");
@@ -55,10 +43,7 @@ fn each_split_in_two_gives_the_whole() {
 /// Whether `text` is a part of the memory of one of `chunks`.
 fn is_slice_of(text: &Bytes, chunks: &[Bytes]) -> bool {
     let range = text.as_ptr_range();
-    chunks
-        .iter()
-        .map(|chunk| chunk.as_ptr_range())
-        .any(|chunk| chunk.start <= range.start && range.end <= chunk.end)
+    chunks.iter().map(|chunk| chunk.as_ptr_range()).any(|chunk| chunk.start <= range.start && range.end <= chunk.end)
 }
 
 /// Checks the text that comes out of a document without ESI.
@@ -74,10 +59,7 @@ fn passes_untouched(document: &[u8], places: &[usize]) {
         })
         .collect();
     assert_eq!(texts.concat(), document);
-    assert!(
-        texts.iter().all(|text| is_slice_of(text, &chunks)),
-        "text was copied"
-    );
+    assert!(texts.iter().all(|text| is_slice_of(text, &chunks)), "text was copied");
     // A run, and the prefix at its end that had to be held back.
     assert!(texts.len() <= 2 * chunks.len(), "text is in shreds");
 }
@@ -90,8 +72,7 @@ fn text_without_esi_is_not_copied_and_one_piece_a_chunk() {
         }
         passes_untouched(text, &(0..text.len()).collect::<Vec<_>>());
     }
-    let document =
-        Bytes::from_static(b"<p>one run</p> <es <b>of text</b> with < and </ and <!-- in it -->");
+    let document = Bytes::from_static(b"<p>one run</p> <es <b>of text</b> with < and </ and <!-- in it -->");
     let (pieces, _) = pieces(Limits::default(), [document.clone()]);
     assert_eq!(pieces, [Piece::Text(document)]);
 }
@@ -159,20 +140,21 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
         "é",
         "&amp;",
     ];
-    vec(prop_oneof![9 => proptest::sample::select(&UNITS[..]).prop_map(|unit| unit.as_bytes().to_vec()),
-        1 => vec(any::<u8>(), 0..4)], 0..60)
+    vec(
+        prop_oneof![9 => proptest::sample::select(&UNITS[..]).prop_map(|unit| unit.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..4)],
+        0..60,
+    )
     .prop_map(|units| units.concat())
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (0..4_usize, 0..80_usize, 0..80_usize).prop_map(
-        |(max_includes, max_tag_bytes, max_remove_bytes)| Limits {
-            max_includes,
-            max_tag_bytes,
-            max_remove_bytes,
-            ..Limits::default()
-        },
-    )
+    (0..4_usize, 0..80_usize, 0..80_usize).prop_map(|(max_includes, max_tag_bytes, max_remove_bytes)| Limits {
+        max_includes,
+        max_tag_bytes,
+        max_remove_bytes,
+        ..Limits::default()
+    })
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::names::NameSet;
 
 fn path_fits(glob: &str, path: &str) -> bool {
     PathGlob::compile(glob).unwrap().iter().any(|glob| glob.matches(path))
@@ -26,6 +27,10 @@ fn name_globs() {
         ("**", "x", true),
         ("", "", true),
         ("", "x", false),
+        ("a", "a", true),
+        ("a", "ab", false),
+        ("a*", "a", true),
+        ("ab*", "a", false),
     ] {
         assert_eq!(NameGlob::new(glob).matches(text), fits, "{glob} {text}");
         assert_eq!(NameSet::new([NameGlob::new("zzz"), NameGlob::new(glob)]).contains(text), fits, "{glob} {text}");
@@ -146,6 +151,13 @@ proptest! {
         let fits = naive_name(glob.as_bytes(), text.as_bytes());
         prop_assert_eq!(NameGlob::new(&glob).matches(&text), fits);
         prop_assert_eq!(NameSet::new([NameGlob::new(&glob)]).contains(&text), fits);
+    }
+
+    #[test]
+    fn a_set_holds_what_one_of_its_globs_holds(globs in proptest::collection::vec("[ab*]{0,4}", 0..6), text in "[ab]{0,5}") {
+        let globs: Vec<NameGlob> = globs.iter().map(|glob| NameGlob::new(glob)).collect();
+        let one = globs.iter().any(|glob| glob.matches(&text));
+        prop_assert_eq!(NameSet::new(globs).contains(&text), one);
     }
 
     #[test]

@@ -2,19 +2,13 @@ use http::{Method, StatusCode};
 
 use super::{NOVEMBER_1994, date, headers, lines, secs};
 use crate::conditional::{
-    Precondition, evaluate, freshen, not_applicable_to_cache, not_modified_head,
-    strip_conditionals, validators,
+    Precondition, evaluate, freshen, not_applicable_to_cache, not_modified_head, strip_conditionals, validators,
 };
 
 const LAST_MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 fn not_modified(request: &[(&str, &str)], stored: &[(&str, &str)]) -> bool {
-    let answer = evaluate(
-        &Method::GET,
-        &headers(request),
-        StatusCode::OK,
-        &headers(stored),
-    );
+    let answer = evaluate(&Method::GET, &headers(request), StatusCode::OK, &headers(stored));
     answer == Precondition::NotModified
 }
 
@@ -67,15 +61,9 @@ fn rfc9110_s13_1_2_several_lines_and_no_tag() {
 #[test]
 fn rfc9110_s13_1_3_if_none_match_beats_if_modified_since() {
     let stored = [("etag", "\"a\""), ("last-modified", LAST_MODIFIED)];
-    let request = [
-        ("if-none-match", "\"b\""),
-        ("if-modified-since", LAST_MODIFIED),
-    ];
+    let request = [("if-none-match", "\"b\""), ("if-modified-since", LAST_MODIFIED)];
     assert!(!not_modified(&request, &stored));
-    let request = [
-        ("if-none-match", "\"a\""),
-        ("if-modified-since", "Sun, 06 Nov 1988 08:49:37 GMT"),
-    ];
+    let request = [("if-none-match", "\"a\""), ("if-modified-since", "Sun, 06 Nov 1988 08:49:37 GMT")];
     assert!(not_modified(&request, &stored));
 }
 
@@ -101,19 +89,13 @@ fn rfc9110_s13_1_3_if_modified_since() {
         assert_eq!(not_modified(&request, &dated), expected, "{field}");
         assert!(!not_modified(&request, &[]), "{field}");
     }
-    let twice = [
-        ("if-modified-since", LAST_MODIFIED),
-        ("if-modified-since", LAST_MODIFIED),
-    ];
+    let twice = [("if-modified-since", LAST_MODIFIED), ("if-modified-since", LAST_MODIFIED)];
     assert!(!not_modified(&twice, &[("last-modified", LAST_MODIFIED)]));
 }
 
 #[test]
 fn rfc9110_s13_2_1_only_get_and_head_of_a_200() {
-    let (request, stored) = (
-        headers(&[("if-none-match", "*")]),
-        headers(&[("etag", "\"a\"")]),
-    );
+    let (request, stored) = (headers(&[("if-none-match", "*")]), headers(&[("etag", "\"a\"")]));
     for (method, status, expected) in [
         (Method::GET, 200, Precondition::NotModified),
         (Method::HEAD, 200, Precondition::NotModified),
@@ -130,14 +112,8 @@ fn rfc9110_s13_2_1_only_get_and_head_of_a_200() {
 #[test]
 fn rfc9111_s4_3_2_some_preconditions_are_the_origins() {
     assert!(not_applicable_to_cache(&headers(&[("if-match", "*")])));
-    assert!(not_applicable_to_cache(&headers(&[(
-        "if-unmodified-since",
-        "x"
-    )])));
-    assert!(!not_applicable_to_cache(&headers(&[(
-        "if-none-match",
-        "*"
-    )])));
+    assert!(not_applicable_to_cache(&headers(&[("if-unmodified-since", "x")])));
+    assert!(!not_applicable_to_cache(&headers(&[("if-none-match", "*")])));
 }
 
 #[test]
@@ -151,10 +127,7 @@ fn rfc9111_s4_3_1_validators_to_send() {
     };
     for (stored, expected) in [
         (&[("etag", "W/\"a\"")][..], Some("if-none-match: W/\"a\"")),
-        (
-            &[("last-modified", LAST_MODIFIED)],
-            Some("if-modified-since: Sun, 06 Nov 1994 08:49:37 GMT"),
-        ),
+        (&[("last-modified", LAST_MODIFIED)], Some("if-modified-since: Sun, 06 Nov 1994 08:49:37 GMT")),
         (
             &[("last-modified", LAST_MODIFIED), ("etag", "\"a\"")],
             Some("if-none-match: \"a\" | if-modified-since: Sun, 06 Nov 1994 08:49:37 GMT"),
@@ -232,19 +205,11 @@ fn rfc9110_s15_4_5_fields_of_a_304() {
     let head = not_modified_head(&stored);
     assert_eq!(head.len(), 7);
     assert_eq!(lines(&head, "cache-control"), "max-age=1 | public");
-    for name in [
-        "last-modified",
-        "content-type",
-        "content-length",
-        "set-cookie",
-    ] {
+    for name in ["last-modified", "content-type", "content-length", "set-cookie"] {
         assert!(!head.contains_key(name), "{name}");
     }
     stored.remove("etag");
-    assert_eq!(
-        lines(&not_modified_head(&stored), "last-modified"),
-        LAST_MODIFIED
-    );
+    assert_eq!(lines(&not_modified_head(&stored), "last-modified"), LAST_MODIFIED);
 }
 
 #[test]

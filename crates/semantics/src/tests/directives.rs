@@ -110,12 +110,7 @@ fn bytes_that_are_no_text_are_ignored() {
 #[test]
 fn rfc9111_s5_2_2_4_field_names_of_no_cache_and_private() {
     let fields = |names: &[&str]| {
-        FieldList::Fields(
-            names
-                .iter()
-                .map(|name| HeaderName::from_bytes(name.as_bytes()).unwrap())
-                .collect(),
-        )
+        FieldList::Fields(names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()).unwrap()).collect())
     };
     for (value, expected) in [
         ("max-age=1", FieldList::Absent),
@@ -123,10 +118,7 @@ fn rfc9111_s5_2_2_4_field_names_of_no_cache_and_private() {
         ("no-cache=\"Set-Cookie\"", fields(&["set-cookie"])),
         ("no-cache=Set-Cookie", fields(&["set-cookie"])),
         ("no-cache=\"x-b, X-A,,x-b\"", fields(&["x-a", "x-b"])),
-        (
-            "no-cache=\"x-b\", no-cache=\"x-a\"",
-            fields(&["x-a", "x-b"]),
-        ),
+        ("no-cache=\"x-b\", no-cache=\"x-a\"", fields(&["x-a", "x-b"])),
         // What cannot be read counts for the whole response.
         ("no-cache=\"\"", FieldList::All),
         ("no-cache=\"x y\"", FieldList::All),
@@ -170,12 +162,7 @@ fn rfc9111_s5_2_1_invalid_request_numbers_never_widen_what_is_accepted() {
         ("max-stale, max-stale=5", None, None, Some(Some(secs(5)))),
         ("max-stale=9, max-stale=5", None, None, Some(Some(secs(5)))),
         ("max-age=x", Some(secs(0)), None, None),
-        (
-            "min-fresh=x, min-fresh=1, min-fresh=7",
-            None,
-            Some(secs(7)),
-            None,
-        ),
+        ("min-fresh=x, min-fresh=1, min-fresh=7", None, Some(secs(7)), None),
     ] {
         let directives = request(value);
         assert_eq!(directives.max_age, max_age, "{value}");
@@ -190,10 +177,7 @@ fn rfc9111_s5_4_pragma_counts_only_without_cache_control() {
     let parse = |lines: &[(&str, &str)]| RequestDirectives::parse(&headers(lines)).no_cache;
     assert!(parse(&[("pragma", "foo, No-Cache")]));
     assert!(!parse(&[("pragma", "foo=no-cache")]));
-    assert!(!parse(&[
-        ("pragma", "no-cache"),
-        ("cache-control", "max-age=5")
-    ]));
+    assert!(!parse(&[("pragma", "no-cache"), ("cache-control", "max-age=5")]));
     assert!(!parse(&[]));
     // In a response Pragma means nothing.
     let directives = ResponseDirectives::parse(&headers(&[("pragma", "no-cache")]));

@@ -102,10 +102,7 @@ fn rfc9110_s8_6_content_length_is_one_number_or_none() {
         (&["18446744073709551615"], None),
         (&["99999999999999999999999"], None),
     ] {
-        let lines: Vec<_> = values
-            .iter()
-            .map(|value| ("content-length", *value))
-            .collect();
+        let lines: Vec<_> = values.iter().map(|value| ("content-length", *value)).collect();
         assert_eq!(content_length(&headers(&lines)), expected, "{values:?}");
     }
 }

@@ -9,10 +9,7 @@ use crate::time::Timestamp;
 
 /// Fresh for a minute, then as `cache_control` and `grace` say.
 fn freshness(cache_control: &str, grace: u64, overrides: Overrides) -> Freshness {
-    let lifetime = Lifetime {
-        duration: secs(60),
-        source: LifetimeSource::MaxAge,
-    };
+    let lifetime = Lifetime { duration: secs(60), source: LifetimeSource::MaxAge };
     let directives = ResponseDirectives::parse(&headers(&[("cache-control", cache_control)]));
     Freshness::new(NOW, secs(0), lifetime, &directives, overrides, secs(grace))
 }
@@ -26,19 +23,13 @@ use FreshnessState::{Expired, Fresh, StaleIfError, StaleWhileRevalidate};
 #[test]
 fn rfc9111_s4_2_fresh_while_the_lifetime_is_greater_than_the_age() {
     let plain = freshness("", 0, Overrides::default());
-    assert_eq!(
-        states(&plain, &[0, 59, 60, 61]),
-        [Fresh, Fresh, Expired, Expired]
-    );
+    assert_eq!(states(&plain, &[0, 59, 60, 61]), [Fresh, Fresh, Expired, Expired]);
     assert_eq!(plain.state(NOW.plus(Duration::from_millis(59_999))), Fresh);
 }
 
 #[test]
 fn rfc9111_s4_2_3_current_age_is_initial_age_and_resident_time() {
-    let old = Freshness {
-        initial_age: Duration::from_millis(50_500),
-        ..freshness("", 0, Overrides::default())
-    };
+    let old = Freshness { initial_age: Duration::from_millis(50_500), ..freshness("", 0, Overrides::default()) };
     assert_eq!(old.current_age(after(5)), Duration::from_millis(55_500));
     assert_eq!(states(&old, &[9, 10]), [Fresh, Expired]);
     // A clock that runs backwards makes nothing younger than on arrival.
@@ -48,36 +39,17 @@ fn rfc9111_s4_2_3_current_age_is_initial_age_and_resident_time() {
 
 #[test]
 fn rfc5861_s3_and_s4_windows_follow_the_lifetime() {
-    let both = freshness(
-        "stale-while-revalidate=10, stale-if-error=20",
-        0,
-        Overrides::default(),
-    );
+    let both = freshness("stale-while-revalidate=10, stale-if-error=20", 0, Overrides::default());
     assert_eq!(
         states(&both, &[59, 60, 69, 70, 79, 80]),
-        [
-            Fresh,
-            StaleWhileRevalidate,
-            StaleWhileRevalidate,
-            StaleIfError,
-            StaleIfError,
-            Expired
-        ]
+        [Fresh, StaleWhileRevalidate, StaleWhileRevalidate, StaleIfError, StaleIfError, Expired]
     );
 }
 
 #[test]
 fn grace_allows_both_stale_uses() {
     let grace = freshness("stale-if-error=20", 10, Overrides::default());
-    assert_eq!(
-        states(&grace, &[60, 69, 70, 80]),
-        [
-            StaleWhileRevalidate,
-            StaleWhileRevalidate,
-            StaleIfError,
-            Expired
-        ]
-    );
+    assert_eq!(states(&grace, &[60, 69, 70, 80]), [StaleWhileRevalidate, StaleWhileRevalidate, StaleIfError, Expired]);
     let longer = freshness("stale-while-revalidate=30", 10, Overrides::default());
     assert_eq!(states(&longer, &[89, 90]), [StaleWhileRevalidate, Expired]);
 }
@@ -89,10 +61,7 @@ fn rfc9111_s5_2_2_2_must_revalidate_forbids_every_stale_use() {
         let strict = freshness(&value, 100, Overrides::default());
         assert_eq!(states(&strict, &[59, 60]), [Fresh, Expired]);
         assert_eq!(strict.retention(), secs(60));
-        let overrides = Overrides {
-            must_revalidate: true,
-            ..Overrides::default()
-        };
+        let overrides = Overrides { must_revalidate: true, ..Overrides::default() };
         let lax = freshness(&value, 100, overrides);
         assert_eq!(states(&lax, &[60]), [StaleWhileRevalidate]);
     }
@@ -102,11 +71,7 @@ fn rfc9111_s5_2_2_2_must_revalidate_forbids_every_stale_use() {
 fn rfc9111_s5_2_2_10_s_maxage_alone_leaves_stale_uses_that_someone_asked_for() {
     let asked = freshness("s-maxage=60", 10, Overrides::default());
     assert_eq!(states(&asked, &[60]), [StaleWhileRevalidate]);
-    let swr = freshness(
-        "s-maxage=60, stale-while-revalidate=5",
-        0,
-        Overrides::default(),
-    );
+    let swr = freshness("s-maxage=60, stale-while-revalidate=5", 0, Overrides::default());
     assert_eq!(states(&swr, &[60]), [StaleWhileRevalidate]);
     let nobody = freshness("s-maxage=60", 0, Overrides::default());
     assert_eq!(states(&nobody, &[60]), [Expired]);
@@ -118,10 +83,7 @@ fn rfc9111_s5_2_2_4_no_cache_is_validated_each_time() {
         let strict = freshness(value, 100, Overrides::default());
         assert_eq!(states(&strict, &[0, 60]), [Expired, Expired]);
         assert_eq!(strict.retention(), Duration::ZERO);
-        let overrides = Overrides {
-            no_cache: true,
-            ..Overrides::default()
-        };
+        let overrides = Overrides { no_cache: true, ..Overrides::default() };
         let lax = freshness(value, 100, overrides);
         assert_eq!(states(&lax, &[0, 60]), [Fresh, StaleWhileRevalidate]);
     }
@@ -129,10 +91,7 @@ fn rfc9111_s5_2_2_4_no_cache_is_validated_each_time() {
 
 #[test]
 fn a_lifetime_of_zero_is_stale_at_once() {
-    let zero = Freshness {
-        lifetime: Duration::ZERO,
-        ..freshness("", 0, Overrides::default())
-    };
+    let zero = Freshness { lifetime: Duration::ZERO, ..freshness("", 0, Overrides::default()) };
     assert_eq!(zero.state(NOW), Expired);
     assert_eq!(zero.ttl(NOW), 0);
 }
@@ -154,35 +113,19 @@ fn rfc9211_s2_4_ttl_is_positive_while_fresh_and_negative_when_stale() {
         let now = NOW.plus(Duration::from_millis(millis));
         assert_eq!(plain.ttl(now), expected, "{millis}");
     }
-    let endless = Freshness {
-        lifetime: Duration::MAX,
-        ..plain
-    };
+    let endless = Freshness { lifetime: Duration::MAX, ..plain };
     assert_eq!(endless.ttl(NOW), i64::MAX);
 }
 
 #[test]
 fn retention_reaches_to_the_last_stale_use() {
-    let all = freshness(
-        "stale-while-revalidate=10, stale-if-error=20",
-        30,
-        Overrides::default(),
-    );
+    let all = freshness("stale-while-revalidate=10, stale-if-error=20", 30, Overrides::default());
     assert_eq!(all.retention(), secs(90));
-    let aged = Freshness {
-        initial_age: secs(50),
-        ..all
-    };
+    let aged = Freshness { initial_age: secs(50), ..all };
     assert_eq!(aged.retention(), secs(40));
-    let ancient = Freshness {
-        initial_age: Duration::MAX,
-        ..all
-    };
+    let ancient = Freshness { initial_age: Duration::MAX, ..all };
     assert_eq!(ancient.retention(), Duration::ZERO);
-    let endless = Freshness {
-        grace: Duration::MAX,
-        ..all
-    };
+    let endless = Freshness { grace: Duration::MAX, ..all };
     assert_eq!(endless.retention(), Duration::MAX);
 }
 
@@ -190,10 +133,7 @@ fn retention_reaches_to_the_last_stale_use() {
 fn a_soft_purge_makes_stale_from_now_on() {
     let mut purged = freshness("stale-while-revalidate=10", 0, Overrides::default());
     purged.expire(after(20));
-    assert_eq!(
-        states(&purged, &[20, 29, 30]),
-        [StaleWhileRevalidate, StaleWhileRevalidate, Expired]
-    );
+    assert_eq!(states(&purged, &[20, 29, 30]), [StaleWhileRevalidate, StaleWhileRevalidate, Expired]);
     // Stale already: its stale time is not prolonged.
     let mut stale = freshness("stale-while-revalidate=10", 0, Overrides::default());
     stale.expire(after(65));

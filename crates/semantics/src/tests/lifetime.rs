@@ -44,10 +44,7 @@ fn rfc9111_s4_2_1_order_of_sources() {
 #[test]
 fn rfc9213_s2_2_a_targeted_field_voids_expires() {
     let expires = date(after(30));
-    let lines = [
-        ("expires", expires.as_str()),
-        ("cdn-cache-control", "public"),
-    ];
+    let lines = [("expires", expires.as_str()), ("cdn-cache-control", "public")];
     assert_eq!(plain(&lines), (0, LifetimeSource::None));
 }
 
@@ -92,10 +89,7 @@ fn rfc9111_s5_3_max_age_beats_expires_even_when_invalid() {
 
 #[test]
 fn rfc9111_s4_2_2_heuristic_is_a_tenth_and_at_most_a_day() {
-    let rules = LifetimeRules {
-        heuristic: true,
-        ..LifetimeRules::default()
-    };
+    let rules = LifetimeRules { heuristic: true, ..LifetimeRules::default() };
     let ago = |seconds| date(Timestamp::from_secs(NOW.as_secs() - seconds));
     let now = date(NOW);
     for (modified, expected) in [
@@ -114,25 +108,16 @@ fn rfc9111_s4_2_2_heuristic_is_a_tenth_and_at_most_a_day() {
     assert_eq!(of(404, &lines, &rules), (100, LifetimeSource::Heuristic));
     assert_eq!(of(403, &lines, &rules), (0, LifetimeSource::None));
     assert_eq!(plain(&lines), (0, LifetimeSource::None));
-    let public = [
-        ("last-modified", hour.as_str()),
-        ("cache-control", "public"),
-    ];
+    let public = [("last-modified", hour.as_str()), ("cache-control", "public")];
     assert_eq!(of(403, &public, &rules), (100, LifetimeSource::Heuristic));
-    let explicit = [
-        ("last-modified", hour.as_str()),
-        ("cache-control", "max-age=7"),
-    ];
+    let explicit = [("last-modified", hour.as_str()), ("cache-control", "max-age=7")];
     assert_eq!(of(200, &explicit, &rules), (7, LifetimeSource::MaxAge));
 }
 
 #[test]
 fn rules_beat_the_origin_in_their_order() {
     let stated = [("cache-control", "max-age=20")];
-    let mut rules = LifetimeRules {
-        default_ttl: Some(secs(1)),
-        ..LifetimeRules::default()
-    };
+    let mut rules = LifetimeRules { default_ttl: Some(secs(1)), ..LifetimeRules::default() };
     assert_eq!(of(200, &[], &rules), (1, LifetimeSource::RuleDefault));
     assert_eq!(of(200, &stated, &rules), (20, LifetimeSource::MaxAge));
     rules.ttl = Some(secs(2));
@@ -145,11 +130,7 @@ fn rules_beat_the_origin_in_their_order() {
 
 #[test]
 fn a_default_ttl_beats_the_heuristic() {
-    let rules = LifetimeRules {
-        default_ttl: Some(secs(1)),
-        heuristic: true,
-        ..LifetimeRules::default()
-    };
+    let rules = LifetimeRules { default_ttl: Some(secs(1)), heuristic: true, ..LifetimeRules::default() };
     let lines = [("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")];
     assert_eq!(of(200, &lines, &rules), (1, LifetimeSource::RuleDefault));
 }
@@ -173,11 +154,7 @@ fn a_rule_holds_no_unusual_status_longer_than_the_origin_says() {
 
 #[test]
 fn min_ttl_raises_and_max_ttl_cuts_what_the_origin_states() {
-    let rules = LifetimeRules {
-        min_ttl: Some(secs(10)),
-        max_ttl: Some(secs(100)),
-        ..LifetimeRules::default()
-    };
+    let rules = LifetimeRules { min_ttl: Some(secs(10)), max_ttl: Some(secs(100)), ..LifetimeRules::default() };
     for (value, expected) in [
         ("max-age=0", (10, LifetimeSource::MaxAge)),
         ("max-age=50", (50, LifetimeSource::MaxAge)),
@@ -195,14 +172,8 @@ fn min_ttl_raises_and_max_ttl_cuts_what_the_origin_states() {
 fn rfc9111_s4_2_3_age_includes_response_delay() {
     let sent = NOW;
     let received = NOW.plus(Duration::from_millis(2500));
-    assert_eq!(
-        initial_age(&headers(&[("age", "10")]), sent, received),
-        Duration::from_millis(12_500)
-    );
-    assert_eq!(
-        initial_age(&headers(&[]), sent, received),
-        Duration::from_millis(2500)
-    );
+    assert_eq!(initial_age(&headers(&[("age", "10")]), sent, received), Duration::from_millis(12_500));
+    assert_eq!(initial_age(&headers(&[]), sent, received), Duration::from_millis(2500));
     // A clock that jumped back between the two.
     assert_eq!(initial_age(&headers(&[]), received, sent), secs(0));
 }
@@ -224,10 +195,7 @@ fn rfc9111_s4_2_3_the_larger_of_apparent_and_corrected_age_counts() {
 fn rfc9111_s4_2_3_a_date_of_this_second_adds_no_age() {
     let received = NOW.plus(Duration::from_millis(900));
     let made = date(NOW);
-    assert_eq!(
-        initial_age(&headers(&[("date", &made)]), received, received),
-        Duration::ZERO
-    );
+    assert_eq!(initial_age(&headers(&[("date", &made)]), received, received), Duration::ZERO);
 }
 
 #[test]

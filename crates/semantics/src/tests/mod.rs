@@ -38,11 +38,8 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 
 /// All lines of a field, joined for comparison.
 fn lines(headers: &HeaderMap, name: &str) -> String {
-    let values: Vec<_> = headers
-        .get_all(name)
-        .iter()
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        .collect();
+    let values: Vec<_> =
+        headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
     values.join(" | ")
 }
 

@@ -48,9 +48,8 @@ const PIECES: &str = "(max-age|s-maxage|no-cache|private|no-store|public|content
                       [0-9]{1,25}|[\"\\\\,;=*()?:@%+/ \t-]|[!-~]|[\u{80}-\u{ff}])";
 
 fn value() -> impl Strategy<Value = HeaderValue> {
-    vec(PIECES, 0..12).prop_filter_map("control characters", |pieces| {
-        HeaderValue::from_bytes(pieces.concat().as_bytes()).ok()
-    })
+    vec(PIECES, 0..12)
+        .prop_filter_map("control characters", |pieces| HeaderValue::from_bytes(pieces.concat().as_bytes()).ok())
 }
 
 fn message() -> impl Strategy<Value = HeaderMap> {

@@ -69,18 +69,13 @@ fn rfc9111_s3_only_get_and_head() {
 
 #[test]
 fn rfc9111_s3_status_with_explicit_freshness() {
-    for status in [
-        200, 201, 203, 204, 302, 307, 400, 403, 404, 418, 500, 503, 599, 999,
-    ] {
+    for status in [200, 201, 203, 204, 302, 307, 400, 403, 404, 418, 500, 503, 599, 999] {
         let result = cache_control("max-age=60").status(status).result();
         assert_eq!(result, Ok(()), "{status}");
     }
-    for (status, expected) in [
-        (100, NotStored::Status),
-        (103, NotStored::Status),
-        (206, NotStored::PartialContent),
-        (304, NotStored::Status),
-    ] {
+    for (status, expected) in
+        [(100, NotStored::Status), (103, NotStored::Status), (206, NotStored::PartialContent), (304, NotStored::Status)]
+    {
         let result = cache_control("max-age=60, public").status(status).result();
         assert_eq!(result, Err(expected), "{status}");
     }
@@ -112,10 +107,7 @@ fn a_rule_ttl_stores_no_error_but_status_ttl_does() {
 
 #[test]
 fn rfc9111_s5_2_2_5_no_store() {
-    assert_eq!(
-        cache_control("no-store, max-age=60").result(),
-        Err(NotStored::NoStore)
-    );
+    assert_eq!(cache_control("no-store, max-age=60").result(), Err(NotStored::NoStore));
     let mut case = cache_control("no-store, max-age=60");
     case.overrides.no_store = true;
     assert_eq!(case.result(), Ok(()));
@@ -129,20 +121,14 @@ fn rfc9111_s5_2_2_3_must_understand_voids_no_store_for_an_understood_status() {
     for status in [299, 499, 599] {
         let result = cache_control(value).status(status).result();
         assert_eq!(result, Err(NotStored::MustUnderstand), "{status}");
-        let result = cache_control("must-understand, max-age=60")
-            .status(status)
-            .result();
+        let result = cache_control("must-understand, max-age=60").status(status).result();
         assert_eq!(result, Err(NotStored::MustUnderstand), "{status}");
     }
 }
 
 #[test]
 fn rfc9111_s5_2_2_7_private_with_or_without_field_names() {
-    for value in [
-        "private, max-age=60",
-        "max-age=60, private=\"x-user\"",
-        "public, private, s-maxage=60",
-    ] {
+    for value in ["private, max-age=60", "max-age=60, private=\"x-user\"", "public, private, s-maxage=60"] {
         let mut case = cache_control(value);
         assert_eq!(case.result(), Err(NotStored::Private), "{value}");
         case.overrides.private = true;
@@ -152,10 +138,7 @@ fn rfc9111_s5_2_2_7_private_with_or_without_field_names() {
 
 #[test]
 fn each_override_sets_aside_its_own_reason_only() {
-    let mut case = case(&[
-        ("cache-control", "private, no-store, max-age=60"),
-        ("set-cookie", "a=b"),
-    ]);
+    let mut case = case(&[("cache-control", "private, no-store, max-age=60"), ("set-cookie", "a=b")]);
     assert_eq!(case.result(), Err(NotStored::NoStore));
     case.overrides.no_store = true;
     assert_eq!(case.result(), Err(NotStored::Private));
@@ -173,10 +156,7 @@ fn each_override_sets_aside_its_own_reason_only() {
 fn rfc9111_s3_5_authorization_needs_leave() {
     for (value, expected) in [
         ("max-age=60", Err(NotStored::Authorization)),
-        (
-            "max-age=60, proxy-revalidate",
-            Err(NotStored::Authorization),
-        ),
+        ("max-age=60, proxy-revalidate", Err(NotStored::Authorization)),
         ("max-age=60, public", Ok(())),
         ("s-maxage=60", Ok(())),
         ("max-age=60, must-revalidate", Ok(())),
@@ -208,30 +188,15 @@ fn nothing_to_gain_is_not_stored() {
     for (lines, expected) in [
         (&[][..], Err(NotStored::NoLifetime)),
         (&[("etag", "")], Err(NotStored::NoLifetime)),
-        (
-            &[("last-modified", "yesterday")],
-            Err(NotStored::NoLifetime),
-        ),
-        (
-            &[("cache-control", "max-age=0")],
-            Err(NotStored::NoLifetime),
-        ),
+        (&[("last-modified", "yesterday")], Err(NotStored::NoLifetime)),
+        (&[("cache-control", "max-age=0")], Err(NotStored::NoLifetime)),
         (&[("cache-control", "public")], Err(NotStored::NoLifetime)),
         (&[("expires", "0")], Err(NotStored::NoLifetime)),
-        (
-            &[("cache-control", "no-cache, max-age=60")],
-            Err(NotStored::NoCache),
-        ),
+        (&[("cache-control", "no-cache, max-age=60")], Err(NotStored::NoCache)),
         (&[("cache-control", "max-age=0, stale-if-error=60")], Ok(())),
-        (
-            &[("cache-control", "max-age=0, stale-while-revalidate=0")],
-            Err(NotStored::NoLifetime),
-        ),
+        (&[("cache-control", "max-age=0, stale-while-revalidate=0")], Err(NotStored::NoLifetime)),
         (&[("etag", "W/\"a\"")], Ok(())),
-        (
-            &[("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")],
-            Ok(()),
-        ),
+        (&[("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")], Ok(())),
         (&[("cache-control", "max-age=0"), ("etag", "\"a\"")], Ok(())),
         (&[("cache-control", "no-cache"), ("etag", "\"a\"")], Ok(())),
     ] {
@@ -257,11 +222,7 @@ fn reasons_are_distinct_words_in_kebab_case() {
         NotStored::MustUnderstand,
         NotStored::NoCache,
     ];
-    let words: std::collections::BTreeSet<_> =
-        reasons.iter().map(|reason| reason.as_str()).collect();
+    let words: std::collections::BTreeSet<_> = reasons.iter().map(|reason| reason.as_str()).collect();
     assert_eq!(words.len(), reasons.len());
-    assert!(words.iter().all(|word| {
-        word.bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
-    }));
+    assert!(words.iter().all(|word| { word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') }));
 }

@@ -59,10 +59,7 @@ fn rfc3986_s6_2_paths_have_one_form() {
 
 #[test]
 fn rfc3986_s3_4_a_bare_question_mark_is_an_empty_query() {
-    assert_eq!(
-        normalise(false, "a", "/x?").unwrap().query.as_deref(),
-        Some("")
-    );
+    assert_eq!(normalise(false, "a", "/x?").unwrap().query.as_deref(), Some(""));
     assert_eq!(normalise(false, "a", "/x").unwrap().query, None);
     let target = normalise(true, "a", "/x?y=1").unwrap();
     assert_eq!(target.path_and_query(), "/x?y=1");
@@ -81,11 +78,7 @@ fn rfc9112_s3_2_control_characters_spaces_and_fragments_are_refused() {
         ("/a?b c", 32),
         ("/a#b", 35),
     ] {
-        assert_eq!(
-            url("a", input),
-            Err(TargetError::Character(byte)),
-            "{input:?}"
-        );
+        assert_eq!(url("a", input), Err(TargetError::Character(byte)), "{input:?}");
     }
     for input in ["*", "a", "a/b", "http://a/", ".."] {
         assert_eq!(url("a", input), Err(TargetError::Path), "{input}");
@@ -146,11 +139,7 @@ fn rfc9110_s4_2_3_hosts_have_one_form() {
         (false, "@", Err(TargetError::UserInfo)),
     ] {
         let host = normalise(secure, authority, "/").map(|target| target.host);
-        assert_eq!(
-            host.as_deref().map_err(|&error| error),
-            expected,
-            "{authority}"
-        );
+        assert_eq!(host.as_deref().map_err(|&error| error), expected, "{authority}");
     }
 }
 
@@ -223,10 +212,7 @@ fn rfc3986_s5_4_2_abnormal_examples() {
 #[test]
 fn resolve_takes_only_http_and_https_without_user_information() {
     for (reference, expected) in [
-        (
-            "HTTPS://Example.com:443/x/../y",
-            Ok("https://example.com/y"),
-        ),
+        ("HTTPS://Example.com:443/x/../y", Ok("https://example.com/y")),
         ("http://b?x", Ok("http://b/?x")),
         ("http://b#x", Ok("http://b/")),
         ("  /g\n", Ok("http://a/g")),
@@ -248,10 +234,7 @@ fn resolve_takes_only_http_and_https_without_user_information() {
         ("/a b?c d", Ok("http://a/a%20b?c%20d")),
         ("/\u{e9}?\u{fc}", Ok("http://a/%C3%A9?%C3%BC")),
         ("\\..\\x", Ok("http://a/b/c/%5C..%5Cx")),
-        (
-            "/{a}|\"<b>\"^`",
-            Ok("http://a/%7Ba%7D%7C%22%3Cb%3E%22%5E%60"),
-        ),
+        ("/{a}|\"<b>\"^`", Ok("http://a/%7Ba%7D%7C%22%3Cb%3E%22%5E%60")),
         ("%2e%2e/x", Ok("http://a/b/x")),
         ("/x%zz", Ok("http://a/x%zz")),
     ] {

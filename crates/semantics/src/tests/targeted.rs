@@ -83,11 +83,8 @@ fn rfc9651_s4_2_2_valid_dictionaries_with_every_type() {
 
 #[test]
 fn rfc9651_s4_2_lines_of_a_dictionary_are_joined() {
-    let lines = [
-        ("cdn-cache-control", "max-age=5"),
-        ("cdn-cache-control", ""),
-        ("cdn-cache-control", "must-revalidate"),
-    ];
+    let lines =
+        [("cdn-cache-control", "max-age=5"), ("cdn-cache-control", ""), ("cdn-cache-control", "must-revalidate")];
     let (directives, _) = effective(&lines);
     assert_eq!(directives.max_age, Some(secs(5)));
     assert!(directives.must_revalidate);
@@ -101,16 +98,10 @@ fn rfc9213_s2_1_directives_of_a_targeted_field() {
     assert!(!of("no-store=?0, max-age=1").no_store);
     assert_eq!(of("private").private, FieldList::All);
     assert_eq!(of("private=(\"a\")").private, FieldList::All);
-    assert!(matches!(
-        of("no-cache=\"set-cookie\"").no_cache,
-        FieldList::Fields(_)
-    ));
+    assert!(matches!(of("no-cache=\"set-cookie\"").no_cache, FieldList::Fields(_)));
     assert_eq!(of("max-age=-5").max_age, Some(secs(0)));
     assert_eq!(of("max-age=99999999999").max_age, Some(secs(1 << 31)));
-    assert_eq!(
-        of("stale-while-revalidate=7").stale_while_revalidate,
-        Some(secs(7))
-    );
+    assert_eq!(of("stale-while-revalidate=7").stale_while_revalidate, Some(secs(7)));
 }
 
 #[test]
@@ -151,13 +142,9 @@ fn edge_architecture_surrogate_control_directives() {
 
 #[test]
 fn edge_architecture_a_target_beats_the_general_directive_and_others_are_ignored() {
-    let parse =
-        |value: &str| SurrogateControl::parse(&headers(&[("surrogate-control", value)])).unwrap();
+    let parse = |value: &str| SurrogateControl::parse(&headers(&[("surrogate-control", value)])).unwrap();
     let control = parse("max-age=60, max-age=5+1;Copal, max-age=1;other, no-store;other");
-    assert_eq!(
-        (control.max_age, control.stale),
-        (Some(secs(5)), Some(secs(1)))
-    );
+    assert_eq!((control.max_age, control.stale), (Some(secs(5)), Some(secs(1))));
     assert!(!control.no_store);
     let control = parse("content=\"ESI/1.0;x\" ; copal, content=\"a;b\"");
     assert_eq!(control.content, ["ESI/1.0;x"]);
@@ -167,8 +154,7 @@ fn edge_architecture_a_target_beats_the_general_directive_and_others_are_ignored
 #[test]
 fn edge_architecture_content_asks_for_esi() {
     let wants = |value: &str| {
-        SurrogateControl::parse(&headers(&[("surrogate-control", value)]))
-            .is_some_and(|control| control.wants_esi())
+        SurrogateControl::parse(&headers(&[("surrogate-control", value)])).is_some_and(|control| control.wants_esi())
     };
     assert!(wants("content=\"ESI/1.0\""));
     assert!(wants("content=\"esi/1.0\""));
@@ -181,10 +167,7 @@ fn edge_architecture_content_asks_for_esi() {
 
 #[test]
 fn surrogate_control_without_a_word_on_storing_leaves_cache_control_in_force() {
-    let lines = [
-        ("surrogate-control", "content=\"ESI/1.0\""),
-        ("cache-control", "private, max-age=7"),
-    ];
+    let lines = [("surrogate-control", "content=\"ESI/1.0\""), ("cache-control", "private, max-age=7")];
     let (directives, source) = effective(&lines);
     assert_eq!(source, Source::CacheControl);
     assert!(directives.private.is_present());

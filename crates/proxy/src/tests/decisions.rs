@@ -1,0 +1,69 @@
+//! Request in, decision with its reason out.
+
+use copal_policy::Config;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::explain::{Explanation, explain};
+
+pub(super) fn config(yaml: &str) -> Config {
+    let yaml = format!("origins: {{site: 'http://127.0.0.1:9'}}\n{yaml}");
+    copal_policy::load_str("test.yaml", &yaml, None).unwrap_or_else(|errors| panic!("{errors}")).config
+}
+
+fn asked(config: &Config, method: &str, url: &str, fields: &[(&str, &str)]) -> Explanation {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        headers.append(name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap());
+    }
+    explain(config, &method.parse::<Method>().unwrap(), url, &headers).unwrap()
+}
+
+const SITE: &str = "sessions: {cookies: ['SESS*'], ignore: [theme]}
+rules:
+  - {name: teapot, match: {path: /tea}, respond: {status: 418}}
+  - {name: admin, match: {path: '/admin/**'}, pass: true}
+  - {name: esi, match: {path: '/shared/**'}, cache: {ttl: 1h}, esi: true, sessions: ignore}
+  - {name: pages, match: {path: '/**'}, cache: {ttl: 1h, key: {cookies: [lang], query: {deny: [utm_source]}}}}";
+
+#[test]
+fn each_reason_to_pass_has_its_word() {
+    let config = config(SITE);
+    for (method, url, fields, rule, decision, reason) in [
+        ("GET", "/", &[][..], "pages", "cache", "miss"),
+        ("HEAD", "/", &[], "pages", "cache", "miss"),
+        ("POST", "/", &[], "pages", "pass", "method"),
+        ("GET", "/tea", &[], "teapot", "respond", "respond"),
+        ("GET", "/admin/x", &[], "admin", "pass", "pass-rule"),
+        ("POST", "/admin/x", &[], "admin", "pass", "method"),
+        ("GET", "/", &[("cookie", "SESS1=x")], "pages", "pass", "session-cookie"),
+        ("GET", "/", &[("cookie", "theme=x; _ga=y")], "pages", "cache", "miss"),
+        ("GET", "/", &[("cookie", "mystery=x")], "pages", "pass", "unknown-cookie"),
+        ("GET", "/shared/x", &[("cookie", "SESS1=x; mystery=y")], "esi", "cache", "miss"),
+        ("GET", "/", &[("authorization", "Basic eDp5")], "pages", "pass", "authorization"),
+        ("GET", "/", &[("if-match", "\"x\"")], "pages", "pass", "precondition"),
+        ("GET", "/", &[("upgrade", "websocket")], "pages", "pass", "upgrade"),
+        ("GET", "/", &[("cache-control", "no-cache")], "pages", "cache", "miss"),
+    ] {
+        let got = asked(&config, method, &format!("http://a.example{url}"), fields);
+        assert_eq!((&*got.rule, got.decision, got.reason), (rule, decision, reason), "{method} {url} {fields:?}");
+    }
+}
+
+#[test]
+fn the_key_is_the_normal_form_and_holds_what_the_rule_keys() {
+    let config = config(SITE);
+    let got = asked(&config, "GET", "HTTP://A.example:80/x/../p?utm_source=mail&b=2", &[("cookie", "lang=de; SESSx")]);
+    assert_eq!(got.decision, "pass", "a session cookie without a value is one all the same");
+    let got = asked(&config, "GET", "HTTP://A.example:80/x/../p?utm_source=mail&b=2", &[("cookie", "lang=de; _ga=1")]);
+    assert_eq!(got.key.as_deref(), Some("http://a.example/p?b=2"));
+    assert!(got.variant.is_some_and(|variant| variant.contains("de")));
+    assert_eq!((got.cookies_kept, got.cookies_dropped), (vec!["lang".to_owned()], vec!["_ga".to_owned()]));
+}
+
+#[test]
+fn what_is_wrong_with_a_url_is_said() {
+    let config = config("");
+    for url in ["ftp://a/", "http://u@a/", "http://a b/", "http://a:99999/"] {
+        assert!(explain(&config, &Method::GET, url, &HeaderMap::new()).is_err(), "{url}");
+    }
+}
