@@ -71,14 +71,39 @@ impl Service for Arc<Admin> {
 
     fn answer(&self, request: Request<RequestBody>, _: ClientInfo) -> Self::Answer {
         let admin = Arc::clone(self);
-        Box::pin(async move { admin.route(request).await.unwrap_or_else(|refusal| refusal) })
+        Box::pin(async move { admin.route(request).await.unwrap_or_else(|refusal| refusal.response()) })
     }
 }
 
-type Answer = Result<Response<Body>, Response<Body>>;
+/// A request that is not served: the status, and what to do instead.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    error: String,
+    /// The methods that would be served.
+    allow: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, error: error.into(), allow: None }
+    }
+
+    fn method(allow: &'static str) -> Self {
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, error: format!("use {allow}"), allow: Some(allow) }
+    }
+
+    fn response(self) -> Response<Body> {
+        let mut response = json(self.status, &json!({ "error": self.error }));
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
 
 impl Admin {
-    async fn route(&self, request: Request<RequestBody>) -> Answer {
+    async fn route(&self, request: Request<RequestBody>) -> Result<Response<Body>, Refusal> {
         let (parts, body) = request.into_parts();
         match (parts.uri.path(), &parts.method) {
             ("/", &Method::GET | &Method::HEAD) => Ok(text(StatusCode::OK, INDEX)),
@@ -87,13 +112,17 @@ impl Admin {
             ("/readyz", &Method::GET | &Method::HEAD) => Ok(self.ready()),
             ("/purge", &Method::POST) => {
                 json_only(&parts.headers)?;
+                let wrong = |error| Refusal::new(StatusCode::BAD_REQUEST, error);
                 let asked = serde_json::from_slice(&collect(body).await?)
-                    .map_err(|error| refusal(StatusCode::BAD_REQUEST, &format!("the body is no purge request: {error}")))?;
-                purge::purge(&self.proxy, &asked).map_err(|error| refusal(StatusCode::BAD_REQUEST, &error)).map(json)
+                    .map_err(|error| wrong(format!("the body is no purge request: {error}")))?;
+                let done = purge::purge(&self.proxy, &asked).map_err(wrong)?;
+                Ok(json(StatusCode::OK, &done))
             }
-            ("/", _) | ("/metrics", _) | ("/healthz", _) | ("/readyz", _) => Err(not_allowed("GET, HEAD")),
-            ("/purge", _) => Err(not_allowed("POST")),
-            (path, _) => Err(refusal(StatusCode::NOT_FOUND, &format!("there is no {path} here; / says what there is"))),
+            ("/" | "/metrics" | "/healthz" | "/readyz", _) => Err(Refusal::method("GET, HEAD")),
+            ("/purge", _) => Err(Refusal::method("POST")),
+            (path, _) => {
+                Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here; / says what there is")))
+            }
         }
     }
 
@@ -120,38 +149,28 @@ impl Admin {
 
 /// A page of another site can make a visitor's browser send a form to this address, but not JSON: that needs a leave
 /// (CORS) which is not given here.
-fn json_only(headers: &http::HeaderMap) -> Result<(), Response<Body>> {
+fn json_only(headers: &http::HeaderMap) -> Result<(), Refusal> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON, with Content-Type: application/json"))
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON, with Content-Type: application/json"))
 }
 
-async fn collect(body: RequestBody) -> Result<Bytes, Response<Body>> {
+async fn collect(body: RequestBody) -> Result<Bytes, Refusal> {
     match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is longer than {MAX_BODY} bytes; send it in parts")))
+            let error = format!("the body is longer than {MAX_BODY} bytes; send it in parts");
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error))
         }
-        Err(error) => Err(refusal(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}"))),
+        Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body broke off: {error}"))),
     }
 }
 
-fn not_allowed(allow: &'static str) -> Response<Body> {
-    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("use {allow}"));
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    response
-}
-
-fn refusal(status: StatusCode, error: &str) -> Response<Body> {
-    let body = json!({ "error": error }).to_string() + "\n";
-    respond(status, "application/json", Bytes::from(body))
-}
-
-fn json(value: serde_json::Value) -> Response<Body> {
-    respond(StatusCode::OK, "application/json", Bytes::from(value.to_string() + "\n"))
+fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+    respond(status, "application/json", Bytes::from(value.to_string() + "\n"))
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Body> {
@@ -178,9 +197,11 @@ mod tests {
 
     #[test]
     fn what_a_form_can_send_is_refused() {
-        for media_type in [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("multipart/form-data")] {
+        for media_type in
+            [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("multipart/form-data")]
+        {
             let refusal = json_only(&headers(media_type)).unwrap_err();
-            assert_eq!(refusal.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            assert_eq!(refusal.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
         }
         for media_type in ["application/json", "Application/JSON; charset=utf-8"] {
             assert!(json_only(&headers(Some(media_type))).is_ok());
@@ -191,12 +212,12 @@ mod tests {
     async fn a_body_beyond_the_limit_is_refused() {
         assert!(collect(RequestBody::Full(Bytes::from(vec![b' '; MAX_BODY]))).await.is_ok());
         let refusal = collect(RequestBody::Full(Bytes::from(vec![b' '; MAX_BODY + 1]))).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test]
     async fn a_refusal_is_json_and_says_what_to_do() {
-        let response = not_allowed("POST");
+        let response = Refusal::method("POST").response();
         assert_eq!(response.headers()[header::ALLOW], "POST");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Purge(Purge),
 }
 
-/// Serve
+/// Serve a site
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("source").required(true).args(["config", "origin"]),

@@ -295,7 +295,8 @@ mod tests {
     #[test]
     fn what_the_demo_promises_of_each_address() {
         let config = copal_policy::load_str("demo.yaml", CONFIG, None).unwrap().config;
-        let cookie = http::HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static("demo_session=ada; other=1"))]);
+        let cookie =
+            http::HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static("demo_session=ada; other=1"))]);
         for (path, rule, decision) in [
             ("/", "pages", "cache"),
             ("/articles/resin", "pages", "cache"),

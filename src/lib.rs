@@ -27,7 +27,7 @@ use failure::Failure;
 /// Does what the command line says. The exit status: 0 done, 1 the thing failed, 2 the command line or a file is wrong.
 #[must_use]
 pub fn main() -> ExitCode {
-    panic::set_hook(Box::new(|info| output::report_panic(info)));
+    panic::set_hook(Box::new(output::report_panic));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

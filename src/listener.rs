@@ -24,7 +24,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -127,6 +127,8 @@ impl Listener {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
             // A restart need not wait for the connections of the process before to time out.
             socket.set_reuseaddr(true)?;
+            // Accepted sockets inherit it: a WebSocket whose client is gone without a word ends by and by.
+            socket.set_keepalive(true)?;
             socket.bind(address)?;
             let socket = socket.listen(BACKLOG)?;
             Ok(Self { address: socket.local_addr()?, socket })
@@ -154,20 +156,13 @@ impl Listener {
                 Some(_) = connections.join_next() => continue,
                 accepted = accept(&self.socket, &terms, &mut warned) => accepted,
             };
-            let (stream, peer, permit) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    refused(&error, &terms, &drain, &mut warned).await;
-                    continue;
+            match accepted {
+                Ok(client) => {
+                    let (service, http, drain) = (service.clone(), http.clone(), Arc::clone(&drain));
+                    connections.spawn(serve_connection(client, service, http, terms.limits, drain));
                 }
-            };
-            terms.counts.accepted.fetch_add(1, Ordering::Relaxed);
-            let open = Open::new(&terms.counts);
-            let connection = serve_connection(stream, peer, service.clone(), http.clone(), terms.limits, Arc::clone(&drain));
-            connections.spawn(async move {
-                let _held = (permit, open);
-                connection.await;
-            });
+                Err(error) => refused(&error, &terms, &drain, &mut warned).await,
+            }
         }
         drop(self.socket);
         let finish = async { while connections.join_next().await.is_some() {} };
@@ -177,20 +172,48 @@ impl Listener {
     }
 }
 
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+/// A client that connected.
+struct Client {
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+}
 
-async fn accept(socket: &TcpListener, terms: &Terms, warned: &mut Option<Instant>) -> io::Result<Accepted> {
-    let permit = match Arc::clone(&terms.room).try_acquire_owned() {
-        Ok(permit) => permit,
+/// Its place among the connections. Kept with the socket, so that an upgraded connection counts too.
+struct Place {
+    _room: OwnedSemaphorePermit,
+    counts: Arc<ConnectionCounts>,
+}
+
+impl Place {
+    fn new(room: OwnedSemaphorePermit, counts: &Arc<ConnectionCounts>) -> Self {
+        counts.accepted.fetch_add(1, Ordering::Relaxed);
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        Self { _room: room, counts: Arc::clone(counts) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counts.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn accept(socket: &TcpListener, terms: &Terms, warned: &mut Option<Instant>) -> io::Result<Client> {
+    let room = match Arc::clone(&terms.room).try_acquire_owned() {
+        Ok(room) => room,
         Err(_) => {
             if due(warned) {
-                tracing::warn!(limit = terms.limits.connections, "all connections are in use; new clients wait (limits.connections)");
+                tracing::warn!(
+                    limit = terms.limits.connections,
+                    "all connections are in use; new clients wait (limits.connections)"
+                );
             }
             Arc::clone(&terms.room).acquire_owned().await.map_err(io::Error::other)?
         }
     };
     let (stream, peer) = socket.accept().await?;
-    Ok((stream, peer, permit))
+    Ok(Client { stream, peer, place: Place::new(room, &terms.counts) })
 }
 
 /// `accept` failed. A connection that was gone before it was accepted is nobody's trouble; when the system lacks
@@ -232,17 +255,17 @@ fn builder(limits: &Limits) -> http1::Builder {
 
 /// One connection from its first byte to its last, or until it becomes another protocol's.
 async fn serve_connection<S: Service>(
-    stream: TcpStream,
-    peer: SocketAddr,
+    client: Client,
     service: S,
     mut http: http1::Builder,
     limits: Limits,
     drain: Arc<Drain>,
 ) {
+    let Client { stream, peer, place } = client;
     // Small responses must not wait for the client's acknowledgement. A socket that is gone already fails soon enough.
     let _ = stream.set_nodelay(true);
     let waits = Arc::<Waits>::default();
-    let (io, timer) = (ClientIo::new(stream, Arc::clone(&waits)), HeadTimer::new(Arc::clone(&waits)));
+    let (io, timer) = (ClientIo::new(stream, place, Arc::clone(&waits)), HeadTimer::new(Arc::clone(&waits)));
     let body_waits = Arc::clone(&waits);
     let service = service_fn(move |request| {
         let (request, upgrade) = read(request, &body_waits);
@@ -265,11 +288,13 @@ async fn serve_connection<S: Service>(
             closing = true;
             connection.as_mut().graceful_shutdown();
         }
-        if patience.poll_over(cx).is_ready() {
+        // The connection first: it may have got on by now.
+        let state = connection.as_mut().poll(cx);
+        if state.is_pending() && patience.poll_over(cx).is_ready() {
             tracing::debug!(%peer, "the client let the connection lie; closed");
             return Poll::Ready(Ok(()));
         }
-        connection.as_mut().poll(cx)
+        state
     });
     if let Err(error) = ended.await {
         tracing::debug!(%peer, %error, "connection ended");
@@ -295,22 +320,6 @@ fn upgrading(upgrade: OnUpgrade) -> Upgrading {
         let upgraded = upgrade.await.map_err(io::Error::other)?;
         Ok(Box::new(TokioIo::new(upgraded)) as Upgraded)
     })
-}
-
-/// One connection in the count of open ones.
-struct Open(Arc<ConnectionCounts>);
-
-impl Open {
-    fn new(counts: &Arc<ConnectionCounts>) -> Self {
-        counts.open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(counts))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// A listening address that cannot be had.

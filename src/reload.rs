@@ -1,12 +1,10 @@
 //! Puts a new configuration in force while the server runs.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use copal_policy::{Config, Loaded, Severity};
+use copal_policy::{Loaded, Severity};
 
 use crate::server::Server;
-use crate::settings;
 
 /// Reads `path` anew and puts it in force as a whole; a file with an error changes nothing. What happened is logged
 /// and counted. `true` when it is in force.
@@ -39,19 +37,14 @@ pub fn log(diagnostics: &[copal_policy::Diagnostic]) {
 }
 
 fn apply(server: &Server, loaded: Loaded) -> Result<(), Vec<copal_policy::Diagnostic>> {
-    let before = server.proxy().config();
     if let Err(error) = server.reconfigure(loaded.config) {
         tracing::error!(%error, "the new configuration cannot be put in force");
         return Err(Vec::new());
     }
-    let now = server.proxy().config();
-    tell(&before, &now);
-    Ok(())
-}
-
-fn tell(before: &Config, now: &Arc<Config>) {
-    for setting in settings::needs_restart(before, now) {
+    for setting in server.needs_restart() {
         tracing::warn!(setting, "changed in the file; has no effect until Copal is started again");
     }
+    let now = server.proxy().config();
     tracing::info!(rules = now.policy.rules().len(), origins = now.origins.len(), "reloaded");
+    Ok(())
 }

@@ -46,6 +46,8 @@ pub struct Server {
     proxy: Arc<Proxy>,
     telemetry: Arc<Telemetry>,
     clock: Clock,
+    /// What it was started by: some of it is in force until it ends.
+    started_by: Arc<Config>,
     /// The origins in force.
     origins: Mutex<Vec<Arc<Origin>>>,
     level: Option<logging::Level>,
@@ -89,6 +91,7 @@ impl Server {
             proxy,
             telemetry,
             clock,
+            started_by: Arc::clone(&config),
             origins: Mutex::new(origins),
             level,
             own_log,
@@ -152,8 +155,14 @@ impl Server {
         self.admin_address
     }
 
+    /// Settings that have changed by [`Server::reconfigure`] and wait for a start of the process, in the file's words.
+    #[must_use]
+    pub fn needs_restart(&self) -> Vec<&'static str> {
+        settings::needs_restart(&self.started_by, &self.proxy.config())
+    }
+
     /// Puts `config` in force, at once and as a whole; requests under way keep what they began with. What stays as it
-    /// was until the process is started again, [`settings::needs_restart`] tells.
+    /// was until the process is started again, [`Server::needs_restart`] tells.
     ///
     /// # Errors
     /// An origin that cannot be built, an access log that cannot be opened; then nothing has changed.
@@ -223,3 +232,6 @@ pub enum StartError {
     #[error("{0}")]
     Log(#[source] io::Error),
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,3 +108,68 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     .filter_map(|(name, same)| (!same).then_some(name))
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn config(yaml: &str) -> Config {
+        copal_policy::load_str("copal.yaml", yaml, None).unwrap_or_else(|errors| panic!("{errors}")).config
+    }
+
+    const TWO: &str = "origins: { a: \"http://127.0.0.1:1\", b: \"http://127.0.0.1:2\" }\n";
+
+    #[test]
+    fn the_store_and_origins_are_built_as_the_file_says() {
+        let config = config(
+            "origins: { a: { servers: [\"http://127.0.0.1:1\"], connect_timeout: 7s, retries: 3 } }\n\
+             cache: { memory: 32MiB, max_body: 1MiB, max_variants: 9 }\n",
+        );
+        let store = store(&config);
+        assert_eq!((store.memory, store.max_body, store.max_variants), (32 << 20, 1 << 20, 9));
+        let origin = origin(&config.origins[0]);
+        assert_eq!((origin.name.as_str(), origin.retries, origin.connect_timeout), ("a", 3, Duration::from_secs(7)));
+        assert_eq!(origin.servers, config.origins[0].servers);
+    }
+
+    #[test]
+    fn origins_that_did_not_change_keep_their_connections() {
+        let before = config(TWO);
+        let first = origins(&before, None).unwrap();
+        let after =
+            config("origins: { b: \"http://127.0.0.1:2\", a: { servers: [\"http://127.0.0.1:1\"], retries: 5 } }\n");
+        let second = origins(&after, Some((&before, &first))).unwrap();
+        assert!(Arc::ptr_eq(&second[0], &first[1]), "b is as it was, in another place");
+        assert!(!Arc::ptr_eq(&second[1], &first[0]), "a has other settings");
+        assert_eq!((second[0].name(), second[1].name()), ("b", "a"));
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_named() {
+        let old = config(TWO);
+        assert!(needs_restart(&old, &config(TWO)).is_empty());
+        for (yaml, expected) in [
+            ("listen: \"127.0.0.1:9999\"", "listen"),
+            ("admin: \"127.0.0.1:9998\"", "admin"),
+            ("cache: { memory: 1GiB }", "cache.memory"),
+            ("cache: { max_body: 1MiB }", "cache.max_body"),
+            ("cache: { max_variants: 3 }", "cache.max_variants"),
+            ("limits: { header_timeout: 99s }", "limits"),
+            ("limits: { connections: 9 }", "limits"),
+            ("drain: 99s", "drain"),
+        ] {
+            assert_eq!(needs_restart(&old, &config(&format!("{TWO}{yaml}\n"))), [expected], "{yaml}");
+        }
+        let rules = config(&format!("{TWO}rules: [{{ name: x, pass: true }}]\n"));
+        assert!(needs_restart(&old, &rules).is_empty(), "rules change at once");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_says_which() {
+        let config = config(&format!("{TWO}log: {{ access: json, path: /nonexistent/access.log }}\n"));
+        let error = access_log(&config).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/access.log"), "{error}");
+    }
+}

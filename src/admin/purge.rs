@@ -51,7 +51,16 @@ pub(super) fn purge(proxy: &Proxy, asked: &PurgeRequest) -> Result<Value, String
     }
     let (urls, tags, soft) = (asked.urls.len(), asked.tags.len(), asked.soft);
     let (sequence, removed) = (done.sequence, done.removed);
-    tracing::info!(urls, tags, prefix = asked.prefix, all = asked.all, soft, sequence, removed, "purged by the admin API");
+    tracing::info!(
+        urls,
+        tags,
+        prefix = asked.prefix,
+        all = asked.all,
+        soft,
+        sequence,
+        removed,
+        "purged by the admin API"
+    );
     Ok(json!({ "sequence": sequence, "removed": removed }))
 }
 

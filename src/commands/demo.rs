@@ -30,8 +30,7 @@ pub(crate) fn run(arguments: Demo) -> Result<(), Failure> {
     logging::init(LogLevel::Warn, Style::Text).map_err(Failure::failed)?;
     run::block_on(async {
         let mut signals = Signals::listen().map_err(Failure::failed)?;
-        let limits = config(LISTEN, LISTEN, LISTEN)?.limits;
-        let (site, serving) = demo::start(limits, Clock::system()).map_err(Failure::failed)?;
+        let (site, serving) = demo::start(load(demo::CONFIG)?.limits, Clock::system()).map_err(Failure::failed)?;
         tokio::spawn(serving);
         let server = start(&arguments, site)?;
         introduce(&server)?;
@@ -46,12 +45,9 @@ pub(crate) fn run(arguments: Demo) -> Result<(), Failure> {
     })
 }
 
-/// The demo's configuration with these addresses. The addresses must differ; what stands in for one that does not
-/// matter yet is put right here.
-fn config(listen: SocketAddr, admin: SocketAddr, site: SocketAddr) -> Result<Config, Failure> {
-    let admin = if admin == listen { SocketAddr::new(admin.ip(), admin.port().wrapping_add(1)) } else { admin };
-    let text = demo::config(listen, admin, site);
-    let loaded = copal_policy::load_str("demo.yaml", &text, None).map_err(|diagnostics| output::refused(&diagnostics))?;
+fn load(text: &str) -> Result<Config, Failure> {
+    let loaded =
+        copal_policy::load_str("demo.yaml", text, None).map_err(|diagnostics| output::refused(&diagnostics))?;
     Ok(loaded.config)
 }
 
@@ -62,7 +58,7 @@ fn start(arguments: &Demo, site: SocketAddr) -> Result<Server, Failure> {
     loop {
         let format = Format::Demo { colour: logging::colours(&io::stdout()) };
         let setup = Setup {
-            config: config(listen, admin, site)?,
+            config: load(&demo::config(listen, admin, site))?,
             access_log: Some(AccessLog { format, sink: Sink::Stdout }),
             clock: Clock::system(),
             level: None,
@@ -73,22 +69,22 @@ fn start(arguments: &Demo, site: SocketAddr) -> Result<Server, Failure> {
             Err(error) => return Err(Failure::failed(error)),
         };
         let moves = if taken.address == admin { arguments.admin.is_none() } else { arguments.listen.is_none() };
-        if !moves || !move_on(&taken, &mut listen, &mut admin) {
-            return Err(Failure::failed(taken));
+        match moves.then(|| move_on(&taken, &mut listen, &mut admin)).flatten() {
+            Some(next) => output::tell(format!("{} is taken; trying {next}", taken.address)),
+            None => return Err(Failure::failed(taken)),
         }
-        output::tell(format!("{} is taken; trying {}", taken.address, if taken.address.port() < listen.port() { listen } else { admin }));
     }
 }
 
-/// The next address in place of the one that is taken; `false` when there is none left.
-fn move_on(taken: &BindError, listen: &mut SocketAddr, admin: &mut SocketAddr) -> bool {
+/// The next address in place of the one that is taken; none when there is none left.
+fn move_on(taken: &BindError, listen: &mut SocketAddr, admin: &mut SocketAddr) -> Option<SocketAddr> {
     let (moving, other) = if taken.address == *admin { (admin, listen) } else { (listen, admin) };
     let mut next = moving.port().saturating_add(1);
     if next == other.port() {
         next = next.saturating_add(1);
     }
     moving.set_port(next);
-    next <= LAST_PORT
+    (next <= LAST_PORT).then_some(*moving)
 }
 
 fn introduce(server: &Server) -> Result<(), Failure> {
@@ -166,14 +162,14 @@ mod tests {
     #[test]
     fn a_taken_port_moves_on_past_the_other_and_comes_to_an_end() {
         let (mut listen, mut admin) = (local(8080), local(8081));
-        assert!(move_on(&taken(listen), &mut listen, &mut admin));
+        assert_eq!(move_on(&taken(listen), &mut listen, &mut admin), Some(local(8082)));
         assert_eq!((listen.port(), admin.port()), (8082, 8081));
-        assert!(move_on(&taken(admin), &mut listen, &mut admin));
+        assert_eq!(move_on(&taken(admin), &mut listen, &mut admin), Some(local(8083)));
         assert_eq!((listen.port(), admin.port()), (8082, 8083));
-        assert!(move_on(&taken(listen), &mut listen, &mut admin));
+        assert_eq!(move_on(&taken(listen), &mut listen, &mut admin), Some(local(8084)));
         assert_eq!((listen.port(), admin.port()), (8084, 8083));
         let mut moves = 0;
-        while move_on(&taken(listen), &mut listen, &mut admin) {
+        while move_on(&taken(listen), &mut listen, &mut admin).is_some() {
             moves += 1;
         }
         assert_eq!((moves, listen.port()), (6, 8091));

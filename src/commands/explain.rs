@@ -52,7 +52,7 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         ("reason", Some(reason)),
         ("cache key", Some(explanation.key.clone().unwrap_or_else(none))),
         ("variant", explanation.variant.clone()),
-        ("lifetime", explanation.lifetime.clone()),
+        ("lifetime", explanation.lifetime.clone().filter(|_| explanation.decision == "cache")),
         ("ESI", (explanation.decision != "respond").then(|| explanation.esi.to_owned())),
         ("origin", Some(explanation.origin.clone().unwrap_or_else(none))),
         ("cookies kept", Some(names(&explanation.cookies_kept))),
@@ -117,7 +117,7 @@ mod tests {
         };
         let text = text(&Method::GET, &passed);
         assert!(text.contains("reason           session-cookie (the cookie sessionid)\n"), "{text}");
-        assert!(text.contains("cache key        -\n"), "{text}");
+        assert!(text.contains("cache key        -\n") && !text.contains("lifetime"), "{text}");
     }
 
     #[test]
@@ -126,7 +126,10 @@ mod tests {
             config: "x".into(),
             url: String::new(),
             method: Method::GET,
-            headers: vec![(header::ACCEPT, HeaderValue::from_static("a")), (header::ACCEPT, HeaderValue::from_static("b"))],
+            headers: vec![
+                (header::ACCEPT, HeaderValue::from_static("a")),
+                (header::ACCEPT, HeaderValue::from_static("b")),
+            ],
             cookies: vec!["a=1".to_owned(), "b=2".to_owned()],
             json: false,
         };

@@ -11,7 +11,9 @@ pub(crate) fn run(arguments: &Policy) -> Result<(), Failure> {
     let text = if arguments.cases { copal_policy::shipped_cases(name) } else { copal_policy::shipped(name) };
     match text {
         Some(text) => output::print(text.trim_end()),
-        None if copal_policy::shipped(name).is_some() => Err(Failure::wrong(format_args!("the policy {name} has no cases"))),
+        None if copal_policy::shipped(name).is_some() => {
+            Err(Failure::wrong(format_args!("the policy {name} has no cases")))
+        }
         None => Err(Failure::wrong(format_args!("no policy named {name} ships with Copal; there are: {}", names()))),
     }
 }

@@ -32,11 +32,13 @@ enum Way {
 }
 
 pub(crate) fn run(arguments: Purge) -> Result<(), Failure> {
-    let way = way(&arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
-    runtime.block_on(async {
-        if arguments.urls.is_empty() { everything_else(&way, arguments).await } else { urls(&way, arguments).await }
-    })
+    runtime.block_on(purge(arguments))
+}
+
+pub(crate) async fn purge(arguments: Purge) -> Result<(), Failure> {
+    let way = way(&arguments)?;
+    if arguments.urls.is_empty() { everything_else(&way, arguments).await } else { urls(&way, arguments).await }
 }
 
 fn way(arguments: &Purge) -> Result<Way, Failure> {
@@ -83,7 +85,8 @@ fn of_config(file: &Path) -> Result<(Option<String>, Option<String>), Failure> {
 /// `host:port` of `http://host:port`, or of that without the scheme.
 fn authority(text: &str) -> Result<String, Failure> {
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let wrong = || Failure::wrong(format_args!("`{text}` is no address of a server; write it as http://127.0.0.1:8081"));
+    let wrong =
+        || Failure::wrong(format_args!("`{text}` is no address of a server; write it as http://127.0.0.1:8081"));
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     if uri.scheme_str() != Some("http") {
         return Err(Failure::wrong(format_args!("`{text}`: Copal is spoken to by plain HTTP")));
@@ -102,7 +105,8 @@ async fn everything_else(way: &Way, arguments: Purge) -> Result<(), Failure> {
         (None, tags) => format!("what has one of the tags {}", tags.join(", ")),
     };
     let Purge { tags, prefix, all, soft, .. } = arguments;
-    let (sequence, _) = ask(&mut Client::default(), server, &PurgeRequest { urls: Vec::new(), tags, prefix, all, soft }).await?;
+    let (sequence, _) =
+        ask(&mut Client::default(), server, &PurgeRequest { urls: Vec::new(), tags, prefix, all, soft }).await?;
     // How many that were is not known: they are removed when they are next asked for, or by the next sweep.
     output::print(format!("purged {what} (invalidation {sequence})"))
 }
@@ -146,7 +150,8 @@ impl Work<'_> {
             Way::Admin(server) => {
                 for batch in urls.chunks(BATCH) {
                     let asked = PurgeRequest { urls: batch.to_vec(), soft: self.soft, ..PurgeRequest::default() };
-                    let (_, removed) = ask(&mut self.client, server, &asked).await.map_err(|failure| self.so_far(failure))?;
+                    let (_, removed) =
+                        ask(&mut self.client, server, &asked).await.map_err(|failure| self.so_far(failure))?;
                     self.add(batch.len() as u64, removed);
                 }
             }

@@ -89,7 +89,7 @@ async fn until_stopped(server: &Server, signals: &mut Signals, config: Option<&P
 
 /// Drains; a second order to stop ends it at once.
 pub(crate) async fn stop(server: Server, signals: &mut Signals) {
-    tracing::info!("stopping: finishing the requests under way; a second signal stops at once");
+    tracing::info!("draining: finishing the requests under way; a second signal stops at once");
     tokio::select! {
         () = server.drain() => tracing::info!("stopped"),
         () = signals.stop() => tracing::warn!("stopped at once; requests under way were cut off"),

@@ -50,7 +50,9 @@ fn find(name: &str) -> Result<Suite, Failure> {
         suite
     } else {
         let shipped = policy::names();
-        return Err(Failure::wrong(format_args!("{name}: no such file, and no such shipped policy (there are: {shipped})")));
+        return Err(Failure::wrong(format_args!(
+            "{name}: no such file, and no such shipped policy (there are: {shipped})"
+        )));
     };
     let suite = suite.map_err(|diagnostics| output::refused(&diagnostics))?;
     output::warnings(&suite.warnings);

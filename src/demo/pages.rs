@@ -42,7 +42,8 @@ pub(super) fn front(revisions: &[u32]) -> String {
 }
 
 pub(super) fn article(article: &Article, revision: u32) -> String {
-    let mut main = format!("<article>\n<h1>{}</h1>\n<p class=\"lead\">{}</p>\n", title(article, revision), article.lead);
+    let mut main =
+        format!("<article>\n<h1>{}</h1>\n<p class=\"lead\">{}</p>\n", title(article, revision), article.lead);
     for paragraph in article.paragraphs {
         main += &format!("<p>{paragraph}</p>\n");
     }

@@ -33,7 +33,10 @@ pub(super) fn end() -> Option<HeaderValue> {
 
 /// The value of `name` in a form or a query.
 pub(super) fn form_value(form: &str, name: &str) -> Option<String> {
-    form.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| decode(value))
+    form.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| decode(value))
 }
 
 fn clean(name: &str) -> String {

@@ -20,6 +20,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::Place;
+
 /// What the parts of a connection tell of it. All of them run in the connection's task, or while it waits for them;
 /// the atomics are there to be shared, not to order anything.
 #[derive(Debug, Default)]
@@ -203,12 +205,13 @@ impl Watch {
 /// The client's socket; tells when bytes came and when the client takes no more.
 pub(super) struct ClientIo {
     socket: TokioIo<TcpStream>,
+    _place: Place,
     waits: Arc<Waits>,
 }
 
 impl ClientIo {
-    pub(super) fn new(socket: TcpStream, waits: Arc<Waits>) -> Self {
-        Self { socket: TokioIo::new(socket), waits }
+    pub(super) fn new(socket: TcpStream, place: Place, waits: Arc<Waits>) -> Self {
+        Self { socket: TokioIo::new(socket), _place: place, waits }
     }
 
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -365,7 +368,9 @@ mod tests {
 
     #[test]
     fn a_slow_upload_or_download_goes_on_and_a_stalled_one_ends() {
-        for what in [|waits: &Waits| waits.got_on(&waits.body, false), |waits: &Waits| waits.got_on(&waits.blocked, false)] {
+        for what in
+            [|waits: &Waits| waits.got_on(&waits.body, false), |waits: &Waits| waits.got_on(&waits.blocked, false)]
+        {
             let (waits, mut watch) = watch();
             waits.await_head();
             waits.head.store(false, Relaxed);

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use copal_proxy::{Outcome, Record};
-use http::{HeaderValue, Uri, Version};
+use http::Version;
 
 use super::dates::Dates;
 
@@ -57,16 +57,17 @@ impl Formatter {
         out.extend_from_slice(b"] \"");
         escape(record.method.as_str().as_bytes(), out);
         out.push(b' ');
-        target(&record.uri, out, escape);
+        escape(record.text.target(), out);
         out.push(b' ');
         out.extend_from_slice(version(record.version).as_bytes());
         out.extend_from_slice(b"\" ");
         out.extend_from_slice(record.status.as_str().as_bytes());
         out.push(b' ');
         number(record.bytes, out);
-        for field in [&record.referer, &record.user_agent, &record.host] {
+        let text = &record.text;
+        for field in [text.referer(), text.user_agent(), text.host()] {
             out.extend_from_slice(b" \"");
-            escape(field.as_ref().map_or(b"-", HeaderValue::as_bytes), out);
+            escape(field.unwrap_or(b"-"), out);
             out.push(b'"');
         }
         out.push(b' ');
@@ -89,16 +90,17 @@ impl Formatter {
         out.extend_from_slice(b"\",\"method\":\"");
         escape_json(record.method.as_str().as_bytes(), out);
         out.extend_from_slice(b"\",\"target\":\"");
-        target(&record.uri, out, escape_json);
+        escape_json(record.text.target(), out);
         out.extend_from_slice(b"\",\"version\":\"");
         out.extend_from_slice(version(record.version).as_bytes());
         out.push(b'"');
-        for (name, field) in [("host", &record.host), ("referer", &record.referer), ("user_agent", &record.user_agent)] {
+        let text = &record.text;
+        for (name, field) in [("host", text.host()), ("referer", text.referer()), ("user_agent", text.user_agent())] {
             let Some(value) = field else { continue };
             out.extend_from_slice(b",\"");
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b"\":\"");
-            escape_json(value.as_bytes(), out);
+            escape_json(value, out);
             out.push(b'"');
         }
         out.extend_from_slice(b",\"status\":");
@@ -128,7 +130,7 @@ impl Formatter {
         let (outcome, reason, status) = (outcome.as_str(), record.reason.as_str(), record.status.as_str());
         // Writing to a Vec cannot fail.
         let _ = write!(out, "{time}  {on}{outcome:<7}{off} {reason:<17} {status} {millis:>8.1} ms  {} ", record.method);
-        target(&record.uri, out, escape);
+        escape(record.text.target(), out);
         if record.fragments > 0 {
             let plural = if record.fragments == 1 { "" } else { "s" };
             let _ = write!(out, "  +{} fragment{plural}", record.fragments);
@@ -158,14 +160,6 @@ fn colour_of(outcome: Outcome) -> &'static str {
 fn peer(record: &Record, out: &mut Vec<u8>) {
     // An IPv4 client of a dual-stack socket shows as itself, not as ::ffff:a.b.c.d. Writing to a Vec cannot fail.
     let _ = write!(out, "{}", record.peer.ip().to_canonical());
-}
-
-fn target(uri: &Uri, out: &mut Vec<u8>, escape: fn(&[u8], &mut Vec<u8>)) {
-    match (uri.authority(), uri.path_and_query()) {
-        (None, Some(path_and_query)) => escape(path_and_query.as_str().as_bytes(), out),
-        // Absolute-form and authority-form are rare enough to allocate.
-        _ => escape(uri.to_string().as_bytes(), out),
-    }
 }
 
 fn version(version: Version) -> &'static str {
@@ -242,6 +236,8 @@ fn escape_json(bytes: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use copal_proxy::RequestText;
+
     use super::*;
     use crate::telemetry::test_record::record;
 
@@ -279,7 +275,8 @@ mod tests {
     fn a_client_cannot_forge_a_line_a_field_or_a_terminal_sequence() {
         let evil = b"x\" 200 1 \"\\\x1b[31m\xc2\x9b\xff\t\xe2\x9c\x93";
         let mut record = record();
-        record.user_agent = Some(HeaderValue::from_maybe_shared(bytes::Bytes::from_static(b"x\" 200 1 \"\\\xc2\x9b\xff\t\xe2\x9c\x93")).unwrap());
+        let forged: &[u8] = b"x\" 200 1 \"\\\xc2\x9b\xff\t\xe2\x9c\x93";
+        record.text = RequestText::new(&["/news?page=2"], [None, None, Some(forged)]);
         let combined = line(Format::Combined, &record);
         assert!(combined.contains(r#""x\x22 200 1 \x22\x5C\xC2\x9B\xFF\x09\xE2\x9C\x93""#), "{combined}");
         let json: serde_json::Value = serde_json::from_str(&line(Format::Json, &record)).unwrap();
@@ -322,7 +319,7 @@ mod tests {
     #[test]
     fn absolute_form_and_mapped_addresses() {
         let mut record = record();
-        record.uri = Uri::from_static("http://other.example/x");
+        record.text = RequestText::new(&["http://other.example/x"], [None; 3]);
         record.peer = "[::ffff:192.0.2.9]:1234".parse().unwrap();
         record.rule = "a rule".into();
         let text = line(Format::Combined, &record);

@@ -105,7 +105,11 @@ fn requests(page: &mut Page, metrics: &Metrics) {
     for (outcome, counts) in OUTCOMES.iter().zip(&by_outcome) {
         page.sample("copal_response_bytes_total", &[("outcome", outcome.as_str())], counts.bytes);
     }
-    page.head("copal_responses_broken_off_total", "counter", "Responses not sent whole: the client left, or the origin broke off.");
+    page.head(
+        "copal_responses_broken_off_total",
+        "counter",
+        "Responses not sent whole: the client left, or the origin broke off.",
+    );
     for (outcome, counts) in OUTCOMES.iter().zip(&by_outcome) {
         page.sample("copal_responses_broken_off_total", &[("outcome", outcome.as_str())], counts.broken_off);
     }
@@ -152,9 +156,19 @@ fn store(page: &mut Page, scrape: &Scrape) {
     page.one("copal_store_fills", "gauge", "Responses that are being fetched to be stored.", usage.fills);
     page.one("copal_store_filling_bytes", "gauge", "Memory of those.", usage.filling_bytes);
     page.one("copal_store_stored_total", "counter", "Responses stored, freshened ones included.", usage.stored);
-    page.one("copal_store_evicted_total", "counter", "Stored responses that left to make room, or of no use.", usage.evicted);
+    page.one(
+        "copal_store_evicted_total",
+        "counter",
+        "Stored responses that left to make room, or of no use.",
+        usage.evicted,
+    );
     page.one("copal_store_invalidated_total", "counter", "Stored responses that a purge named.", usage.invalidated);
-    page.one("copal_invalidation_log_length", "gauge", "Purges not yet applied to everything stored.", usage.log_length);
+    page.one(
+        "copal_invalidation_log_length",
+        "gauge",
+        "Purges not yet applied to everything stored.",
+        usage.log_length,
+    );
 }
 
 /// Milliseconds, shown as seconds.

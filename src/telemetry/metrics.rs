@@ -11,15 +11,8 @@ use http::StatusCode;
 use parking_lot::Mutex;
 
 /// Every outcome; `outcome as usize` is its index.
-pub(super) const OUTCOMES: [Outcome; 7] = [
-    Outcome::Hit,
-    Outcome::Stale,
-    Outcome::Miss,
-    Outcome::Pass,
-    Outcome::Respond,
-    Outcome::Purge,
-    Outcome::Error,
-];
+pub(super) const OUTCOMES: [Outcome; 7] =
+    [Outcome::Hit, Outcome::Stale, Outcome::Miss, Outcome::Pass, Outcome::Respond, Outcome::Purge, Outcome::Error];
 
 /// The status classes of a label; the last stands for "no status at all".
 pub(super) const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "failed"];
@@ -204,7 +197,9 @@ mod tests {
 
     #[test]
     fn status_classes() {
-        for (status, expected) in [(101, "1xx"), (204, "2xx"), (304, "3xx"), (499, "4xx"), (599, "5xx"), (999, "failed")] {
+        for (status, expected) in
+            [(101, "1xx"), (204, "2xx"), (304, "3xx"), (499, "4xx"), (599, "5xx"), (999, "failed")]
+        {
             assert_eq!(CLASSES[class(StatusCode::from_u16(status).ok())], expected);
         }
         assert_eq!(CLASSES[class(None)], "failed");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use copal_proxy::{Clock, Reason, Record};
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use copal_proxy::{Clock, Reason, Record, RequestText};
+use http::{Method, StatusCode, Version};
 
 /// A hit of 1994, the year of RFC 9110's example dates.
 pub(crate) fn record() -> Record {
@@ -14,13 +14,10 @@ pub(crate) fn record() -> Record {
         duration: Duration::from_micros(1_500),
         peer: ([192, 0, 2, 7], 40_000).into(),
         method: Method::GET,
-        uri: Uri::from_static("/news?page=2"),
-        host: Some(HeaderValue::from_static("example.org")),
+        text: RequestText::new(&["/news?page=2"], [Some(b"example.org"), None, Some(b"curl/8")]),
         version: Version::HTTP_11,
         status: StatusCode::OK,
         bytes: 5_120,
-        referer: None,
-        user_agent: Some(HeaderValue::from_static("curl/8")),
         reason: Reason::Hit,
         rule: "pages".into(),
         fragments: 2,

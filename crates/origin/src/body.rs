@@ -22,10 +22,7 @@ pub struct OriginBody {
 
 impl OriginBody {
     pub(crate) fn new(reading: Reading, silence: Duration) -> Self {
-        Self {
-            reading: Some(reading),
-            silence,
-        }
+        Self { reading: Some(reading), silence }
     }
 }
 
@@ -33,10 +30,7 @@ impl Body for OriginBody {
     type Data = Bytes;
     type Error = OriginError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
         let silence = self.silence;
         let Some(reading) = &mut self.reading else {
             return Poll::Ready(None);

@@ -82,12 +82,7 @@ impl Kind {
     pub fn nothing_sent(self) -> bool {
         matches!(
             self,
-            Kind::Settings
-                | Kind::Dns
-                | Kind::ConnectRefused
-                | Kind::ConnectTimeout
-                | Kind::Connect
-                | Kind::Request
+            Kind::Settings | Kind::Dns | Kind::ConnectRefused | Kind::ConnectTimeout | Kind::Connect | Kind::Request
         )
     }
 
@@ -144,19 +139,11 @@ pub struct OriginError {
 
 impl OriginError {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            server: None,
-            source: None,
-        }
+        Self { kind, server: None, source: None }
     }
 
     pub(crate) fn because(kind: Kind, source: impl Into<BoxError>) -> Self {
-        Self {
-            kind,
-            server: None,
-            source: Some(source.into()),
-        }
+        Self { kind, server: None, source: Some(source.into()) }
     }
 
     pub(crate) fn at(mut self, server: &Arc<str>) -> Self {
@@ -209,8 +196,6 @@ impl fmt::Display for OriginError {
 
 impl std::error::Error for OriginError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| &**source as &(dyn std::error::Error + 'static))
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
     }
 }

@@ -1,7 +1,7 @@
 //! What a request needs before it goes on a connection: one framing, the right one.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
 
 use crate::error::{Kind, OriginError};
@@ -12,13 +12,10 @@ use crate::request::RequestBody;
 ///
 /// # Errors
 /// `Request` for CONNECT and for a `Content-Length` that is no number or several.
-pub(crate) fn framed(request: Request<RequestBody>) -> Result<Request<RequestBody>, OriginError> {
+pub(crate) fn framed(request: Request<RequestBody>) -> Result<Box<Request<RequestBody>>, OriginError> {
     let (parts, mut body) = request.into_parts();
     if parts.method == Method::CONNECT {
-        return Err(OriginError::because(
-            Kind::Request,
-            "a gateway makes no tunnels",
-        ));
+        return Err(OriginError::because(Kind::Request, "a gateway makes no tunnels"));
     }
     let mut headers = parts.headers;
     headers.remove(TRANSFER_ENCODING);
@@ -32,12 +29,21 @@ pub(crate) fn framed(request: Request<RequestBody>) -> Result<Request<RequestBod
         }
         RequestBody::Stream(_) => frame_stream(&mut headers, &body)?,
     }
-    let mut request = Request::new(body);
+    // Boxed: it is handed on several times before it is sent, and is large.
+    let mut request = Box::new(Request::new(body));
     *request.method_mut() = parts.method;
-    *request.uri_mut() = parts.uri;
+    *request.uri_mut() = origin_form(parts.uri);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// RFC 9112 §3.2.1: a server that is no proxy gets the path and the query only.
+fn origin_form(uri: Uri) -> Uri {
+    match uri.authority() {
+        None => uri,
+        Some(_) => uri.into_parts().path_and_query.map_or_else(Uri::default, Uri::from),
+    }
 }
 
 /// RFC 9110 §8.6: a length of 0 is said for methods that usually have content.
@@ -68,17 +74,12 @@ fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, OriginError> {
     };
     let text = first.as_bytes();
     let length = match text.iter().all(u8::is_ascii_digit) && lengths.all(|other| other == first) {
-        true => std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok()),
+        true => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
         false => None,
     };
     match length {
         Some(length) => Ok(Some(length)),
-        None => Err(OriginError::because(
-            Kind::Request,
-            "no single Content-Length",
-        )),
+        None => Err(OriginError::because(Kind::Request, "no single Content-Length")),
     }
 }
 
@@ -114,10 +115,17 @@ mod tests {
         }
         let framed = framed(request.body(body).unwrap()).map_err(|error| error.kind())?;
         let lines = framed.headers().iter();
-        Ok(lines
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-            .collect::<Vec<_>>()
-            .join(", "))
+        Ok(lines.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect::<Vec<_>>().join(", "))
+    }
+
+    #[test]
+    fn origin_form_rfc9112_3_2_1() {
+        for (target, wanted) in
+            [("/a?b", "/a?b"), ("*", "*"), ("http://a.test/b?c", "/b?c"), ("http://a.test", "/"), ("a.test:80", "/")]
+        {
+            let request = Request::builder().uri(target).body(RequestBody::Empty).unwrap();
+            assert_eq!(framed(request).unwrap().uri(), wanted, "{target}");
+        }
     }
 
     #[test]
@@ -129,63 +137,18 @@ mod tests {
             ("GET", vec![], RequestBody::Empty, ok("")),
             ("POST", vec![], RequestBody::Empty, ok("content-length: 0")),
             ("POST", vec![], full(""), ok("content-length: 0")),
-            (
-                "GET",
-                vec![("content-length", "7")],
-                RequestBody::Empty,
-                ok(""),
-            ),
-            (
-                "GET",
-                vec![("transfer-encoding", "chunked")],
-                RequestBody::Empty,
-                ok(""),
-            ),
-            (
-                "PUT",
-                vec![("content-length", "7")],
-                full("ab"),
-                ok("content-length: 2"),
-            ),
+            ("GET", vec![("content-length", "7")], RequestBody::Empty, ok("")),
+            ("GET", vec![("transfer-encoding", "chunked")], RequestBody::Empty, ok("")),
+            ("PUT", vec![("content-length", "7")], full("ab"), ok("content-length: 2")),
             ("GET", vec![], full("ab"), ok("content-length: 2")),
             ("PUT", vec![], sized(), ok("content-length: 3")),
-            (
-                "PUT",
-                vec![("content-length", "7")],
-                stream(),
-                ok("content-length: 7"),
-            ),
-            (
-                "PUT",
-                vec![("content-length", "7"), ("content-length", "7")],
-                stream(),
-                ok("content-length: 7"),
-            ),
+            ("PUT", vec![("content-length", "7")], stream(), ok("content-length: 7")),
+            ("PUT", vec![("content-length", "7"), ("content-length", "7")], stream(), ok("content-length: 7")),
             ("GET", vec![], stream(), ok("transfer-encoding: chunked")),
-            (
-                "PUT",
-                vec![("transfer-encoding", "gzip")],
-                stream(),
-                ok("transfer-encoding: chunked"),
-            ),
-            (
-                "PUT",
-                vec![("content-length", "+7")],
-                stream(),
-                Err(Kind::Request),
-            ),
-            (
-                "PUT",
-                vec![("content-length", "")],
-                stream(),
-                Err(Kind::Request),
-            ),
-            (
-                "PUT",
-                vec![("content-length", "7"), ("content-length", "8")],
-                stream(),
-                Err(Kind::Request),
-            ),
+            ("PUT", vec![("transfer-encoding", "gzip")], stream(), ok("transfer-encoding: chunked")),
+            ("PUT", vec![("content-length", "+7")], stream(), Err(Kind::Request)),
+            ("PUT", vec![("content-length", "")], stream(), Err(Kind::Request)),
+            ("PUT", vec![("content-length", "7"), ("content-length", "8")], stream(), Err(Kind::Request)),
             ("CONNECT", vec![], RequestBody::Empty, Err(Kind::Request)),
         ];
         for (method, lines, body, wanted) in table {

@@ -13,6 +13,7 @@ mod framing;
 mod link;
 mod origin;
 mod pool;
+mod replay;
 mod request;
 mod server;
 mod settings;

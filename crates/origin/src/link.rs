@@ -13,10 +13,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{Request, Response, StatusCode, Version, response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -24,6 +25,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{Kind, OriginError};
+use crate::replay::Replay;
 use crate::request::{Progress, RequestBody};
 use crate::server::Server;
 use crate::socket::{Meter, Socket};
@@ -39,40 +41,50 @@ type Driver = Connection<TokioIo<Socket>, RequestBody>;
 /// A connection: idle in a pool, or with one request on it.
 pub(crate) struct Link {
     sender: SendRequest<RequestBody>,
-    driver: Driver,
+    /// Gone only after its end.
+    driver: Option<Driver>,
     meter: Arc<Meter>,
     /// One timer for the life of the connection: moving a deadline is cheaper than making one.
     timer: Pin<Box<Sleep>>,
     ended: bool,
     failure: Option<hyper::Error>,
+    replay: Replay,
 }
 
 /// An exchange that brought no response head.
 pub(crate) struct Failed {
     pub(crate) error: OriginError,
-    /// The request, where nothing of it was sent.
-    pub(crate) unsent: Option<Box<Request<RequestBody>>>,
-    /// The server closed the connection before the first byte of a response.
-    pub(crate) closed_unanswered: bool,
+    /// The request, where it may be sent once more: nothing of it was sent, or it was remembered and the server closed the
+    /// connection before the first byte of a response.
+    pub(crate) again: Option<Box<Request<RequestBody>>>,
 }
 
 impl Failed {
     /// Nothing of the request was sent.
-    pub(crate) fn unsent(error: OriginError, request: Request<RequestBody>) -> Self {
-        Self {
-            error,
-            unsent: Some(Box::new(request)),
-            closed_unanswered: false,
-        }
+    pub(crate) fn unsent(error: OriginError, request: Box<Request<RequestBody>>) -> Self {
+        Self { error, again: Some(request) }
     }
+
+    /// It must not be sent again.
+    fn finally(error: OriginError) -> Self {
+        Self { error, again: None }
+    }
+
+    fn unanswered(error: hyper::Error) -> Self {
+        Self::finally(OriginError::because(kind_of(&error), error))
+    }
+}
+
+/// How the wait for a response's head ended.
+enum Outcome {
+    Answered(Response<Incoming>),
+    Failed(TrySendError<Request<RequestBody>>),
+    Late,
 }
 
 impl Link {
     /// Speaks HTTP/1.1 on a fresh connection.
-    pub(crate) async fn new(
-        stream: TcpStream,
-        max_header_bytes: usize,
-    ) -> Result<Box<Self>, OriginError> {
+    pub(crate) async fn new(stream: TcpStream, max_header_bytes: usize) -> Result<Box<Self>, OriginError> {
         let (socket, meter) = Socket::new(stream);
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_HEADER_LINES)
@@ -83,109 +95,101 @@ impl Link {
             .map_err(|error| OriginError::because(Kind::Connect, error))?;
         Ok(Box::new(Self {
             sender,
-            driver,
+            driver: Some(driver),
             meter,
             timer: Box::pin(sleep_until(Instant::now())),
             ended: false,
             failure: None,
+            replay: Replay::default(),
         }))
+    }
+
+    /// Remembers the request that is sent next, so that it can be sent again where this connection turns out to be closed.
+    pub(crate) fn remember(&mut self, request: &Request<RequestBody>) {
+        self.replay.remember(request);
     }
 
     /// Whether an idle connection can take a request: still open, and no byte came that nobody asked for.
     pub(crate) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
         self.drive(cx);
+        self.is_ready()
+    }
+
+    /// As [`is_usable`](Self::is_usable) found when the connection was last driven.
+    fn is_ready(&self) -> bool {
         !self.ended && self.sender.is_ready()
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
         if !self.ended
-            && let Poll::Ready(result) = self.driver.poll_without_shutdown(cx)
+            && let Some(driver) = &mut self.driver
+            && let Poll::Ready(result) = driver.poll_without_shutdown(cx)
         {
             self.ended = true;
             self.failure = result.err();
         }
     }
 
-    /// Whether the time until `deadline` is over; wakes when it will be.
-    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        self.timer.as_mut().poll(cx).is_ready()
-    }
-
     /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
     /// request out, nor a head in.
     pub(crate) async fn exchange(
         mut self: Box<Self>,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
         silence: Duration,
         server: &Arc<Server>,
     ) -> Result<(response::Parts, Reading, Option<Upgrading>), Failed> {
         let progress = request.body().progress();
-        let asks_upgrade = request.headers().contains_key(http::header::UPGRADE);
+        let asks_upgrade = request.headers().contains_key(UPGRADE);
         let read_before = self.meter.read();
-        let outcome = {
-            let mut response = pin!(self.sender.try_send_request(request));
-            let link = &mut *self;
-            let mut written = link.meter.written();
-            let mut armed = false;
-            poll_fn(|cx| {
-                link.drive(cx);
-                let mut quiet = Context::from_waker(Waker::noop());
-                if let Poll::Ready(result) = response.as_mut().poll(&mut quiet) {
-                    return Poll::Ready(Some(result));
+        let mut failed = match self.head(request, silence).await {
+            Outcome::Answered(response) => {
+                self.replay.forget();
+                return self.answered(response, progress, asks_upgrade, server).await;
+            }
+            Outcome::Failed(mut failed) => match failed.take_message() {
+                Some(request) => {
+                    let error = OriginError::because(Kind::Connect, failed.into_error());
+                    return Err(Failed::unsent(error, Box::new(request)));
                 }
-                if link.ended {
-                    return Poll::Ready(None);
-                }
-                let written_now = link.meter.written();
-                if !armed || written_now != written {
-                    (armed, written) = (true, written_now);
-                    link.timer.as_mut().reset(deadline(silence));
-                }
-                match link.is_late(cx) {
-                    true => Poll::Ready(None),
-                    false => Poll::Pending,
-                }
-            })
-            .await
+                None => Failed::unanswered(failed.into_error()),
+            },
+            Outcome::Late if progress.is_some_and(|progress| progress.is_waiting()) => {
+                let stalled = io::Error::new(io::ErrorKind::TimedOut, "nothing more came of it");
+                Failed::finally(OriginError::because(Kind::RequestBody, stalled))
+            }
+            Outcome::Late => Failed::finally(OriginError::new(Kind::FirstByteTimeout)),
         };
-        match outcome {
-            Some(Ok(response)) => {
-                self.answered(response, progress, asks_upgrade, server)
-                    .await
-            }
-            Some(Err(mut failed)) => {
-                let unsent = failed.take_message().map(Box::new);
-                let error = failed.into_error();
-                let kind = if unsent.is_some() {
-                    Kind::Connect
-                } else {
-                    kind_of(&error)
-                };
-                Err(Failed {
-                    closed_unanswered: kind == Kind::Closed && self.meter.read() == read_before,
-                    error: OriginError::because(kind, error),
-                    unsent,
-                })
-            }
-            None => Err(self.unanswered(progress.as_deref(), read_before)),
+        if failed.error.kind() == Kind::Closed && self.meter.read() == read_before {
+            failed.again = self.replay.request().map(Box::new);
         }
+        Err(failed)
     }
 
-    fn unanswered(&mut self, progress: Option<&Progress>, read_before: u64) -> Failed {
-        let error = match self.failure.take() {
-            Some(error) => OriginError::because(kind_of(&error), error),
-            None if self.ended => OriginError::new(Kind::Closed),
-            None if progress.is_some_and(Progress::is_waiting) => {
-                let stalled = io::Error::new(io::ErrorKind::TimedOut, "nothing more came of it");
-                OriginError::because(Kind::RequestBody, stalled)
+    async fn head(&mut self, request: Box<Request<RequestBody>>, silence: Duration) -> Outcome {
+        let mut response = pin!(self.sender.try_send_request(*request));
+        let mut written = None;
+        poll_fn(|cx| {
+            let mut quiet = Context::from_waker(Waker::noop());
+            self.drive(cx);
+            let mut polled = response.as_mut().poll(&mut quiet);
+            if self.ended && polled.is_pending() {
+                // A request that still waits to be taken is given back only when nobody can take it any more.
+                self.driver = None;
+                polled = response.as_mut().poll(&mut quiet);
             }
-            None => OriginError::new(Kind::FirstByteTimeout),
-        };
-        Failed {
-            closed_unanswered: error.kind() == Kind::Closed && self.meter.read() == read_before,
-            error,
-            unsent: None,
-        }
+            match polled {
+                Poll::Ready(Ok(response)) => return Poll::Ready(Outcome::Answered(response)),
+                Poll::Ready(Err(failed)) => return Poll::Ready(Outcome::Failed(failed)),
+                Poll::Pending => {}
+            }
+            let written_now = Some(self.meter.written());
+            if written_now != written {
+                written = written_now;
+                self.timer.as_mut().reset(deadline(silence));
+            }
+            self.timer.as_mut().poll(cx).map(|()| Outcome::Late)
+        })
+        .await
     }
 
     async fn answered(
@@ -199,11 +203,7 @@ impl Link {
         // hyper leaves things of its own there: an upgrade, a reason phrase.
         parts.extensions = http::Extensions::new();
         if let Err(error) = check_head(&mut parts, asks_upgrade) {
-            return Err(Failed {
-                error,
-                unsent: None,
-                closed_unanswered: false,
-            });
+            return Err(Failed::finally(error));
         }
         let mut reading = Reading {
             incoming,
@@ -235,10 +235,7 @@ impl Link {
                 false => Poll::Pending,
             }
         }));
-        Task {
-            driving: driving.abort_handle(),
-            timer: None,
-        }
+        Task { driving: driving.abort_handle(), timer: None }
     }
 
     fn upgrading(self: Box<Self>) -> Upgrading {
@@ -252,17 +249,13 @@ impl Link {
                 }
             })
             .await;
-            let Self {
-                driver, failure, ..
-            } = *link;
-            if let Some(error) = failure {
-                return Err(io::Error::other(error));
-            }
-            let parts = driver.into_parts();
-            Ok(Box::new(Rewound {
-                first: parts.read_buf,
-                stream: parts.io.into_inner().into_stream(),
-            }) as _)
+            let Self { driver, failure, .. } = *link;
+            let parts = match (driver, failure) {
+                (_, Some(error)) => return Err(io::Error::other(error)),
+                (None, None) => return Err(io::ErrorKind::NotConnected.into()),
+                (Some(driver), None) => driver.into_parts(),
+            };
+            Ok(Box::new(Rewound { first: parts.read_buf, stream: parts.io.into_inner().into_stream() }) as _)
         })
     }
 }
@@ -271,19 +264,13 @@ impl Link {
 fn check_head(parts: &mut response::Parts, asks_upgrade: bool) -> Result<(), OriginError> {
     if parts.status == StatusCode::SWITCHING_PROTOCOLS && !asks_upgrade {
         // RFC 9110 §15.2.2: only for a request with Upgrade.
-        return Err(OriginError::because(
-            Kind::Protocol,
-            "a 101 that was not asked for",
-        ));
+        return Err(OriginError::because(Kind::Protocol, "a 101 that was not asked for"));
     }
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         // RFC 9112 §7: codings beyond chunked only when the request's TE allows them, and ours does not.
         if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
-            return Err(OriginError::because(
-                Kind::Protocol,
-                "an unknown transfer coding",
-            ));
+            return Err(OriginError::because(Kind::Protocol, "an unknown transfer coding"));
         }
         // RFC 9112 §6.3: Transfer-Encoding overrides a Content-Length, which must not be passed on.
         parts.headers.remove(CONTENT_LENGTH);
@@ -343,23 +330,16 @@ impl Reading {
             }
         }
         if self.is_late(cx, silence) {
-            return Poll::Ready(Some(Err(
-                self.fail(OriginError::new(Kind::BetweenBytesTimeout))
-            )));
+            return Poll::Ready(Some(Err(self.fail(OriginError::new(Kind::BetweenBytesTimeout)))));
         }
         Poll::Pending
     }
 
-    fn poll_incoming(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let incoming = Pin::new(&mut self.incoming);
         match self.hold {
             Hold::Task(_) => incoming.poll_frame(cx),
-            Hold::Link(_) | Hold::Nothing => {
-                incoming.poll_frame(&mut Context::from_waker(Waker::noop()))
-            }
+            Hold::Link(_) | Hold::Nothing => incoming.poll_frame(&mut Context::from_waker(Waker::noop())),
         }
     }
 
@@ -381,9 +361,7 @@ impl Reading {
                 Some(Err(self.fail(OriginError::because(kind, error))))
             }
             // hyper ends a body also where the connection was given up: never let a short one pass for whole.
-            None if self.incoming.size_hint().lower() > 0 => {
-                Some(Err(self.fail(OriginError::new(Kind::Incomplete))))
-            }
+            None if self.incoming.size_hint().lower() > 0 => Some(Err(self.fail(OriginError::new(Kind::Incomplete)))),
             None => {
                 self.release(cx);
                 None
@@ -396,9 +374,7 @@ impl Reading {
         let timer = match &mut self.hold {
             Hold::Nothing => return false,
             Hold::Link(link) => &mut link.timer,
-            Hold::Task(task) => task
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(deadline(silence)))),
+            Hold::Task(task) => task.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline(silence)))),
         };
         if starting {
             timer.as_mut().reset(deadline(silence));
@@ -415,7 +391,7 @@ impl Reading {
     async fn release_early(&mut self) {
         poll_fn(|cx| {
             if let Hold::Link(link) = &self.hold
-                && (self.incoming.is_end_stream() || link.sender.is_ready())
+                && (self.incoming.is_end_stream() || link.is_ready())
             {
                 self.release(cx);
             }
@@ -428,7 +404,7 @@ impl Reading {
     fn release(&mut self, cx: &mut Context<'_>) {
         if let Hold::Link(mut link) = std::mem::replace(&mut self.hold, Hold::Nothing)
             && self.keep
-            && link.is_usable(cx)
+            && (link.is_ready() || link.is_usable(cx))
         {
             self.server.keep(link);
         }
@@ -459,12 +435,7 @@ fn body_kind(error: &hyper::Error) -> Kind {
     let malformed = error
         .source()
         .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
-            )
-        });
+        .is_some_and(|error| matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput));
     match malformed {
         true => Kind::Protocol,
         false => Kind::Incomplete,
@@ -475,4 +446,31 @@ fn body_kind(error: &hyper::Error) -> Kind {
 fn deadline(limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     Instant::now() + limit.min(FAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::OriginSettings;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_request_that_was_not_sent_is_given_back_whatever_its_method() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        drop(listener.accept().await.unwrap());
+        // The end of the stream is there before the request.
+        stream.readable().await.unwrap();
+        let link = Link::new(stream, 8 << 10).await.unwrap();
+        let uri = format!("http://{address}").parse().unwrap();
+        let server = Arc::new(Server::new(&uri, &OriginSettings::default()).unwrap());
+        let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));
+        let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
+        let failed = link.exchange(Box::new(request), Duration::from_secs(60), &server).await.err().unwrap();
+        assert_eq!(failed.error.kind(), Kind::Connect);
+        let again = failed.again.unwrap();
+        assert_eq!((again.method().as_str(), again.uri().path()), ("POST", "/form"));
+        assert!(matches!(again.body(), RequestBody::Stream(_)));
+    }
 }

@@ -46,20 +46,10 @@ impl Origin {
     /// [`Kind::Settings`] when there is no server, or one is not `http://HOST[:PORT]`.
     pub fn new(settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
         if settings.servers.is_empty() {
-            return Err(OriginError::because(
-                Kind::Settings,
-                "an origin has at least one server",
-            ));
+            return Err(OriginError::because(Kind::Settings, "an origin has at least one server"));
         }
-        let servers = settings
-            .servers
-            .iter()
-            .map(|uri| Server::new(uri, &settings).map(Arc::new));
-        Ok(Arc::new(Self {
-            servers: servers.collect::<Result<_, _>>()?,
-            settings,
-            turn: AtomicUsize::new(0),
-        }))
+        let servers = settings.servers.iter().map(|uri| Server::new(uri, &settings).map(Arc::new));
+        Ok(Arc::new(Self { servers: servers.collect::<Result<_, _>>()?, settings, turn: AtomicUsize::new(0) }))
     }
 
     /// The origin's name.
@@ -92,45 +82,47 @@ impl Origin {
                 false => None,
             };
             let was_kept = kept.is_some();
-            // The one copy, and only where it may be needed: a fresh connection cannot have been closed by habit.
-            let copy = was_kept.then(|| copy(&request)).flatten();
-            let failed = match self.try_at(server, kept, request).await {
+            let Failed { error, again } = match self.try_at(server, kept, request).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
-            let kind = failed.error.as_str();
-            tracing::debug!(
-                origin = self.name(),
-                server = &**server.authority(),
-                kind,
-                was_kept,
-                "exchange failed"
-            );
-            request = match (failed.unsent, copy) {
+            let kind = error.as_str();
+            tracing::debug!(origin = self.name(), server = &**server.authority(), kind, was_kept, "exchange failed");
+            request = match again {
                 // That a kept connection was closed says nothing about its server: it costs no try, but from now on
                 // only a fresh connection will do.
-                (Some(unsent), _) if was_kept => *unsent,
-                (None, Some(copy)) if failed.closed_unanswered => copy,
-                (Some(unsent), _) if tries_left > 0 => {
+                Some(again) if was_kept => again,
+                Some(again) if tries_left > 0 => {
                     tries_left -= 1;
-                    *unsent
+                    again
                 }
-                _ => return Err(failed.error.at(server.authority())),
+                _ => return Err(error.at(server.authority())),
             };
             may_be_kept &= !was_kept;
             turn = turn.wrapping_add(1);
         }
     }
 
+    /// How many connections without a request there are, for each server.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Vec<usize> {
+        self.servers.iter().map(|server| server.idle()).collect()
+    }
+
     async fn try_at(
         &self,
         server: &Arc<Server>,
         kept: Option<Box<Link>>,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
     ) -> Result<OriginResponse, Failed> {
         let link = match kept {
-            Some(link) => link,
-            None => match server.connect(&self.settings).await {
+            Some(mut link) => {
+                // Only here: a fresh connection cannot have been closed by habit.
+                link.remember(&request);
+                link
+            }
+            // Boxed: it is the rare way, and large; every request would carry its size.
+            None => match Box::pin(server.connect(&self.settings)).await {
                 Ok(link) => link,
                 Err(error) => return Err(Failed::unsent(error, request)),
             },
@@ -149,19 +141,6 @@ impl Origin {
             server: server.authority().clone(),
         })
     }
-}
-
-/// The request once more, where it may be sent again after its first try may have reached a server.
-fn copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !request.method().is_idempotent() {
-        return None;
-    }
-    let mut copy = Request::new(request.body().replay()?);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }
 
 impl fmt::Debug for Origin {

@@ -30,11 +30,7 @@ struct Idle {
 
 impl Pool {
     pub(crate) fn new(max_idle: usize, idle_timeout: Duration) -> Arc<Self> {
-        Arc::new(Self {
-            idle: Mutex::default(),
-            max_idle,
-            idle_timeout,
-        })
+        Arc::new(Self { idle: Mutex::default(), max_idle, idle_timeout })
     }
 
     /// A connection that can take a request.
@@ -82,6 +78,12 @@ impl Pool {
         drop(idle);
         drop(closing);
         more
+    }
+
+    /// How many connections are idle.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().links.len()
     }
 
     /// A panic elsewhere cannot leave the list half changed.

@@ -57,10 +57,7 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self::Stream(Upload {
-            body: Box::pin(body.map_err(Into::into)),
-            progress: Arc::new(Progress::default()),
-        })
+        Self::Stream(Upload { body: Box::pin(body.map_err(Into::into)), progress: Arc::new(Progress::default()) })
     }
 
     /// The same body once more, where that is possible.
@@ -90,10 +87,7 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         match this {
             RequestBody::Empty => Poll::Ready(None),

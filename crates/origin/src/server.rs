@@ -26,9 +26,7 @@ impl Server {
     /// `Settings` for another scheme, a path, user information, or no host.
     pub(crate) fn new(uri: &Uri, settings: &OriginSettings) -> Result<Self, OriginError> {
         let wrong = |what: &str| OriginError::because(Kind::Settings, format!("{uri}: {what}"));
-        let authority = uri
-            .authority()
-            .ok_or_else(|| wrong("a server has a host"))?;
+        let authority = uri.authority().ok_or_else(|| wrong("a server has a host"))?;
         if uri.scheme() != Some(&Scheme::HTTP) {
             return Err(wrong("a server's URL begins with http://"));
         }
@@ -63,13 +61,16 @@ impl Server {
     }
 
     /// A new connection.
-    pub(crate) async fn connect(
-        &self,
-        settings: &OriginSettings,
-    ) -> Result<Box<Link>, OriginError> {
+    pub(crate) async fn connect(&self, settings: &OriginSettings) -> Result<Box<Link>, OriginError> {
         let stream = self.place.connect(settings.connect_timeout).await;
         let stream = stream.map_err(|error| error.at(&self.authority))?;
         Link::new(stream, settings.max_header_bytes).await
+    }
+
+    /// How many connections are kept.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> usize {
+        self.pool.len()
     }
 
     /// Keeps a connection for another request.

@@ -36,10 +36,7 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> (Self, Arc<Meter>) {
         let meter = Arc::new(Meter::default());
-        let socket = Self {
-            stream,
-            meter: meter.clone(),
-        };
+        let socket = Self { stream, meter: meter.clone() };
         (socket, meter)
     }
 
@@ -66,27 +63,17 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
         let read = (into.filled().len() - before) as u64;
-        self.meter
-            .read
-            .store(self.meter.read() + read, Ordering::Relaxed);
+        self.meter.read.store(self.meter.read() + read, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
         self.wrote(result)
     }

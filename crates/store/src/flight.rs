@@ -13,7 +13,7 @@ use crate::key::{AsHashed, CacheKey};
 use crate::log::{Log, Sequence, Verdict};
 use crate::reader::FillReader;
 use crate::response::{HeadInfo, StoredResponse};
-use crate::variant::{Request, Selector, Variant};
+use crate::variant::{Request, Selector, Variant, same_text};
 
 /// What a leader announces to those who follow it.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Flight {
 
     /// Whether this request may wait for it, or read along.
     fn is_for(&self, by: &dyn Selector) -> bool {
-        self.by.extras() == by.extras()
+        same_text(self.by.extras(), by.extras())
             && match self.outcome.get() {
                 None => true,
                 Some(Outcome::Storing(head, growing)) => selects(by, &head.variant) && !growing.overflowed(),

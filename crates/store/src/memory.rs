@@ -16,6 +16,7 @@ use moka::Expiry;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use smallvec::SmallVec;
 
 use crate::key::{AsHashed, CacheKey};
 use crate::log::Sequence;
@@ -30,9 +31,15 @@ const UNIT: usize = 16;
 /// gigabytes.
 const SETTLE_AFTER: u64 = 64;
 
-/// Nothing more is put while this part of the capacity is over it. moka frees what it has evicted when no thread can
-/// look at it any more; a thread that does not run holds that up for as long.
+/// Nothing more is put while the map is over its capacity by this part of it and [`OVER_ALWAYS`] bytes. moka frees what
+/// it has evicted when no thread can look at it any more; a thread that does not run holds that up for as long.
 const OVER: u64 = 32;
+
+/// What waits to be freed however small the capacity is: each thread keeps some entries until it has 64.
+const OVER_ALWAYS: u64 = 1 << 20;
+
+/// How often what waits is tried to be freed before there is no room.
+const TRIES: usize = 4;
 
 /// That responses for a key were lately not to be stored (hit-for-miss, invariant 2).
 #[derive(Debug)]
@@ -48,13 +55,14 @@ impl HitForMiss {
     }
 }
 
-const TRIES: usize = 4;
+/// Stored responses of one key. Most keys have one, which is then found without one more step through memory.
+pub(crate) type Variants = SmallVec<[Arc<StoredResponse>; 1]>;
 
 /// What is known for one cache key.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     /// The newest first.
-    pub(crate) variants: Vec<Arc<StoredResponse>>,
+    pub(crate) variants: Variants,
     pub(crate) hit_for_miss: Option<Arc<HitForMiss>>,
 }
 
@@ -73,8 +81,9 @@ pub(crate) struct KeyEntry {
 impl KeyEntry {
     fn new(key: &CacheKey, known: Known, keep: Option<Duration>, counters: &Arc<Counters>) -> Arc<Self> {
         let responses: usize = known.variants.iter().map(|response| response.weight()).sum();
-        let slots = weigh::allocated(known.variants.capacity() * size_of::<Arc<StoredResponse>>());
-        let weight = weigh::key(key.len()) + slots + responses;
+        let slots =
+            if known.variants.spilled() { known.variants.capacity() * size_of::<Arc<StoredResponse>>() } else { 0 };
+        let weight = weigh::key(key.len()) + weigh::allocated(slots) + responses;
         usage::add(&counters.stored_responses, known.variants.len() as u64);
         usage::add(&counters.stored_bytes, weight as u64);
         usage::add(&counters.unfreed_bytes, weight as u64);
@@ -145,7 +154,7 @@ impl Memory {
 
     /// Whether more may be put: the limit holds even when nothing is freed for a while.
     pub(crate) fn has_room(&self) -> bool {
-        let full = || usage::read(&self.counters.unfreed_bytes) > self.capacity + self.capacity / OVER;
+        let full = || usage::read(&self.counters.unfreed_bytes) > self.capacity + self.capacity / OVER + OVER_ALWAYS;
         if full() {
             self.settle();
         }

@@ -53,7 +53,7 @@ pub struct HeadInfo {
     /// The name of the rule.
     pub rule: Arc<str>,
     pub(crate) headers_weight: usize,
-    pub(crate) variant: Arc<Variant>,
+    pub(crate) variant: Variant,
     pub(crate) tags: Arc<[u64]>,
 }
 
@@ -64,7 +64,7 @@ impl HeadInfo {
         tags.sort_unstable();
         tags.dedup();
         Self {
-            variant: Arc::new(Variant::new(&head.extras, head.vary, &headers, by)),
+            variant: Variant::new(&head.extras, head.vary, &headers, by),
             status: head.status,
             headers,
             freshness: head.freshness,
@@ -100,7 +100,7 @@ struct Parts {
     status: StatusCode,
     esi: bool,
     rule: Arc<str>,
-    variant: Arc<Variant>,
+    variant: Variant,
     tags: Arc<[u64]>,
     body: StoredBody,
     body_weight: usize,
@@ -148,7 +148,7 @@ pub struct StoredResponse {
     pub esi: bool,
     /// The name of the rule that stored it.
     pub rule: Arc<str>,
-    pub(crate) variant: Arc<Variant>,
+    pub(crate) variant: Variant,
     pub(crate) tags: Arc<[u64]>,
     /// Counts the stored responses of a store; a higher one was made later.
     pub(crate) id: u64,
@@ -169,7 +169,7 @@ impl StoredResponse {
             status: head.status,
             esi: head.esi,
             rule: Arc::clone(&head.rule),
-            variant: Arc::clone(&head.variant),
+            variant: head.variant.clone(),
             tags: Arc::clone(&head.tags),
             body: body.body,
             body_weight: body.weight,
@@ -190,7 +190,7 @@ impl StoredResponse {
             status: self.status,
             esi: self.esi,
             rule: Arc::clone(&self.rule),
-            variant: Arc::clone(&self.variant),
+            variant: self.variant.clone(),
             tags: Arc::clone(&self.tags),
             body: self.body.clone(),
             body_weight: self.body_weight,

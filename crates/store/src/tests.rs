@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use copal_esi::{Include, Piece};
 use copal_semantics::{Freshness, Timestamp, Vary};
-use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, VARY};
 use http::StatusCode;
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, VARY};
 
 use crate::*;
 
@@ -100,13 +100,7 @@ fn text(text: impl Into<Bytes>) -> Piece {
 }
 
 fn include(src: &str) -> Piece {
-    Piece::Include(Arc::new(Include {
-        src: src.into(),
-        alt: None,
-        continue_on_error: false,
-        line: 1,
-        column: 1,
-    }))
+    Piece::Include(Arc::new(Include { src: src.into(), alt: None, continue_on_error: false, line: 1, column: 1 }))
 }
 
 fn small() -> Arc<Store> {

@@ -61,7 +61,7 @@ pub(crate) fn pieces(pieces: &[Piece]) -> usize {
 
 /// One stored response with all that belongs to it alone.
 pub(crate) fn response(headers: usize, body: usize, variant: &Variant, tags: usize) -> usize {
-    let own = allocated(size_of::<StoredResponse>() + COUNTS) + allocated(size_of::<Variant>() + COUNTS);
+    let own = allocated(size_of::<StoredResponse>() + COUNTS);
     let strings: usize = variant.strings().map(allocated).sum();
     let fields = variant.fields() * (size_of::<Box<str>>() + size_of::<http::HeaderName>());
     own + strings + allocated(fields) + allocated(COUNTS + tags * size_of::<u64>()) + headers + body

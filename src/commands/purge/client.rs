@@ -1,16 +1,15 @@
-//! A small HTTP/1.1 client: one kept connection for each server it speaks to.
+//! Speaks to servers as the proxy speaks to origins; connections are kept from one request to the next.
 
 use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use copal_origin::{Kind, Origin, OriginError, OriginSettings, RequestBody};
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// Longest wait for a connection, and for an answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -32,9 +31,9 @@ impl Answer {
     }
 }
 
-/// Connections by server.
-#[derive(Debug, Default)]
-pub(super) struct Client(HashMap<String, SendRequest<Full<Bytes>>>);
+/// Servers by their `host:port`.
+#[derive(Default)]
+pub(super) struct Client(HashMap<String, Arc<Origin>>);
 
 impl Client {
     /// Sends a request to `server` (`host:port`) about `host`, with a JSON body unless that is empty.
@@ -46,69 +45,72 @@ impl Client {
         target: &str,
         body: Vec<u8>,
     ) -> Result<Answer, ClientError> {
+        let origin = self.server(server)?;
         let body = Bytes::from(body);
-        // A kept connection may have been closed in the meantime; purging twice does no harm.
-        if let Some(kept) = self.0.remove(server)
-            && let Ok(answer) = self.exchange(server, kept, request(host, method, target, &body)?).await
-        {
-            return Ok(answer);
-        }
-        let fresh = connect(server).await?;
-        self.exchange(server, fresh, request(host, method, target, &body)?).await
-    }
-
-    async fn exchange(
-        &mut self,
-        server: &str,
-        mut connection: SendRequest<Full<Bytes>>,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Answer, ClientError> {
-        let broke = |source| ClientError::Broke(server.to_owned(), source);
-        let exchange = async {
-            connection.ready().await.map_err(|error| broke(error.into()))?;
-            let response = connection.send_request(request).await.map_err(|error| broke(error.into()))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(broke)?.to_bytes();
-            Ok::<_, ClientError>(Answer { status, body })
+        let failed = |source| ClientError::Failed { server: server.to_owned(), source };
+        let response = match origin.send(request(host, method, target, &body)?).await {
+            // A kept connection that was closed in the meantime; purging twice does no harm.
+            Err(error) if error.kind() == Kind::Closed => {
+                origin.send(request(host, method, target, &body)?).await.map_err(failed)?
+            }
+            other => other.map_err(failed)?,
         };
-        let answer = timeout(LIMIT, exchange).await.map_err(|_| ClientError::Silent { server: server.to_owned() })??;
-        self.0.insert(server.to_owned(), connection);
-        Ok(answer)
+        let status = response.status;
+        let body = Limited::new(response.body, MAX_BODY).collect().await;
+        let body = body.map_err(|source| ClientError::Body { server: server.to_owned(), source })?.to_bytes();
+        Ok(Answer { status, body })
+    }
+
+    fn server(&mut self, server: &str) -> Result<Arc<Origin>, ClientError> {
+        if let Some(origin) = self.0.get(server) {
+            return Ok(Arc::clone(origin));
+        }
+        let uri = format!("http://{server}").parse().map_err(|_| ClientError::Address(server.to_owned()))?;
+        let settings = OriginSettings {
+            name: server.to_owned(),
+            servers: vec![uri],
+            connect_timeout: LIMIT,
+            first_byte_timeout: LIMIT,
+            between_bytes_timeout: LIMIT,
+            ..OriginSettings::default()
+        };
+        let failed = |source| ClientError::Failed { server: server.to_owned(), source };
+        let origin = Origin::new(settings).map_err(failed)?;
+        self.0.insert(server.to_owned(), Arc::clone(&origin));
+        Ok(origin)
     }
 }
 
-async fn connect(server: &str) -> Result<SendRequest<Full<Bytes>>, ClientError> {
-    let unreachable = |source| ClientError::Unreachable(server.to_owned(), source);
-    let stream = timeout(LIMIT, TcpStream::connect(server))
-        .await
-        .map_err(|_| unreachable(std::io::ErrorKind::TimedOut.into()))?
-        .map_err(unreachable)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| ClientError::Broke(server.to_owned(), error.into()))?;
-    // Its end shows in the next request's error.
-    tokio::spawn(connection);
-    Ok(sender)
-}
-
-fn request(host: &str, method: &Method, target: &str, body: &Bytes) -> Result<Request<Full<Bytes>>, ClientError> {
-    let mut request = Request::builder().method(method).uri(target).header(header::HOST, host);
-    request = request.header(header::USER_AGENT, concat!("copal/", env!("CARGO_PKG_VERSION")));
-    if !body.is_empty() {
-        request = request.header(header::CONTENT_TYPE, "application/json");
-    }
-    Ok(request.body(Full::new(body.clone()))?)
+fn request(host: &str, method: &Method, target: &str, body: &Bytes) -> Result<Request<RequestBody>, ClientError> {
+    let request = Request::builder().method(method).uri(target).header(header::HOST, host);
+    let request = request.header(header::USER_AGENT, concat!("copal/", env!("CARGO_PKG_VERSION")));
+    Ok(if body.is_empty() {
+        request.body(RequestBody::Empty)?
+    } else {
+        request.header(header::CONTENT_TYPE, "application/json").body(RequestBody::Full(body.clone()))?
+    })
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    #[error("cannot reach {0}: {1}. Does Copal run there? Another address can be given with --server, --admin or --config")]
-    Unreachable(String, #[source] std::io::Error),
-    #[error("{server} did not answer in {} seconds", LIMIT.as_secs())]
-    Silent { server: String },
-    #[error("the connection to {0} broke: {1}")]
-    Broke(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("`{0}` is no address of a server")]
+    Address(String),
+    #[error("{}", advice(server, source))]
+    Failed { server: String, source: OriginError },
+    #[error("the answer of {server} broke off: {source}")]
+    Body { server: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("this cannot be sent: {0}")]
     Request(#[from] http::Error),
+}
+
+/// What happened, and what to do next.
+fn advice(server: &str, error: &OriginError) -> String {
+    let what = match error.kind() {
+        Kind::ConnectRefused => "nobody listens there".to_owned(),
+        Kind::ConnectTimeout | Kind::FirstByteTimeout => format!("no answer in {} seconds", LIMIT.as_secs()),
+        Kind::Dns => "there is no machine of this name".to_owned(),
+        _ => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+    };
+    format!("cannot reach {server}: {what}. Does Copal run there? Say where it is with --server, --admin or --config")
 }

@@ -11,13 +11,7 @@ async fn an_early_end_is_an_error_after_what_came() {
     server.on("/sized-reset", Answer::ok("hello").reset_after(2));
     server.on("/chunked", Answer::ok("hello").chunked().cut_after(2));
     server.on("/chunked-whole", Answer::ok("hello").chunked().cut_after(5));
-    for target in [
-        "/sized",
-        "/sized-none",
-        "/sized-reset",
-        "/chunked",
-        "/chunked-whole",
-    ] {
+    for target in ["/sized", "/sized-none", "/sized-reset", "/chunked", "/chunked-whole"] {
         let mut body = get(&origin, target).await.unwrap().body;
         let mut came = String::new();
         let error = loop {
@@ -27,11 +21,7 @@ async fn an_early_end_is_an_error_after_what_came() {
                 None => panic!("{target}: {came:?} passed for a whole body"),
             }
         };
-        assert_eq!(
-            (error.kind(), error.proxy_status()),
-            (Kind::Incomplete, "http_response_incomplete"),
-            "{target}"
-        );
+        assert_eq!((error.kind(), error.proxy_status()), (Kind::Incomplete, "http_response_incomplete"), "{target}");
         assert_eq!(error.server(), Some(server.address().to_string().as_str()));
         assert!("hello".starts_with(&came), "{target}");
         assert!(next(&mut body).await.is_none() && http_body::Body::is_end_stream(&body));
@@ -55,10 +45,7 @@ async fn a_cut_while_somebody_waits_is_noticed_at_once() {
 #[tokio::test]
 async fn broken_chunks_are_no_http() {
     let (server, origin) = one().await;
-    server.on(
-        "/",
-        Answer::raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n"),
-    );
+    server.on("/", Answer::raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n"));
     assert_eq!(text(&origin, "/").await, Err(Kind::Protocol));
 }
 

@@ -12,29 +12,29 @@ async fn head_and_body_go_through_as_they_are() {
     let mut asked = request("GET", "/a?b=c%20d", RequestBody::Empty);
     asked.headers_mut().insert("x-a", "1".parse().unwrap());
     let response = send(&origin, asked).await.unwrap();
-    assert_eq!(
-        (response.status.as_u16(), &*response.server),
-        (201, server.address().to_string().as_str())
-    );
+    assert_eq!((response.status.as_u16(), &*response.server), (201, server.address().to_string().as_str()));
     let lines: Vec<_> = response.headers.get_all("x-b").iter().collect();
     assert_eq!(lines, ["1", "2"]);
     assert_eq!(whole(response.body).await.unwrap(), "hello");
-    assert_eq!(
-        server.transcript(),
-        "GET /a?b=c%20d HTTP/1.1\nhost: a.test\nx-a: 1\n\n"
-    );
+    assert_eq!(server.transcript(), "GET /a?b=c%20d HTTP/1.1\nhost: a.test\nx-a: 1\n\n");
+}
+
+#[tokio::test]
+async fn an_exchange_may_move_between_threads() {
+    let (server, origin) = one().await;
+    server.on("/", Answer::ok("hello").chunked());
+    let task = tokio::spawn(async move {
+        let response = origin.send(request("GET", "/", RequestBody::Empty)).await.unwrap();
+        response.body.collect().await.unwrap().to_bytes()
+    });
+    assert_eq!(task.await.unwrap(), "hello");
 }
 
 #[tokio::test]
 async fn a_request_without_host_gets_the_servers_rfc9112_3_2() {
     let (server, origin) = one().await;
-    send(&origin, Request::new(RequestBody::Empty))
-        .await
-        .unwrap();
-    assert_eq!(
-        server.last().header("host"),
-        Some(server.address().to_string().as_str())
-    );
+    send(&origin, Request::new(RequestBody::Empty)).await.unwrap();
+    assert_eq!(server.last().header("host"), Some(server.address().to_string().as_str()));
 }
 
 #[tokio::test]
@@ -42,17 +42,11 @@ async fn every_framing_of_a_body_arrives_whole() {
     let (server, origin) = one().await;
     let large = "0123456789abcdef".repeat(64 << 10);
     server.on("/sized", Answer::ok(large.clone()));
-    server.on(
-        "/chunked",
-        Answer::status(200).chunks(["a", "b", large.as_str()].map(str::to_owned)),
-    );
+    server.on("/chunked", Answer::status(200).chunks(["a", "b", large.as_str()].map(str::to_owned)));
     server.on("/close", Answer::ok(large.clone()).until_close());
     server.on("/empty", Answer::ok(""));
     assert_eq!(text(&origin, "/sized").await.unwrap(), large);
-    assert_eq!(
-        text(&origin, "/chunked").await.unwrap(),
-        format!("ab{large}")
-    );
+    assert_eq!(text(&origin, "/chunked").await.unwrap(), format!("ab{large}"));
     assert_eq!(text(&origin, "/close").await.unwrap(), large);
     assert_eq!(text(&origin, "/empty").await.unwrap(), "");
 }
@@ -71,16 +65,9 @@ async fn the_length_is_known_where_it_was_announced() {
 #[tokio::test]
 async fn trailers_are_kept() {
     let (server, origin) = one().await;
-    let raw =
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-sum: 7\r\n\r\n";
+    let raw = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-sum: 7\r\n\r\n";
     server.on("/", Answer::raw(raw));
-    let body = get(&origin, "/")
-        .await
-        .unwrap()
-        .body
-        .collect()
-        .await
-        .unwrap();
+    let body = get(&origin, "/").await.unwrap().body.collect().await.unwrap();
     assert_eq!(body.trailers().unwrap()["x-sum"], "7");
     assert_eq!(text(&origin, "/").await.unwrap(), "a");
     assert_eq!(server.connections(), 1);
@@ -89,15 +76,10 @@ async fn trailers_are_kept() {
 #[tokio::test]
 async fn interim_responses_are_dropped_rfc9110_15_2() {
     let (server, origin) = one().await;
-    let answer = Answer::ok("x")
-        .interim(100, &[])
-        .interim(103, &[("link", "</a>")]);
+    let answer = Answer::ok("x").interim(100, &[]).interim(103, &[("link", "</a>")]);
     server.on("/", answer);
     let response = get(&origin, "/").await.unwrap();
-    assert_eq!(
-        (response.status.as_u16(), response.headers.get("link")),
-        (200, None)
-    );
+    assert_eq!((response.status.as_u16(), response.headers.get("link")), (200, None));
     assert_eq!(whole(response.body).await.unwrap(), "x");
 }
 
@@ -106,17 +88,10 @@ async fn an_upgraded_connection_carries_bytes_both_ways_rfc9110_7_8() {
     let (server, origin) = one().await;
     server.on("/ws", Answer::upgrade("chat"));
     let mut asked = request("GET", "/ws", RequestBody::Empty);
-    asked
-        .headers_mut()
-        .insert("connection", "upgrade".parse().unwrap());
-    asked
-        .headers_mut()
-        .insert("upgrade", "chat".parse().unwrap());
+    asked.headers_mut().insert("connection", "upgrade".parse().unwrap());
+    asked.headers_mut().insert("upgrade", "chat".parse().unwrap());
     let response = send(&origin, asked).await.unwrap();
-    assert_eq!(
-        (response.status.as_u16(), &response.headers["upgrade"]),
-        (101, &"chat".parse().unwrap())
-    );
+    assert_eq!((response.status.as_u16(), &response.headers["upgrade"]), (101, &"chat".parse().unwrap()));
     let mut io = response.upgrade.unwrap().await.unwrap();
     io.write_all(b"ping").await.unwrap();
     let mut back = [0; 4];
@@ -128,13 +103,10 @@ async fn an_upgraded_connection_carries_bytes_both_ways_rfc9110_7_8() {
 #[tokio::test]
 async fn bytes_right_behind_a_101_belong_to_the_new_protocol() {
     let (server, origin) = one().await;
-    let raw =
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\nhello";
+    let raw = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\nhello";
     server.on("/ws", Answer::raw(raw).close());
     let mut asked = request("GET", "/ws", RequestBody::Empty);
-    asked
-        .headers_mut()
-        .insert("upgrade", "chat".parse().unwrap());
+    asked.headers_mut().insert("upgrade", "chat".parse().unwrap());
     let response = send(&origin, asked).await.unwrap();
     let mut first = String::new();
     let mut io = response.upgrade.unwrap().await.unwrap();
@@ -169,11 +141,7 @@ async fn wrong_settings_are_told_at_once() {
     ] {
         let urls: Vec<String> = servers.iter().map(|&url| url.to_owned()).collect();
         let error = Origin::new(settings(&urls)).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.fault()),
-            (Kind::Settings, crate::Fault::Proxy),
-            "{servers:?}"
-        );
+        assert_eq!((error.kind(), error.fault()), (Kind::Settings, crate::Fault::Proxy), "{servers:?}");
     }
 }
 
@@ -190,13 +158,5 @@ async fn two_readers_of_one_server_do_not_wait_for_each_other() {
     body.end();
     assert!(next(&mut slow).await.is_none());
     // The scripted server is the one being asked here, for comparison with a client of its own.
-    assert_eq!(
-        Client::connect(server.address())
-            .await
-            .get("/fast")
-            .send()
-            .await
-            .text(),
-        "fast"
-    );
+    assert_eq!(Client::connect(server.address()).await.get("/fast").send().await.text(), "fast");
 }

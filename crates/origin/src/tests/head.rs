@@ -8,9 +8,7 @@ async fn large_heads_come_through_whole() {
     let (server, origin) = one().await;
     let tags = "node:1234567 ".repeat(15_000);
     server.on("/bytes", Answer::ok("a").header("x-tags", tags.trim_end()));
-    let many = (0..199).fold(Answer::ok("a"), |answer, index| {
-        answer.header("x-line", index.to_string())
-    });
+    let many = (0..199).fold(Answer::ok("a"), |answer, index| answer.header("x-line", index.to_string()));
     server.on("/lines", many);
     let response = get(&origin, "/bytes").await.unwrap();
     assert_eq!(response.headers["x-tags"].len(), tags.len() - 1);
@@ -23,19 +21,9 @@ async fn large_heads_come_through_whole() {
 #[tokio::test]
 async fn larger_heads_are_told_apart_from_broken_ones() {
     let server = ScriptedOrigin::start().await;
-    let origin = Origin::new(OriginSettings {
-        max_header_bytes: 16 << 10,
-        ..settings(&[server.url()])
-    })
-    .unwrap();
-    server.on(
-        "/bytes",
-        Answer::ok("a").header("x-tags", "a".repeat(20 << 10)),
-    );
-    server.on(
-        "/one-packet",
-        Answer::ok("a").header("x-tags", "a".repeat(16 << 10)),
-    );
+    let origin = Origin::new(OriginSettings { max_header_bytes: 16 << 10, ..settings(&[server.url()]) }).unwrap();
+    server.on("/bytes", Answer::ok("a").header("x-tags", "a".repeat(20 << 10)));
+    server.on("/one-packet", Answer::ok("a").header("x-tags", "a".repeat(16 << 10)));
     let many = (0..300).fold(Answer::ok("a"), |answer, _| answer.header("x", "y"));
     server.on("/lines", many);
     for target in ["/bytes", "/one-packet", "/lines"] {
@@ -46,6 +34,15 @@ async fn larger_heads_are_told_apart_from_broken_ones() {
             "{target}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_small_limit_holds_below_the_size_of_a_read_buffer() {
+    let server = ScriptedOrigin::start().await;
+    let origin = Origin::new(OriginSettings { max_header_bytes: 1 << 10, ..settings(&[server.url()]) }).unwrap();
+    server.on("/", Answer::ok("a").header("x-tags", "a".repeat(2 << 10)));
+    assert_eq!(text(&origin, "/").await, Err(Kind::TooLarge));
+    assert_eq!(text(&origin, "/none").await.unwrap(), "no answer scripted");
 }
 
 #[tokio::test]

@@ -20,9 +20,7 @@ use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 
-use crate::{
-    BoxError, Kind, Origin, OriginBody, OriginError, OriginResponse, OriginSettings, RequestBody,
-};
+use crate::{BoxError, Kind, Origin, OriginBody, OriginError, OriginResponse, OriginSettings, RequestBody};
 
 fn settings(urls: &[String]) -> OriginSettings {
     OriginSettings {
@@ -48,10 +46,7 @@ fn request(method: &str, target: &str, body: RequestBody) -> Request<RequestBody
     request.header("host", "a.test").body(body).unwrap()
 }
 
-async fn send(
-    origin: &Origin,
-    request: Request<RequestBody>,
-) -> Result<OriginResponse, OriginError> {
+async fn send(origin: &Origin, request: Request<RequestBody>) -> Result<OriginResponse, OriginError> {
     patiently(|| "a response head".to_owned(), origin.send(request)).await
 }
 
@@ -93,12 +88,7 @@ impl http_body::Body for Pieces {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.0
-            .poll_recv(cx)
-            .map(|item| item.map(|piece| piece.map(Frame::data)))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.0.poll_recv(cx).map(|item| item.map(|piece| piece.map(Frame::data)))
     }
 }

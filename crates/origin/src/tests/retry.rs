@@ -9,19 +9,12 @@ async fn refused() -> String {
 
 #[tokio::test]
 async fn servers_take_turns() {
-    let servers = [
-        ScriptedOrigin::start().await,
-        ScriptedOrigin::start().await,
-        ScriptedOrigin::start().await,
-    ];
+    let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await, ScriptedOrigin::start().await];
     let origin = origin(&servers.each_ref());
     for _ in 0..6 {
         get(&origin, "/").await.unwrap();
     }
-    assert_eq!(
-        servers.each_ref().map(|server| server.count("/")),
-        [2, 2, 2]
-    );
+    assert_eq!(servers.each_ref().map(|server| server.count("/")), [2, 2, 2]);
 }
 
 #[tokio::test]
@@ -44,10 +37,7 @@ async fn all_refused_is_an_error_that_says_so() {
     let urls = [refused().await, refused().await];
     let origin = Origin::new(settings(&urls)).unwrap();
     let error = get(&origin, "/").await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.proxy_status()),
-        (Kind::ConnectRefused, "connection_refused")
-    );
+    assert_eq!((error.kind(), error.proxy_status()), (Kind::ConnectRefused, "connection_refused"));
     assert!(error.kind().nothing_sent());
     assert_eq!(format!("http://{}", error.server().unwrap()), urls[1]);
     assert!(std::error::Error::source(&error).is_some());
@@ -57,13 +47,7 @@ async fn all_refused_is_an_error_that_says_so() {
 async fn no_more_servers_are_tried_than_allowed() {
     let server = ScriptedOrigin::start().await;
     let urls = [refused().await, refused().await, server.url()];
-    let with = |retries| {
-        Origin::new(OriginSettings {
-            retries,
-            ..settings(&urls)
-        })
-        .unwrap()
-    };
+    let with = |retries| Origin::new(OriginSettings { retries, ..settings(&urls) }).unwrap();
     assert_eq!(text(&with(1), "/").await, Err(Kind::ConnectRefused));
     assert_eq!(get(&with(2), "/").await.unwrap().status.as_u16(), 404);
 }
@@ -80,9 +64,7 @@ async fn kept_then(answer: Answer) -> (ScriptedOrigin, Arc<Origin>) {
 #[tokio::test]
 async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe_rfc9110_9_2_2() {
     let full = || RequestBody::Full(Bytes::from_static(b"body"));
-    let again = |outcome: Result<OriginResponse, OriginError>| {
-        outcome.map(|response| response.status.as_u16())
-    };
+    let again = |outcome: Result<OriginResponse, OriginError>| outcome.map(|response| response.status.as_u16());
     for (method, body, retried) in [
         ("GET", RequestBody::Empty, true),
         ("HEAD", RequestBody::Empty, true),
@@ -102,11 +84,7 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe_
             }
             let seen = server.requests();
             assert_eq!(seen.len(), 2 + usize::from(retried), "{method}");
-            assert_eq!(
-                seen[1].text(),
-                seen[seen.len() - 1].text(),
-                "{method}: the same request"
-            );
+            assert_eq!(seen[1].text(), seen[seen.len() - 1].text(), "{method}: the same request");
         }
     }
 }
@@ -133,9 +111,7 @@ async fn a_response_that_had_begun_is_not_asked_for_again() {
 async fn a_fresh_connection_that_closes_unanswered_is_an_error() {
     // The request itself may be what the server fails on: it must not take down one server after the other.
     let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
-    servers
-        .iter()
-        .for_each(|server| server.on("/", Answer::hang_up()));
+    servers.iter().for_each(|server| server.on("/", Answer::hang_up()));
     let origin = origin(&servers.each_ref());
     assert_eq!(text(&origin, "/").await, Err(Kind::Closed));
     assert_eq!(servers.each_ref().map(|server| server.count("/")), [1, 0]);

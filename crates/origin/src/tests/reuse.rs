@@ -13,19 +13,12 @@ async fn one_connection_serves_one_request_after_the_other() {
     server.on("/large", large.clone());
     server.on("/none", Answer::status(204));
     server.on("/same", Answer::status(304).header("content-length", "9"));
-    for (target, wanted) in [
-        ("/a", "a"),
-        ("/chunked", "bc"),
-        ("/none", ""),
-        ("/large", &large),
-        ("/same", ""),
-        ("/a", "a"),
-    ] {
+    for (target, wanted) in
+        [("/a", "a"), ("/chunked", "bc"), ("/none", ""), ("/large", &large), ("/same", ""), ("/a", "a")]
+    {
         assert_eq!(text(&origin, target).await.unwrap(), wanted, "{target}");
     }
-    let head = send(&origin, request("HEAD", "/a", RequestBody::Empty))
-        .await
-        .unwrap();
+    let head = send(&origin, request("HEAD", "/a", RequestBody::Empty)).await.unwrap();
     assert_eq!(&head.headers["content-length"], "1");
     assert_eq!(text(&origin, "/a").await.unwrap(), "a");
     assert_eq!(server.connections(), 1);
@@ -46,15 +39,9 @@ async fn a_short_response_frees_its_connection_before_its_body_is_read() {
 async fn a_connection_is_not_kept_where_either_side_will_close_it() {
     let (server, origin) = one().await;
     server.on("/close", Answer::ok("a").header("connection", "close"));
-    server.on(
-        "/old",
-        Answer::raw("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 1\r\n\r\na"),
-    );
+    server.on("/old", Answer::raw("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 1\r\n\r\na"));
     server.on("/open", Answer::ok("a").until_close());
-    for (index, target) in ["/close", "/old", "/open", "/close"]
-        .into_iter()
-        .enumerate()
-    {
+    for (index, target) in ["/close", "/old", "/open", "/close"].into_iter().enumerate() {
         assert_eq!(text(&origin, target).await.unwrap(), "a");
         assert_eq!(server.connections(), index + 1, "{target}");
     }
@@ -63,18 +50,16 @@ async fn a_connection_is_not_kept_where_either_side_will_close_it() {
 #[tokio::test]
 async fn left_over_bytes_end_a_connection() {
     let (server, origin) = one().await;
-    server.on("/", Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"));
+    server.on(
+        "/",
+        Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"),
+    );
     assert_eq!(text(&origin, "/").await.unwrap(), "ok");
     assert_eq!(text(&origin, "/").await.unwrap(), "ok");
     assert_eq!(server.connections(), 2);
     // The same for a response that has no body but sends one.
-    server.on(
-        "HEAD /",
-        Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"),
-    );
-    send(&origin, request("HEAD", "/", RequestBody::Empty))
-        .await
-        .unwrap();
+    server.on("HEAD /", Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"));
+    send(&origin, request("HEAD", "/", RequestBody::Empty)).await.unwrap();
     assert_eq!(text(&origin, "/").await.unwrap(), "ok");
     assert_eq!(server.connections(), 4);
 }
@@ -87,14 +72,8 @@ async fn what_the_server_closed_while_idle_is_not_used_again() {
     assert_eq!(text(&origin, "/").await.unwrap(), "a");
     server.wait_for_open_connections(0).await;
     // An exchange of somebody else: meanwhile the close has certainly reached us.
-    Client::connect(server.address())
-        .await
-        .get("/other")
-        .send()
-        .await;
-    let posted = send(&origin, request("POST", "/", RequestBody::Empty))
-        .await
-        .unwrap();
+    Client::connect(server.address()).await.get("/other").send().await;
+    let posted = send(&origin, request("POST", "/", RequestBody::Empty)).await.unwrap();
     assert_eq!(whole(posted.body).await.unwrap(), "posted");
 }
 
@@ -120,11 +99,7 @@ async fn giving_up_closes_the_connection() {
 async fn no_more_connections_are_kept_than_allowed() {
     let server = ScriptedOrigin::start().await;
     let mut bodies = Vec::new();
-    let origin = Origin::new(OriginSettings {
-        max_idle: 2,
-        ..settings(&[server.url()])
-    })
-    .unwrap();
+    let origin = Origin::new(OriginSettings { max_idle: 2, ..settings(&[server.url()]) }).unwrap();
     for index in 0..4 {
         let (body, answer) = Answer::stream();
         let target = format!("/{index}");
@@ -144,11 +119,7 @@ async fn idle_connections_are_closed_in_time() {
     let server = ScriptedOrigin::start().await;
     server.on("/", "a");
     let idle_timeout = Duration::from_secs(30);
-    let origin = Origin::new(OriginSettings {
-        idle_timeout,
-        ..settings(&[server.url()])
-    })
-    .unwrap();
+    let origin = Origin::new(OriginSettings { idle_timeout, ..settings(&[server.url()]) }).unwrap();
     text(&origin, "/").await.unwrap();
     assert_eq!(server.open_connections(), 1);
     server.wait_for_open_connections(0).await;
@@ -166,4 +137,30 @@ async fn an_origin_that_goes_away_closes_its_connections() {
     text(&origin, "/").await.unwrap();
     drop(origin);
     server.wait_for_open_connections(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_connection_is_not_used_even_before_it_is_swept() {
+    let server = ScriptedOrigin::start().await;
+    server.on("/", "a");
+    let idle_timeout = Duration::from_millis(10);
+    let origin = Origin::new(OriginSettings { idle_timeout, ..settings(&[server.url()]) }).unwrap();
+    text(&origin, "/").await.unwrap();
+    tokio::time::advance(idle_timeout).await;
+    assert_eq!(origin.idle(), [1]);
+    text(&origin, "/").await.unwrap();
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_closed_does_not_stay_half_open() {
+    let (server, origin) = one().await;
+    server.on("/", Answer::ok("a").close());
+    text(&origin, "/").await.unwrap();
+    assert_eq!(origin.idle(), [1]);
+    server.wait_for_open_connections(0).await;
+    Client::connect(server.address()).await.get("/other").send().await;
+    // Long before the idle timeout of a minute.
+    tokio::time::timeout(Duration::from_secs(6), std::future::pending::<()>()).await.unwrap_err();
+    assert_eq!(origin.idle(), [0]);
 }

@@ -15,10 +15,7 @@ async fn a_silent_server_is_given_up() {
     let (server, origin) = one().await;
     server.on("/", Answer::silence());
     let error = get(&origin, "/").await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.proxy_status()),
-        (Kind::FirstByteTimeout, "http_response_timeout")
-    );
+    assert_eq!((error.kind(), error.proxy_status()), (Kind::FirstByteTimeout, "http_response_timeout"));
     assert_eq!(server.count("/"), 1);
     server.wait_for_open_connections(0).await;
 }
@@ -45,10 +42,7 @@ async fn a_body_that_pauses_is_given_up() {
     handle.send("a");
     assert_eq!(next(&mut body).await.unwrap().unwrap(), "a");
     let error = next(&mut body).await.unwrap().unwrap_err();
-    assert_eq!(
-        (error.kind(), error.proxy_status()),
-        (Kind::BetweenBytesTimeout, "connection_read_timeout")
-    );
+    assert_eq!((error.kind(), error.proxy_status()), (Kind::BetweenBytesTimeout, "connection_read_timeout"));
     assert!(next(&mut body).await.is_none());
     handle.closed().await;
 }
@@ -92,11 +86,7 @@ async fn an_upload_of_hours_is_well_as_long_as_it_moves() {
     let feeding = async {
         for length in 1..=20 {
             pieces.send(piece("x")).unwrap();
-            server
-                .wait_until("a piece", |seen| {
-                    seen.first().is_some_and(|it| it.body.len() == length)
-                })
-                .await;
+            server.wait_until("a piece", |seen| seen.first().is_some_and(|it| it.body.len() == length)).await;
             advance(Duration::from_secs(50)).await;
         }
         drop(pieces);
@@ -111,10 +101,7 @@ async fn an_upload_that_stalls_is_its_senders_fault() {
     let (pieces, body) = upload();
     pieces.send(piece("x")).unwrap();
     let error = send(&origin, request("PUT", "/", body)).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.fault()),
-        (Kind::RequestBody, crate::Fault::Client)
-    );
+    assert_eq!((error.kind(), error.fault()), (Kind::RequestBody, crate::Fault::Client));
     server.wait_for_open_connections(0).await;
 }
 
@@ -126,10 +113,7 @@ async fn after_the_upload_silence_is_the_servers_fault() {
     pieces.send(piece("x")).unwrap();
     drop(pieces);
     let error = send(&origin, request("PUT", "/", body)).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.fault()),
-        (Kind::FirstByteTimeout, crate::Fault::Origin)
-    );
+    assert_eq!((error.kind(), error.fault()), (Kind::FirstByteTimeout, crate::Fault::Origin));
 }
 
 #[tokio::test(start_paused = true)]
