@@ -135,12 +135,11 @@ async fn copal_purge_reaches_the_server_by_either_way() {
     ] {
         let mut client = running.client().await.with_host(host);
         client.get("/a").send().await;
-        let before = running.origin.count("/a");
+        let before = running.origin.requests().len();
         assert!(client.get("/a").send().await.header("cache-status").unwrap().contains("; hit"));
         copal_purge(&arguments).await.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
         client.get("/a").send().await;
-        let asked_again = async { while running.origin.count("/a") == before {} };
-        patiently(|| format!("the origin is asked again after {arguments:?}"), asked_again).await;
+        running.origin.wait_until("the next request", |requests| requests.len() > before).await;
     }
 }
 
@@ -153,7 +152,7 @@ async fn copal_purge_says_why_it_may_not() {
     let admin = running.server.admin_address().unwrap().to_string();
     let wrong = copal_purge(&["--admin", &admin, "nonsense"]).await.unwrap_err();
     assert!(wrong.contains("nonsense"), "{wrong}");
-    let closed = copal_testkit::refused_address().to_string();
+    let closed = copal_testkit::refused_address().await.to_string();
     let unreachable = copal_purge(&["--admin", &closed, "--all"]).await.unwrap_err();
     assert!(unreachable.contains(&closed) && unreachable.contains("Does Copal run there?"), "{unreachable}");
 }

@@ -11,34 +11,35 @@ use tokio::task::JoinHandle;
 /// 2023-11-14 22:13:20 UTC.
 const START: u64 = 1_700_000_000;
 
-pub struct Front {
-    pub origin: ScriptedOrigin,
-    pub clock: ManualClock,
-    pub address: SocketAddr,
-    pub server: Server,
+pub(crate) struct Front {
+    pub(crate) origin: ScriptedOrigin,
+    pub(crate) clock: ManualClock,
+    pub(crate) address: SocketAddr,
+    /// Serves until it is dropped.
+    _server: Server,
 }
 
 impl Front {
     /// Before the scripted origin; loopback may purge.
-    pub async fn with(yaml: &str) -> Self {
+    pub(crate) async fn with(yaml: &str) -> Self {
         Self::with_purge(&format!("purge: {{allow: ['127.0.0.0/8']}}\n{yaml}")).await
     }
 
     /// Before the scripted origin; who may purge stands in the YAML, or nobody may.
-    pub async fn with_purge(yaml: &str) -> Self {
+    pub(crate) async fn with_purge(yaml: &str) -> Self {
         let origin = ScriptedOrigin::start().await;
         let yaml = format!("origins: {{site: '{}'}}\n{yaml}", origin.url());
         Self::of(origin, &yaml)
     }
 
     /// Before these servers.
-    pub async fn before(servers: &[String], yaml: &str) -> Self {
+    pub(crate) async fn before(servers: &[String], yaml: &str) -> Self {
         let yaml = format!("origins: {{site: {{servers: {servers:?}}}}}\n{yaml}");
         Self::exactly(&yaml).await
     }
 
     /// By this YAML, which names its origins itself.
-    pub async fn exactly(yaml: &str) -> Self {
+    pub(crate) async fn exactly(yaml: &str) -> Self {
         Self::of(ScriptedOrigin::start().await, yaml)
     }
 
@@ -51,34 +52,34 @@ impl Front {
             Setup { config: loaded.config, access_log: None, clock: Clock::manual(clock.source()), level: None };
         let server = Server::start(setup).unwrap_or_else(|error| panic!("{error}"));
         let address = server.addresses()[0];
-        Self { origin, clock, address, server }
+        Self { origin, clock, address, _server: server }
     }
 
-    pub fn scenario(&self) -> Scenario<'_> {
+    pub(crate) fn scenario(&self) -> Scenario<'_> {
         Scenario::new(self.address, &self.origin)
     }
 
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::connect(self.address).await.with_host("test.example")
     }
 
     /// GET on a connection of its own.
-    pub async fn get(&self, target: &str) -> ClientResponse {
+    pub(crate) async fn get(&self, target: &str) -> ClientResponse {
         self.client().await.get(target).send().await
     }
 
     /// GET at the same time as other things.
-    pub fn spawn_get(&self, target: &str) -> JoinHandle<ClientResponse> {
+    pub(crate) fn spawn_get(&self, target: &str) -> JoinHandle<ClientResponse> {
         let (address, target) = (self.address, target.to_owned());
         tokio::spawn(async move { Client::connect(address).await.with_host("test.example").get(&target).send().await })
     }
 
-    pub async fn purge(&self, target: &str) -> ClientResponse {
+    pub(crate) async fn purge(&self, target: &str) -> ClientResponse {
         self.client().await.request("PURGE", target).send().await
     }
 
     /// Asks again and again until it holds.
-    pub async fn until<F: Future<Output = bool>>(&self, holds: impl Fn() -> F) {
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, holds: impl Fn() -> F) {
         let again = async {
             while !holds().await {
                 tokio::task::yield_now().await;
@@ -88,7 +89,7 @@ impl Front {
     }
 
     /// The origin's port refuses from now on.
-    pub async fn stop_origin(&mut self) {
+    pub(crate) async fn stop_origin(&mut self) {
         self.origin.stop().await;
     }
 }

@@ -1,6 +1,8 @@
 //! Scenarios over real sockets: a client, Copal, a scripted origin; each shows what the client sends, what the origin
 //! sees and answers, and what the client gets. One binary, so that it is linked once.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test reports by failing")]
+
 mod assembly;
 mod caching;
 mod collapsing;

@@ -56,10 +56,7 @@ impl Options {
             match word.as_str() {
                 "--listen" => listen = words.next(),
                 "--body" => {
-                    let bytes = words
-                        .next()
-                        .ok_or("--body needs a number of bytes")?
-                        .parse()?;
+                    let bytes = words.next().ok_or("--body needs a number of bytes")?.parse()?;
                     answers = Some(Answers::One(response("max-age=3600", &text(bytes))));
                 }
                 "--origin" => answers = Some(Answers::ByPath(Box::new(Site::new()))),
@@ -106,9 +103,7 @@ impl Site {
             pass: response("no-store", &text(1024)),
             template: response("max-age=3600", &template()),
             fragment: response("max-age=3600", &text(FRAGMENT_BYTES)),
-            missing:
-                b"HTTP/1.1 404 Not Found\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n"
-                    .to_vec(),
+            missing: b"HTTP/1.1 404 Not Found\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n".to_vec(),
         }
     }
 
@@ -121,9 +116,7 @@ impl Site {
             (b"/esi/page", &self.template),
             (b"/esi/frag/", &self.fragment),
         ];
-        let found = routes
-            .into_iter()
-            .find(|(prefix, _)| path.starts_with(prefix));
+        let found = routes.into_iter().find(|(prefix, _)| path.starts_with(prefix));
         found.map_or(&self.missing, |(_, response)| response)
     }
 }
@@ -146,9 +139,7 @@ fn text(bytes: usize) -> String {
 /// The ESI page: an include after each fifth of the text.
 fn template() -> String {
     let part = text(TEMPLATE_BYTES / INCLUDES);
-    (1..=INCLUDES)
-        .map(|number| format!("{part}<esi:include src=\"/esi/frag/{number}\"/>"))
-        .collect()
+    (1..=INCLUDES).map(|number| format!("{part}<esi:include src=\"/esi/frag/{number}\"/>")).collect()
 }
 
 /// Answers request after request until the client closes.
@@ -164,9 +155,7 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
         filled += read;
         let mut start = 0;
         while let Some(length) = head_length(&buffer[start..filled]) {
-            stream
-                .write_all(answers.to(&buffer[start..start + length]))
-                .await?;
+            stream.write_all(answers.to(&buffer[start..start + length])).await?;
             start += length;
         }
         buffer.copy_within(start..filled, 0);

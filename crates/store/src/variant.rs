@@ -2,6 +2,7 @@
 
 use copal_semantics::Vary;
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 /// What of a request picks the variant: what the rule keys besides the URL, and the fields as the origin would see them.
 pub trait Selector {
@@ -57,7 +58,7 @@ impl Variant {
 /// that follows another, which is once for all variants as origins usually are.
 pub(crate) struct Request<'a> {
     by: &'a dyn Selector,
-    fields: Option<(&'a Vary, Vec<String>)>,
+    fields: Option<(&'a Vary, SmallVec<[String; 2]>)>,
 }
 
 impl<'a> Request<'a> {

@@ -1,7 +1,10 @@
 //! What a stored response costs in memory.
 //!
-//! Sizes of allocations are rounded up as allocators with four size classes for each doubling do (mimalloc, jemalloc);
-//! what cannot be asked for is in the constants, which were measured as each of them says.
+//! Sizes of allocations are rounded up as allocators with four size classes for each doubling do (mimalloc, jemalloc).
+//! What cannot be asked for stands in the constants. They were calibrated on 64-bit Linux with a global allocator that
+//! counts live allocations in these classes around mimalloc: stores of 8,000, 16,000 and 100,000 responses with bodies of 1
+//! and 10 KiB, ten fields and two tags, without eviction and under a flood that evicts, agree with what is counted
+//! here within 2 %. The tests `memory` and `memory_of_pages` hold the outcome against what the system says.
 
 use copal_esi::Piece;
 use http::HeaderMap;
@@ -24,11 +27,13 @@ const PLACE: usize = 4;
 /// The two counts of an `Arc`.
 const COUNTS: usize = 16;
 
-/// The bookkeeping of one cache key: the key in moka's map, its queue and timer nodes, its share of the tables, and the
-/// entry of this crate.
-pub(crate) const KEY: usize = 600;
+/// The bookkeeping of one cache key: the entry of this crate; in moka the key's copy, the value, its state, the nodes of
+/// the queue and of the timer, and its share of the table and of what waits to be freed. Measured 470 to 500.
+pub(crate) const KEY: usize = 500;
 
-/// What the allocator holds beyond what is allocated, while all is in motion.
+/// What the allocator holds beyond what is allocated while everything is in motion. mimalloc gives empty pages back
+/// after a second and spreads blocks of more than 8 KiB over parts of 32 MiB: with 64 MiB of such blocks the process
+/// was 10 to 28 MiB larger than they, with 512 MiB not much more. For small limits it is less, so that something is left.
 const ALLOCATOR: u64 = 24 << 20;
 
 /// Bytes that an allocation of `length` takes.
@@ -75,4 +80,53 @@ pub(crate) fn capacity(limit: u64) -> u64 {
 /// The text of a cache key.
 pub(crate) fn key(length: usize) -> usize {
     allocated(length + COUNTS) + KEY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allocations_take_the_next_size_class() {
+        let cases = [
+            (0, 0),
+            (1, 16),
+            (16, 16),
+            (17, 32),
+            (64, 64),
+            (65, 80),
+            (128, 128),
+            (129, 160),
+            (1024, 1024),
+            (1025, 1280),
+            (10 * 1024, 10 * 1024),
+            (10 * 1024 + 1, 12 * 1024),
+            (1 << 20, 1 << 20),
+        ];
+        for (length, expected) in cases {
+            assert_eq!(allocated(length), expected, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_header_map_has_room_for_exactly_its_fields_when_cloned() {
+        // Else the weight would have to ask for the capacity, which tells of the index only.
+        let mut headers = HeaderMap::with_capacity(20);
+        for name in ["etag", "date", "age"] {
+            headers.append(name, http::HeaderValue::from_static("1"));
+        }
+        let three = header_map(&headers.clone());
+        headers.append("vary", http::HeaderValue::from_static("1"));
+        headers.append("vary", http::HeaderValue::from_static("2"));
+        let five = header_map(&headers.clone());
+        let places = allocated(32 * PLACE);
+        assert_eq!((three, five), (places + 320, places + 448 + 80));
+    }
+
+    #[test]
+    fn a_quarter_of_a_small_limit_is_the_allocators() {
+        assert_eq!(capacity(0), 0);
+        assert_eq!(capacity(64 << 20), 48 << 20);
+        assert_eq!(capacity(1 << 30), 1000 << 20);
+    }
 }

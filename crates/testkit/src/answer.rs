@@ -142,9 +142,7 @@ impl Answer {
     pub fn upgrade(protocol: &str) -> Self {
         let mut answer = Self::acting(Act::Upgrade);
         answer.status = 101;
-        answer
-            .header("connection", "upgrade")
-            .header("upgrade", protocol)
+        answer.header("connection", "upgrade").header("upgrade", protocol)
     }
 
     /// These bytes and nothing else, the connection stays open ([`close`](Self::close) ends it).
@@ -206,8 +204,7 @@ impl Answer {
     /// An interim response (1xx) before the answer, sent as soon as the request's head was read. May be given several times.
     pub fn interim(mut self, status: u16, headers: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        self.interim
-            .push((status, headers.iter().map(owned).collect()));
+        self.interim.push((status, headers.iter().map(owned).collect()));
         self
     }
 
@@ -254,10 +251,7 @@ impl Answer {
     }
 
     fn acting(act: Act) -> Self {
-        Self {
-            act,
-            ..Self::status(200)
-        }
+        Self { act, ..Self::status(200) }
     }
 }
 

@@ -41,11 +41,7 @@ impl Client {
 
     /// A client over a stream that is already there (TLS, a pipe).
     pub fn over(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self {
-            wire: Wire::new(Box::new(io)),
-            host: "test.example".to_owned(),
-            heads: VecDeque::new(),
-        }
+        Self { wire: Wire::new(Box::new(io)), host: "test.example".to_owned(), heads: VecDeque::new() }
     }
 
     /// The host that requests carry from now on.
@@ -76,20 +72,14 @@ impl Client {
 
     /// Starts a request that was written before.
     pub fn prepared(&mut self, sends: Sends) -> RequestBuilder<'_> {
-        RequestBuilder {
-            client: self,
-            sends,
-        }
+        RequestBuilder { client: self, sends }
     }
 
     /// Writes bytes as they are; what starts like a request (`METHOD target HTTP/…`) counts as one, so that the
     /// response to a HEAD is read as one. At most one request a call.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        let line = bytes
-            .split(|byte| *byte == b'\r' || *byte == b'\n')
-            .next()
-            .unwrap_or_default();
+        let line = bytes.split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
         if String::from_utf8_lossy(line).contains(" HTTP/") {
             self.heads.push_back(line.starts_with(b"HEAD "));
         }
@@ -107,9 +97,7 @@ impl Client {
     /// Writes as much as the other side takes and gives errors back.
     pub async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), ClientError> {
         let writing = self.wire.write(bytes.as_ref());
-        patiently(|| "a write".to_owned(), writing)
-            .await
-            .map_err(ClientError::new)
+        patiently(|| "a write".to_owned(), writing).await.map_err(ClientError::new)
     }
 
     /// Reads the next final response with its body; interim ones are kept in it.
@@ -174,11 +162,7 @@ impl Client {
     pub async fn closed(&mut self) -> Bytes {
         let mut bytes = Vec::new();
         // A reset is an end too.
-        let _ = patiently(
-            || "the connection to be closed".to_owned(),
-            self.wire.read_to_end(&mut bytes),
-        )
-        .await;
+        let _ = patiently(|| "the connection to be closed".to_owned(), self.wire.read_to_end(&mut bytes)).await;
         bytes.into()
     }
 
@@ -226,8 +210,7 @@ impl<'c> RequestBuilder<'c> {
 
     /// Asks for an upgrade to `protocol`.
     pub fn upgrade(self, protocol: &str) -> Self {
-        self.header("connection", "upgrade")
-            .header("upgrade", protocol)
+        self.header("connection", "upgrade").header("upgrade", protocol)
     }
 
     /// Sends it and reads the response.

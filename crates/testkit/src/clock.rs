@@ -13,9 +13,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that stands at `unix_secs` seconds after the Unix epoch.
     pub fn at(unix_secs: u64) -> Self {
-        Self {
-            micros: Arc::new(AtomicU64::new(unix_secs.saturating_mul(1_000_000))),
-        }
+        Self { micros: Arc::new(AtomicU64::new(unix_secs.saturating_mul(1_000_000))) }
     }
 
     /// The time it shows.
@@ -42,8 +40,7 @@ impl ManualClock {
 
     /// Puts it at `unix_secs` seconds after the Unix epoch, also backwards.
     pub fn set(&self, unix_secs: u64) {
-        self.micros
-            .store(unix_secs.saturating_mul(1_000_000), Ordering::SeqCst);
+        self.micros.store(unix_secs.saturating_mul(1_000_000), Ordering::SeqCst);
     }
 }
 

@@ -19,9 +19,7 @@ impl Default for Gate {
 impl Gate {
     /// A closed gate.
     pub fn new() -> Self {
-        Self {
-            state: Arc::new(watch::Sender::new(false)),
-        }
+        Self { state: Arc::new(watch::Sender::new(false)) }
     }
 
     /// Lets everything pass, now and later.

@@ -95,10 +95,7 @@
 //!
 //! See [`Scenario`]: what the client sends, what the origin sees and answers, what the client gets.
 
-#![expect(
-    clippy::panic,
-    reason = "a helper of tests reports by failing the test"
-)]
+#![expect(clippy::panic, reason = "a helper of tests reports by failing the test")]
 
 mod answer;
 mod client;

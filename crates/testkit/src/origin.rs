@@ -61,11 +61,7 @@ impl ScriptedOrigin {
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(accept(listener, shared.clone(), stopped));
-        Self {
-            address,
-            shared,
-            running: Mutex::new(Some(Running { stop, task })),
-        }
+        Self { address, shared, running: Mutex::new(Some(Running { stop, task })) }
     }
 
     /// Where it listens.
@@ -109,9 +105,8 @@ impl ScriptedOrigin {
             None => (None, route),
         };
         let log = self.shared.log.lock();
-        let wanted = |request: &&Request| {
-            request.path() == path && method.is_none_or(|method| request.method == method)
-        };
+        let wanted =
+            |request: &&Request| request.path() == path && method.is_none_or(|method| request.method == method);
         log.requests.iter().filter(wanted).count()
     }
 
@@ -135,36 +130,24 @@ impl ScriptedOrigin {
     /// Waits until `count` requests have come in whole since the start.
     pub async fn wait_for(&self, count: usize) {
         let complete = |requests: &[Request]| requests.iter().filter(|it| it.complete).count();
-        self.await_log(
-            || format!("request {count} at the origin"),
-            |log| complete(&log.requests) >= count,
-        )
-        .await;
+        self.await_log(|| format!("request {count} at the origin"), |log| complete(&log.requests) >= count).await;
     }
 
     /// Waits until the heads of `count` requests have come in since the start.
     pub async fn wait_for_heads(&self, count: usize) {
-        self.await_log(
-            || format!("the head of request {count} at the origin"),
-            |log| log.requests.len() >= count,
-        )
-        .await;
+        self.await_log(|| format!("the head of request {count} at the origin"), |log| log.requests.len() >= count)
+            .await;
     }
 
     /// Waits until the requests seen so far are as `wanted` says; `what` is for the failure's text. Asked again at every
     /// head, piece of a body and end.
     pub async fn wait_until(&self, what: &str, wanted: impl Fn(&[Request]) -> bool) {
-        self.await_log(|| what.to_owned(), |log| wanted(&log.requests))
-            .await;
+        self.await_log(|| what.to_owned(), |log| wanted(&log.requests)).await;
     }
 
     /// Waits until exactly `count` connections are open.
     pub async fn wait_for_open_connections(&self, count: usize) {
-        self.await_log(
-            || format!("{count} open connections at the origin"),
-            |log| log.open == count,
-        )
-        .await;
+        self.await_log(|| format!("{count} open connections at the origin"), |log| log.open == count).await;
     }
 
     /// Closes the port and every connection; afterwards the port refuses. What was recorded stays readable.

@@ -70,10 +70,7 @@ pub struct ClientError {
 
 impl ClientError {
     pub(crate) fn new(source: io::Error) -> Self {
-        Self {
-            partial: None,
-            source,
-        }
+        Self { partial: None, source }
     }
 
     /// What happened: `UnexpectedEof` for a close, `ConnectionReset` for a reset, `InvalidData` for bad framing.
@@ -111,12 +108,7 @@ impl<'c> Streaming<'c> {
             _ if to_head => Framing::Done,
             _ => Framing::of(&response.headers, Framing::UntilClose).map_err(ClientError::new)?,
         };
-        Ok(Self {
-            wire,
-            framing,
-            response,
-            body: BytesMut::new(),
-        })
+        Ok(Self { wire, framing, response, body: BytesMut::new() })
     }
 
     /// The head (and the interim responses before it); the body is empty.
@@ -134,19 +126,13 @@ impl<'c> Streaming<'c> {
 
     /// As [`read_some`](Self::read_some); a connection that ends too early is an error with what came before.
     pub async fn try_read_some(&mut self) -> Result<Option<Bytes>, ClientError> {
-        let reading = self
-            .wire
-            .body(&mut self.framing, &mut self.response.trailers);
+        let reading = self.wire.body(&mut self.framing, &mut self.response.trailers);
         match patiently(|| "the next piece of a body".to_owned(), reading).await {
             Ok(bytes) => {
-                self.body
-                    .extend_from_slice(bytes.as_deref().unwrap_or_default());
+                self.body.extend_from_slice(bytes.as_deref().unwrap_or_default());
                 Ok(bytes)
             }
-            Err(source) => Err(ClientError {
-                partial: Some(Box::new(self.so_far())),
-                source,
-            }),
+            Err(source) => Err(ClientError { partial: Some(Box::new(self.so_far())), source }),
         }
     }
 
@@ -154,10 +140,7 @@ impl<'c> Streaming<'c> {
     pub async fn read_until(&mut self, length: usize) -> Bytes {
         while self.body.len() < length {
             if self.read_some().await.is_none() {
-                panic!(
-                    "the body has {} bytes, awaited were {length}",
-                    self.body.len()
-                );
+                panic!("the body has {} bytes, awaited were {length}", self.body.len());
             }
         }
         self.so_far().body
@@ -178,10 +161,7 @@ impl<'c> Streaming<'c> {
     }
 
     fn so_far(&self) -> ClientResponse {
-        ClientResponse {
-            body: self.body.clone().freeze(),
-            ..self.response.clone()
-        }
+        ClientResponse { body: self.body.clone().freeze(), ..self.response.clone() }
     }
 }
 
@@ -203,9 +183,6 @@ pub(crate) async fn read_head(wire: &mut Wire<Box<dyn Io>>) -> Result<ClientResp
             headers: head.headers,
             ..ClientResponse::default()
         }),
-        _ => Err(ClientError::new(malformed(format!(
-            "status line {:?}",
-            head.start
-        )))),
+        _ => Err(ClientError::new(malformed(format!("status line {:?}", head.start)))),
     }
 }

@@ -54,20 +54,11 @@ impl Request {
 }
 
 pub(crate) fn find<'a>(lines: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    lines
-        .iter()
-        .find(|(found, _)| found.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.as_str())
+    lines.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-pub(crate) fn find_all<'a>(
-    lines: &'a [(String, String)],
-    name: &'a str,
-) -> impl Iterator<Item = &'a str> {
-    lines
-        .iter()
-        .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.as_str())
+pub(crate) fn find_all<'a>(lines: &'a [(String, String)], name: &'a str) -> impl Iterator<Item = &'a str> {
+    lines.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 #[cfg(test)]
@@ -80,18 +71,11 @@ mod tests {
             method: "GET".into(),
             target: "/a?b".into(),
             version: "HTTP/1.1".into(),
-            headers: vec![
-                ("Host".into(), "x".into()),
-                ("X-A".into(), "1".into()),
-                ("x-a".into(), "2".into()),
-            ],
+            headers: vec![("Host".into(), "x".into()), ("X-A".into(), "1".into()), ("x-a".into(), "2".into())],
             body: Bytes::from_static(b"body"),
             ..Request::default()
         };
-        assert_eq!(
-            request.text(),
-            "GET /a?b HTTP/1.1\nHost: x\nX-A: 1\nx-a: 2\n\nbody"
-        );
+        assert_eq!(request.text(), "GET /a?b HTTP/1.1\nHost: x\nX-A: 1\nx-a: 2\n\nbody");
         assert_eq!(request.path(), "/a");
         assert_eq!(request.header("x-A"), Some("1"));
         assert_eq!(request.all("X-a").collect::<Vec<_>>(), ["1", "2"]);

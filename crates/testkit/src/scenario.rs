@@ -47,13 +47,7 @@ pub struct Scenario<'o> {
 impl<'o> Scenario<'o> {
     /// Exchanges through `front` before `origin`.
     pub fn new(front: SocketAddr, origin: &'o ScriptedOrigin) -> Self {
-        Self {
-            front,
-            origin,
-            host: "test.example".to_owned(),
-            clients: HashMap::new(),
-            current: "client".to_owned(),
-        }
+        Self { front, origin, host: "test.example".to_owned(), clients: HashMap::new(), current: "client".to_owned() }
     }
 
     /// The host that new clients ask for.
@@ -78,8 +72,7 @@ impl<'o> Scenario<'o> {
     ) -> ClientResponse {
         let sees = sees.into().0;
         for side in &sees {
-            self.origin
-                .replace(&side.route(), side.answer.clone().once());
+            self.origin.replace(&side.route(), side.answer.clone().once());
         }
         let before = self.origin.requests().len();
         let mut client = match self.clients.remove(&self.current) {
@@ -113,9 +106,7 @@ impl<'o> Scenario<'o> {
             panic!("{}{}", faults.join("\n"), story());
         }
         let response = outcome.unwrap_or_default();
-        let closes = response
-            .header("connection")
-            .is_some_and(|value| value == "close");
+        let closes = response.header("connection").is_some_and(|value| value == "close");
         if !closes && response.status != 101 {
             self.clients.insert(self.current.clone(), client);
         }
@@ -133,10 +124,7 @@ fn origin_faults(sees: &[Sees], seen: &[Request]) -> Vec<String> {
         }
     }
     for request in left {
-        faults.push(format!(
-            "the origin saw {} {} unannounced",
-            request.method, request.target
-        ));
+        faults.push(format!("the origin saw {} {} unannounced", request.method, request.target));
     }
     faults
 }
@@ -226,8 +214,7 @@ impl Sees {
     }
 
     fn faults(&self, request: &Request) -> Vec<String> {
-        self.lines
-            .faults("the origin's request", &request.headers, &request.body)
+        self.lines.faults("the origin's request", &request.headers, &request.body)
     }
 }
 
@@ -241,10 +228,7 @@ pub struct Gets {
 impl Gets {
     /// A response of this status.
     pub fn status(status: u16) -> Self {
-        Self {
-            status,
-            lines: Lines::default(),
-        }
+        Self { status, lines: Lines::default() }
     }
 
     /// It must have this header line.
@@ -280,16 +264,9 @@ impl Gets {
     fn faults(&self, response: &ClientResponse) -> Vec<String> {
         let mut faults = Vec::new();
         if response.status != self.status {
-            faults.push(format!(
-                "the client got {}, not {}",
-                response.status, self.status
-            ));
+            faults.push(format!("the client got {}, not {}", response.status, self.status));
         }
-        faults.extend(self.lines.faults(
-            "the client's response",
-            &response.headers,
-            &response.body,
-        ));
+        faults.extend(self.lines.faults("the client's response", &response.headers, &response.body));
         faults
     }
 }
@@ -311,13 +288,11 @@ enum Wanted {
 
 impl Lines {
     fn with(&mut self, name: &str, value: &str) {
-        self.headers
-            .push((name.to_owned(), Wanted::Is(value.to_owned())));
+        self.headers.push((name.to_owned(), Wanted::Is(value.to_owned())));
     }
 
     fn part(&mut self, name: &str, part: &str) {
-        self.headers
-            .push((name.to_owned(), Wanted::Contains(part.to_owned())));
+        self.headers.push((name.to_owned(), Wanted::Contains(part.to_owned())));
     }
 
     fn without(&mut self, name: &str) {
@@ -339,16 +314,9 @@ impl Lines {
         }
         let text = String::from_utf8_lossy(body);
         if self.body.as_deref().is_some_and(|wanted| wanted != text) {
-            faults.push(format!(
-                "{whose}: the body must be {:?}, is {text:?}",
-                self.body
-            ));
+            faults.push(format!("{whose}: the body must be {:?}, is {text:?}", self.body));
         }
-        for part in self
-            .parts
-            .iter()
-            .filter(|part| !text.contains(part.as_str()))
-        {
+        for part in self.parts.iter().filter(|part| !text.contains(part.as_str())) {
             faults.push(format!("{whose}: {part:?} must occur in the body {text:?}"));
         }
         faults

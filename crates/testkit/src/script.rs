@@ -50,14 +50,8 @@ impl Script {
 impl Route {
     fn parse(text: &str) -> Self {
         match text.split_once(' ') {
-            Some((method, target)) => Self {
-                method: Some(method.to_owned()),
-                target: target.trim().to_owned(),
-            },
-            None => Self {
-                method: None,
-                target: text.to_owned(),
-            },
+            Some((method, target)) => Self { method: Some(method.to_owned()), target: target.trim().to_owned() },
+            None => Self { method: None, target: text.to_owned() },
         }
     }
 
@@ -71,19 +65,11 @@ impl Route {
             Some(start) => wanted.starts_with(start) || wanted == self.target,
             None => wanted == self.target,
         };
-        target
-            && self
-                .method
-                .as_ref()
-                .is_none_or(|method| *method == request.method)
+        target && self.method.as_ref().is_none_or(|method| *method == request.method)
     }
 
     fn exactness(&self) -> (bool, usize, bool) {
-        (
-            !self.target.ends_with('*'),
-            self.target.len(),
-            self.method.is_some(),
-        )
+        (!self.target.ends_with('*'), self.target.len(), self.method.is_some())
     }
 }
 
@@ -92,11 +78,7 @@ mod tests {
     use super::*;
 
     fn status(script: &mut Script, method: &str, target: &str) -> Option<u16> {
-        let request = Request {
-            method: method.into(),
-            target: target.into(),
-            ..Request::default()
-        };
+        let request = Request { method: method.into(), target: target.into(), ..Request::default() };
         script.next(&request).map(|answer| answer.status)
     }
 
@@ -130,11 +112,7 @@ mod tests {
             ("GET", "/a/b?x=1", 204),
             ("OPTIONS", "*", 200),
         ] {
-            assert_eq!(
-                status(&mut script, method, target),
-                Some(wanted),
-                "{method} {target}"
-            );
+            assert_eq!(status(&mut script, method, target), Some(wanted), "{method} {target}");
         }
     }
 }

@@ -74,11 +74,7 @@ impl Sends {
 
     /// The bytes to send.
     pub(crate) fn bytes(&self, default_host: &str) -> Vec<u8> {
-        let given = |name: &str| {
-            self.headers
-                .iter()
-                .any(|(it, _)| it.eq_ignore_ascii_case(name))
-        };
+        let given = |name: &str| self.headers.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !given("host") {
             let host = self.host.as_deref().unwrap_or(default_host);

@@ -59,8 +59,7 @@ async fn exchange(
     let mut answer = log.answer(&request);
     let place = log.record(request);
     for (status, headers) in &answer.interim {
-        wire.write(head_text(*status, None, headers).as_bytes())
-            .await?;
+        wire.write(head_text(*status, None, headers).as_bytes()).await?;
     }
     if !answer.early {
         read_body(wire, &mut framing, log, place).await?;
@@ -130,15 +129,10 @@ async fn send_back(wire: &mut Wire<TcpStream>) -> io::Result<Then> {
     Ok(Then::End(Ending::Close))
 }
 
-async fn respond(
-    wire: &mut Wire<TcpStream>,
-    answer: Answer,
-    request: &Request,
-) -> io::Result<Then> {
+async fn respond(wire: &mut Wire<TcpStream>, answer: Answer, request: &Request) -> io::Result<Then> {
     let mut headers = answer.headers.clone();
     let bodiless = request.method == "HEAD" || matches!(answer.status, 204 | 304);
-    let framed =
-        find(&headers, "content-length").is_some() || find(&headers, "transfer-encoding").is_some();
+    let framed = find(&headers, "content-length").is_some() || find(&headers, "transfer-encoding").is_some();
     let in_chunks = answer.framing == Frame::Chunked && find(&headers, "content-length").is_none();
     if !framed && !matches!(answer.status, 204 | 304) {
         match (answer.framing, &answer.body) {
@@ -160,9 +154,7 @@ async fn respond(
             wire.write(&message).await?;
             None
         }
-        Source::Pieces(pieces) => {
-            write_pieces(wire, message, pieces, in_chunks, answer.cut).await?
-        }
+        Source::Pieces(pieces) => write_pieces(wire, message, pieces, in_chunks, answer.cut).await?,
         Source::Stream(orders) => {
             wire.write(&message).await?;
             let orders = orders.lock().take();
@@ -267,9 +259,6 @@ fn head_text(status: u16, reason: Option<&str>, headers: &[(String, String)]) ->
     let usual = StatusCode::from_u16(status).ok();
     let usual = usual.and_then(|status| status.canonical_reason());
     let reason = reason.or(usual).unwrap_or("Unknown");
-    let lines: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("HTTP/1.1 {status} {reason}\r\n{lines}\r\n")
 }

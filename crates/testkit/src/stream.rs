@@ -48,10 +48,6 @@ impl StreamHandle {
 
     /// Waits until whoever asked has closed the connection (or the origin was stopped).
     pub async fn closed(&self) {
-        patiently(
-            || "the connection of a streamed answer to be closed".to_owned(),
-            self.orders.closed(),
-        )
-        .await;
+        patiently(|| "the connection of a streamed answer to be closed".to_owned(), self.orders.closed()).await;
     }
 }

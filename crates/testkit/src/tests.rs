@@ -15,20 +15,9 @@ async fn header_lines_keep_their_order_and_spelling_on_both_sides() {
     let (origin, mut client) = origin_and_client().await;
     let answer = Answer::ok("x").header("B-b", "1").header("A-a", "2");
     origin.on("/", answer.reason("Fine"));
-    let got = client
-        .get("/")
-        .header("Zz", "1")
-        .header("Aa", "2")
-        .send()
-        .await;
-    assert_eq!(
-        got.to_string(),
-        "HTTP/1.1 200 Fine\nB-b: 1\nA-a: 2\ncontent-length: 1\n\nx"
-    );
-    assert_eq!(
-        origin.transcript(),
-        "GET / HTTP/1.1\nhost: test.example\nZz: 1\nAa: 2\n\n"
-    );
+    let got = client.get("/").header("Zz", "1").header("Aa", "2").send().await;
+    assert_eq!(got.to_string(), "HTTP/1.1 200 Fine\nB-b: 1\nA-a: 2\ncontent-length: 1\n\nx");
+    assert_eq!(origin.transcript(), "GET / HTTP/1.1\nhost: test.example\nZz: 1\nAa: 2\n\n");
 }
 
 #[tokio::test]
@@ -50,10 +39,7 @@ async fn head_has_the_length_and_no_body_and_keeps_the_connection() {
     let (origin, mut client) = origin_and_client().await;
     origin.on("/", "hello");
     let head = client.head("/").send().await;
-    assert_eq!(
-        (head.header("content-length"), head.text()),
-        (Some("5"), "")
-    );
+    assert_eq!((head.header("content-length"), head.text()), (Some("5"), ""));
     client.send("HEAD / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(client.response().await.text(), "");
     assert_eq!(client.get("/").send().await.text(), "hello");
@@ -120,9 +106,7 @@ async fn interim_responses_come_first_and_are_kept() {
     let interim: Vec<_> = got.interim.iter().map(|it| it.status).collect();
     assert_eq!((got.status, interim), (200, vec![103, 100]));
     assert_eq!(got.interim[0].header("link"), Some("</a>"));
-    client
-        .send("POST / HTTP/1.1\r\ncontent-length: 1\r\n\r\n")
-        .await;
+    client.send("POST / HTTP/1.1\r\ncontent-length: 1\r\n\r\n").await;
     assert_eq!(client.interim().await.status, 103);
     client.write("b").await;
     assert_eq!(client.response().await.status, 200);
@@ -131,18 +115,12 @@ async fn interim_responses_come_first_and_are_kept() {
 #[tokio::test]
 async fn raw_bytes_and_upgrades() {
     let (origin, mut client) = origin_and_client().await;
-    origin.on(
-        "/raw",
-        Answer::raw("HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\nmore"),
-    );
+    origin.on("/raw", Answer::raw("HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\nmore"));
     origin.on("/ws", Answer::upgrade("chat"));
     assert_eq!(client.get("/raw").send().await.status, 299);
     assert_eq!(client.read_exact(4).await, "more");
     let switched = client.get("/ws").upgrade("chat").send().await;
-    assert_eq!(
-        (switched.status, switched.header("upgrade")),
-        (101, Some("chat"))
-    );
+    assert_eq!((switched.status, switched.header("upgrade")), (101, Some("chat")));
     client.write("ping").await;
     assert_eq!(client.read_exact(4).await, "ping");
     client.finish_sending().await;
@@ -153,9 +131,7 @@ async fn raw_bytes_and_upgrades() {
 async fn an_early_answer_does_not_wait_for_the_body() {
     let (origin, mut client) = origin_and_client().await;
     origin.on("/", Answer::status(413).early());
-    client
-        .send("POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\n")
-        .await;
+    client.send("POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\n").await;
     assert_eq!(client.response().await.status, 413);
     origin.wait_for_heads(1).await;
     assert!(!origin.last().complete);
@@ -167,16 +143,9 @@ async fn an_early_answer_does_not_wait_for_the_body() {
 #[tokio::test]
 async fn computed_answers_see_the_request() {
     let (origin, mut client) = origin_and_client().await;
-    origin.on(
-        "/*",
-        Answer::from_fn(|request| Answer::ok(request.target.clone())),
-    );
+    origin.on("/*", Answer::from_fn(|request| Answer::ok(request.target.clone())));
     assert_eq!(client.get("/a?b").send().await.text(), "/a?b");
-    origin
-        .wait_until("a request for /a", |seen| {
-            seen.iter().any(|it| it.path() == "/a")
-        })
-        .await;
+    origin.wait_until("a request for /a", |seen| seen.iter().any(|it| it.path() == "/a")).await;
 }
 
 #[tokio::test]
@@ -190,15 +159,7 @@ async fn a_stopped_origin_refuses_and_can_come_back() {
     let refused = tokio::net::TcpStream::connect(origin.address()).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     let again = ScriptedOrigin::start_at(origin.address()).await;
-    assert_eq!(
-        Client::connect(again.address())
-            .await
-            .get("/")
-            .send()
-            .await
-            .status,
-        404
-    );
+    assert_eq!(Client::connect(again.address()).await.get("/").send().await.status, 404);
     let nobody = tokio::net::TcpStream::connect(refused_address().await).await;
     assert_eq!(nobody.unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
@@ -209,9 +170,7 @@ async fn a_scenario_fails_when_the_origin_sees_something_else() {
     let origin = ScriptedOrigin::start().await;
     let mut scenario = Scenario::new(origin.address(), &origin);
     let sees = Sees::get("/other").answers("x");
-    scenario
-        .exchange("wrong", Sends::get("/page"), sees, Gets::status(404))
-        .await;
+    scenario.exchange("wrong", Sends::get("/page"), sees, Gets::status(404)).await;
 }
 
 #[tokio::test]
@@ -219,14 +178,7 @@ async fn a_scenario_fails_when_the_origin_sees_something_else() {
 async fn a_scenario_fails_on_an_unannounced_request() {
     let origin = ScriptedOrigin::start().await;
     let mut scenario = Scenario::new(origin.address(), &origin);
-    scenario
-        .exchange(
-            "wrong",
-            Sends::get("/page"),
-            Sees::nothing(),
-            Gets::status(404),
-        )
-        .await;
+    scenario.exchange("wrong", Sends::get("/page"), Sees::nothing(), Gets::status(404)).await;
 }
 
 #[tokio::test]
@@ -236,7 +188,5 @@ async fn a_scenario_fails_on_another_header() {
     let mut scenario = Scenario::new(origin.address(), &origin);
     let sees = Sees::get("/").answers(Answer::ok("x").header("x-a", "1"));
     let gets = Gets::status(200).header("x-a", "2");
-    scenario
-        .exchange("wrong", Sends::get("/"), sees, gets)
-        .await;
+    scenario.exchange("wrong", Sends::get("/"), sees, gets).await;
 }

@@ -61,10 +61,7 @@ pub(crate) struct Wire<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) fn new(io: S) -> Self {
-        Self {
-            io,
-            buffer: BytesMut::new(),
-        }
+        Self { io, buffer: BytesMut::new() }
     }
 
     /// Reads more into the buffer; 0 at the end of the stream.
@@ -83,10 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let mut scanned = 0_usize;
         loop {
             let from = scanned.saturating_sub(3);
-            if let Some(at) = self.buffer[from..]
-                .windows(4)
-                .position(|four| four == b"\r\n\r\n")
-            {
+            if let Some(at) = self.buffer[from..].windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = self.buffer.split_to(from + at);
                 self.buffer.advance(4);
                 return parse_head(&head).map(Some);
@@ -98,10 +92,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if self.fill().await? == 0 {
                 return match self.buffer.is_empty() {
                     true => Ok(None),
-                    false => Err(closed(format!(
-                        "in the middle of a head: {:?}",
-                        String::from_utf8_lossy(&self.buffer)
-                    ))),
+                    false => {
+                        Err(closed(format!("in the middle of a head: {:?}", String::from_utf8_lossy(&self.buffer))))
+                    }
                 };
             }
         }
@@ -158,9 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.buffer.is_empty() && self.fill().await? == 0 {
             return Err(closed("in the middle of a body".to_owned()));
         }
-        let take = usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .min(self.buffer.len());
+        let take = usize::try_from(limit).unwrap_or(usize::MAX).min(self.buffer.len());
         Ok(self.buffer.split_to(take).freeze())
     }
 
@@ -196,11 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.buffer.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, into);
         }
@@ -211,11 +198,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
@@ -257,10 +240,7 @@ mod tests {
     use proptest::prelude::*;
     use tokio::io::duplex;
 
-    async fn read_in_pieces(
-        message: &[u8],
-        piece: usize,
-    ) -> (Head, Vec<u8>, Vec<(String, String)>) {
+    async fn read_in_pieces(message: &[u8], piece: usize) -> (Head, Vec<u8>, Vec<(String, String)>) {
         let (near, mut far) = duplex(piece);
         let message = message.to_vec();
         let writing = tokio::spawn(async move { far.write_all(&message).await });

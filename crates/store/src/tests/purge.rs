@@ -247,6 +247,30 @@ fn the_log_is_bounded_even_by_a_fill_that_does_not_end() {
 }
 
 #[test]
+fn equal_invalidations_merge_and_each_counts() {
+    let store = small();
+    let kinds = naming(&store);
+    for _ in 0..100 {
+        for what in &kinds {
+            store.invalidate(what, Hardness::Hard);
+            store.invalidate(what, Hardness::Soft);
+        }
+    }
+    // Key, host, tag and all are one each; three prefixes are so for each hardness; patterns are not told apart.
+    assert_eq!(store.usage().log_length, 4 + 6 + 200);
+    assert_eq!(store.sequence().get(), 1600);
+
+    // The newest of equal ones is the one that counts.
+    let (key, request) = (store.key(URL), Request::default());
+    fill(&store, &key, &request, tagged(), "body");
+    assert_eq!(looked_up(&store, &key, &request, NOW), "body");
+    store.invalidate(&prefix(None, "/news/"), Hardness::Soft);
+    assert_eq!(looked_up(&store, &key, &request, NOW), "soft body");
+    store.invalidate(&prefix(None, "/news/"), Hardness::Hard);
+    assert_eq!(looked_up(&store, &key, &request, NOW), "miss");
+}
+
+#[test]
 fn what_is_not_stored_holds_nothing_in_the_log() {
     let store = Store::new(StoreSettings { max_body: 10, ..StoreSettings::default() });
     let (key, request) = (store.key(URL), Request::default());
