@@ -1,9 +1,10 @@
-//! Parsing a page for ESI, as it is done once while the page is stored: 100 KiB of HTML in chunks of 16 KiB.
+//! Parsing a page for ESI, as it is done once while the page is stored (100 KiB of HTML in chunks of 16 KiB), and the
+//! order of assembly, as it is done for each view.
 
 use std::hint::black_box;
 
 use bytes::Bytes;
-use copal_esi::{Limits, Parser, Piece};
+use copal_esi::{Limits, Next, Parser, Piece, Plan};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const PAGE: usize = 100 * 1024;
@@ -43,5 +44,34 @@ fn esi_scan(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, esi_scan);
+/// The order of a page whose fragments are all at hand: what a hit costs beyond its bytes.
+fn assembly(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("assembly");
+    for includes in [5, 50] {
+        let pieces = parse(&page(includes));
+        group.bench_function(format!("{includes}_fragments_at_hand"), |bencher| {
+            bencher.iter(|| {
+                let mut plan = Plan::new(32, 256);
+                for piece in black_box(&pieces) {
+                    plan.add(piece.clone());
+                }
+                plan.end();
+                let mut put_out = 0;
+                loop {
+                    while let Some((id, _)) = plan.start_next() {
+                        plan.finished(id);
+                    }
+                    match plan.next() {
+                        Next::Text(text) => put_out += text.len(),
+                        Next::Fragment(id) => plan.done(id),
+                        Next::Wait | Next::End => break put_out,
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, esi_scan, assembly);
 criterion_main!(benches);

@@ -24,10 +24,6 @@ use crate::reason::Reason;
 use crate::send::Fetched;
 use crate::{deliver, pass};
 
-/// Pieces that are read ahead of what has been put out, so that their fragments start early: a bound on memory, as the
-/// text of a growing template waits here while a fragment is slow.
-const READ_AHEAD: usize = 1024;
-
 /// A stored template. With all fragments at hand the page is one run of slices of known length.
 pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
     let exchange = &asked.exchange;
@@ -164,8 +160,6 @@ pub(crate) struct Assembly {
     source: Source,
     source_ended: bool,
     plan: Plan,
-    /// Pieces read and not yet put out.
-    ahead: usize,
     fragments: HashMap<FragmentId, Fragment>,
     running: Vec<FragmentId>,
     started: u32,
@@ -179,7 +173,6 @@ impl Assembly {
             source,
             source_ended: false,
             plan: Plan::new(max_concurrent, max_includes),
-            ahead: 0,
             fragments: HashMap::new(),
             running: Vec::new(),
             started: 0,
@@ -247,14 +240,10 @@ impl Assembly {
             self.start();
             self.hear(cx);
             match self.plan.next() {
-                Next::Text(text) => {
-                    self.ahead = self.ahead.saturating_sub(1);
-                    return Poll::Ready(Ok(Some(text)));
-                }
+                Next::Text(text) => return Poll::Ready(Ok(Some(text))),
                 Next::Fragment(id) => match self.poll_fragment(id, cx) {
                     Poll::Ready(Some(bytes)) => return Poll::Ready(Ok(Some(bytes))),
                     Poll::Ready(None) => {
-                        self.ahead = self.ahead.saturating_sub(1);
                         self.fragments.remove(&id);
                         self.plan.done(id);
                     }
@@ -266,12 +255,12 @@ impl Assembly {
         }
     }
 
+    /// Reads pieces ahead of what is put out, so that their fragments start early; the plan bounds how many bytes wait.
     fn read_ahead(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
-        while !self.source_ended && self.ahead < READ_AHEAD {
+        while !self.source_ended && self.plan.wants_more() {
             match self.source.poll_next(cx) {
                 Poll::Ready(Some(piece)) => {
                     self.plan.add(piece?);
-                    self.ahead += 1;
                 }
                 Poll::Ready(None) => {
                     self.plan.end();
