@@ -15,8 +15,8 @@ use super::writer::Command;
 /// Records wait in as many places, so that serving threads seldom meet.
 const SHARDS: usize = 4;
 
-/// Records that wait in one place at most; what comes beyond is dropped and counted. A record keeps the bytes of its
-/// request's head alive, so this bounds memory too.
+/// Records that wait in one place at most; what comes beyond is dropped and counted. This bounds memory where the log
+/// cannot be written.
 const SHARD_BOUND: usize = 4_096;
 
 /// The writer is called before its time when so many records wait in one place.

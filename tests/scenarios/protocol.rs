@@ -62,6 +62,22 @@ async fn a_body_is_streamed_to_the_client_while_it_passes() {
 }
 
 #[tokio::test]
+async fn a_length_beside_chunks_never_reaches_an_origin() {
+    let front = Front::with("").await;
+    front.origin.on("POST /p", "x");
+    // RFC 9112 §6.3: the chunks count, and the length goes no further.
+    for framing in
+        ["Transfer-Encoding: chunked\r\nContent-Length: 3", "Content-Length: 3\r\nTransfer-Encoding: chunked"]
+    {
+        let mut client = Client::connect(front.address).await;
+        client.send(format!("POST /p HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n2\r\nab\r\n0\r\n\r\n")).await;
+        assert_eq!(client.response().await.status, 200);
+        let seen = front.origin.last();
+        assert_eq!((seen.header("content-length"), &*seen.body), (None, &b"ab"[..]), "{framing}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_understood_is_refused_and_loses_nothing() {
     let front = Front::with("").await;
     front.origin.on("/p", "x");

@@ -7,6 +7,7 @@ use copal_policy::{EsiMode, Rule};
 use copal_semantics::Timestamp;
 use copal_store::StoredResponse;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use tokio::time::Instant;
 
 use crate::asked::Asked;
 use crate::decide;
@@ -87,10 +88,11 @@ pub(crate) async fn send(
     *request.uri_mut() = uri;
     *request.headers_mut() = outgoing.headers;
     let request_time = proxy.clock.now();
+    let began = Instant::now();
     let result = origin.send(request).await;
-    let response_time = proxy.clock.now();
+    let (response_time, elapsed) = (proxy.clock.now(), began.elapsed());
     let status = result.as_ref().ok().map(|response| response.status);
-    proxy.observer.origin(&config.name, status, response_time.since(request_time));
+    proxy.observer.origin(&config.name, status, elapsed);
     let response = result.map_err(|error| Fault::of_origin(&error))?;
     Ok(Fetched {
         status: response.status,
