@@ -319,14 +319,19 @@ impl Reading {
         if let Poll::Ready(item) = self.poll_incoming(cx) {
             return Poll::Ready(self.arrived(item, cx));
         }
-        if let Hold::Link(link) = &mut self.hold {
-            link.drive(cx);
-            let ended = link.ended;
-            if let Poll::Ready(item) = self.poll_incoming(cx) {
-                return Poll::Ready(self.arrived(item, cx));
-            }
-            if ended {
-                return Poll::Ready(Some(Err(self.fail(OriginError::new(Kind::Incomplete)))));
+        match &mut self.hold {
+            // Everything was said to be here.
+            Hold::Nothing => return Poll::Ready(Some(Err(self.fail(OriginError::new(Kind::Incomplete))))),
+            Hold::Task(_) => {}
+            Hold::Link(link) => {
+                link.drive(cx);
+                let ended = link.ended;
+                if let Poll::Ready(item) = self.poll_incoming(cx) {
+                    return Poll::Ready(self.arrived(item, cx));
+                }
+                if ended {
+                    return Poll::Ready(Some(Err(self.fail(OriginError::new(Kind::Incomplete)))));
+                }
             }
         }
         if self.is_late(cx, silence) {

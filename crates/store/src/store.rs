@@ -104,7 +104,7 @@ impl Store {
         if let Some((response, soft_invalidated)) = self.select(key, known, by) {
             return Lookup::Found { response: Arc::clone(response), soft_invalidated };
         }
-        let valid = known.variants.iter().filter(|response| self.examine(key, response).is_some()).count();
+        let valid = self.count_valid(key, known);
         let hit_for_miss = known.hit_for_miss.as_ref().filter(|hit_for_miss| self.holds(key, hit_for_miss));
         if valid < known.variants.len() || hit_for_miss.is_some() != known.hit_for_miss.is_some() {
             self.prune(key);
@@ -195,32 +195,40 @@ impl Store {
     /// Invalidates what `what` names, from this moment on: what is stored, and what fills under way will bring. Costs the
     /// same however much is stored.
     pub fn invalidate(&self, what: &Invalidation, hardness: Hardness) -> Invalidated {
-        let removed = match (what, hardness) {
-            (Invalidation::Key(key), Hardness::Hard) => {
-                let count = self.memory.remove(key).map_or(0, |entry| self.count_valid(key, &entry.known));
-                usage::add(&self.counters.invalidated, count);
-                count
-            }
-            (Invalidation::Key(key), Hardness::Soft) => {
-                self.memory.get(key).map_or(0, |entry| self.count_valid(key, &entry.known))
-            }
-            _ => 0,
+        let entry = match (what, hardness) {
+            (Invalidation::Key(key), Hardness::Hard) => self.memory.remove(key).map(|entry| (key, entry)),
+            (Invalidation::Key(key), Hardness::Soft) => self.memory.get(key).map(|entry| (key, entry)),
+            _ => None,
         };
+        let removed = entry.map_or(0, |(key, entry)| self.count_valid(key, &entry.known)) as u64;
+        if hardness == Hardness::Hard {
+            usage::add(&self.counters.invalidated, removed);
+        }
         let sequence = self.log.append(what, hardness).0;
         Invalidated { sequence, removed }
     }
 
-    /// Applies the log to everything that is stored, frees what is invalid, and shortens the log. Takes time in
-    /// proportion to what is stored: for a thread that may block. Returns at once when a sweep is running.
+    /// Applies the log to everything that is stored, frees what is invalid, and shortens the log; to be called every few
+    /// seconds, and when [`Store::sweep_due`]. While there is something in the log it takes time in proportion to what is
+    /// stored: for a thread that may block. Returns at once when a sweep is running.
     pub fn sweep(&self) {
         let Some(_alone) = self.sweeping.try_lock() else { return };
+        if self.log.length() > 0 {
+            self.apply_log();
+        }
+        self.memory.settle();
+    }
+
+    fn apply_log(&self) {
         let upto = self.log.current();
         // After `upto`: a fill that is not seen here is over, and what it brought is among what is looked at.
         let oldest_fill = self.log.oldest_fill();
         let mut invalid = Vec::new();
         self.memory.for_each(|key, known| {
-            let valid = known.variants.iter().filter(|response| self.examine(key, response).is_some()).count();
-            if valid < known.variants.len() || known.hit_for_miss.as_ref().is_some_and(|it| !self.holds(key, it)) {
+            let hit_for_miss = known.hit_for_miss.as_ref();
+            if self.count_valid(key, known) < known.variants.len()
+                || hit_for_miss.is_some_and(|it| !self.holds(key, it))
+            {
                 invalid.push(key.clone());
             }
         });
@@ -229,7 +237,6 @@ impl Store {
         if self.log.length() > 8 * self.settings.log_limit {
             self.log.forget(upto);
         }
-        self.memory.settle();
     }
 
     /// Whether the log has outgrown its limit, so that [`Store::sweep`] should be called soon.
@@ -306,8 +313,8 @@ impl Store {
         holds
     }
 
-    fn count_valid(&self, key: &CacheKey, known: &Known) -> u64 {
-        known.variants.iter().filter(|response| self.examine(key, response).is_some()).count() as u64
+    fn count_valid(&self, key: &CacheKey, known: &Known) -> usize {
+        known.variants.iter().filter(|response| self.examine(key, response).is_some()).count()
     }
 
     /// Removes what is invalid under a key.

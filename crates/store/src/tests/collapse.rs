@@ -8,6 +8,12 @@ fn error(text: &str) -> FillError {
     Arc::new(io::Error::other(text.to_owned()))
 }
 
+#[test]
+fn fills_can_be_driven_by_any_task() {
+    fn may_move<T: Send + Sync>() {}
+    may_move::<(Store, FillPermit, FillWriter, FillReader, Follower, Announced)>();
+}
+
 /// A follower's answer in one word, with all that it can read by now.
 fn told(announced: Option<Announced>) -> String {
     match announced {
@@ -54,7 +60,7 @@ async fn a_hundred_requests_make_one_fetch() {
     assert_eq!(looked_up(&store, &key, &Request::default(), NOW), "all read along");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn waiting_followers_wake_on_each_outcome() {
     type Outcome = fn(&Arc<Store>, FillPermit);
     let outcomes: [(&str, Outcome); 6] = [
@@ -80,7 +86,7 @@ async fn waiting_followers_wake_on_each_outcome() {
         let late = follow(&store, &key, &Request::default());
         outcome(&store, permit);
         for follower in waiting {
-            assert_eq!(told(Some(follower.await.unwrap())), expected);
+            assert_eq!(told(Some(soon(follower).await.unwrap())), expected);
         }
         // One that asks only now is told the same.
         assert_eq!(told(now_or_never(late.head())), expected);

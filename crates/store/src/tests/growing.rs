@@ -104,7 +104,7 @@ fn a_clone_starts_at_the_beginning() {
     assert_eq!(read(&mut reader.clone()).0, "body");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_writer_waits_for_the_slowest_reader_of_a_body_that_is_passed_on() {
     let store = limited(10);
     let long = Head { length: Some(100 << 20), ..head() };
@@ -113,21 +113,21 @@ async fn the_writer_waits_for_the_slowest_reader_of_a_body_that_is_passed_on() {
     for _ in 0..16 {
         push(&mut writer, chunk(64 * KIB));
     }
-    let mut waiting = tokio::spawn(async move {
+    let waiting = tokio::spawn(async move {
         writer.push(chunk(64 * KIB)).await.unwrap();
         writer
     });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     assert!(reader.next().await.unwrap().is_ok());
-    let mut writer = (&mut waiting).await.unwrap();
+    let mut writer = soon(waiting).await.unwrap();
 
     // With nobody left the origin's connection may be given up.
     let waiting = tokio::spawn(async move { writer.push(chunk(64 * KIB)).await });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     drop(reader);
-    assert_eq!(waiting.await.unwrap(), Err(NoReaders));
+    assert_eq!(soon(waiting).await.unwrap(), Err(NoReaders));
     assert_eq!(store.usage().filling_bytes, 0);
 }
 
