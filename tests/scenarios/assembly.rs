@@ -59,7 +59,7 @@ async fn stored_fragments_have_a_life_of_their_own() {
             [
                 Sees::get("/")
                     .header("surrogate-capability", "copal=\"ESI/1.0\"")
-                    .without("accept-encoding")
+                    .header("accept-encoding", "identity")
                     .answers(page),
                 Sees::get("/frag/a").answers("A"),
                 Sees::get("/frag/b").answers("B"),
@@ -152,8 +152,8 @@ async fn esi_auto_is_asked_for_by_the_origin_even_when_it_compresses() {
         Answer::from_fn(|request| {
             let page = html("[<esi:include src='/f'/>]").header("surrogate-control", "content=\"ESI/1.0\"");
             match request.header("accept-encoding") {
-                Some(_) => page.header("content-encoding", "gzip").body("GZIP"),
-                None => page,
+                Some("identity") => page,
+                _ => page.header("content-encoding", "gzip").body("GZIP"),
             }
         }),
     );

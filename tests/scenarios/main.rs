@@ -14,5 +14,6 @@ mod process;
 mod protocol;
 mod purging;
 mod ranges;
+mod separation;
 mod sessions;
 mod tidy;

@@ -67,6 +67,11 @@ impl Selector for Selection<'_> {
         if name == header::COOKIE {
             return vary::normalise_field(name, self.plan.cookie.iter());
         }
+        match name.as_str() {
+            "x-forwarded-for" => return forward::chain(self.exchange),
+            "x-forwarded-proto" => return self.exchange.target.scheme.to_owned(),
+            _ => {}
+        }
         if forward::is_withheld(name) {
             return String::new();
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use copal_esi::{FragmentId, Next, Parser, Piece, Plan};
 use copal_origin::OriginBody;
 use copal_policy::{Action, Rule};
+use copal_semantics::{ResponseDirectives, targeted};
 use copal_store::{FillReader, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body::Body as _;
@@ -22,7 +23,7 @@ use crate::fragment::{Fragment, Page};
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::Fetched;
-use crate::{deliver, pass};
+use crate::{decide, deliver, pass};
 
 /// A stored template. With all fragments at hand the page is one run of slices of known length.
 pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
@@ -38,7 +39,7 @@ pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<Stor
     if exchange.depth > 0 {
         return deliver::fragment(response.status, &response.headers, body, reason).under(&asked.rule);
     }
-    let mut headers = page_head(&response.headers, &asked.rule);
+    let mut headers = page_head(&response.headers, &asked.rule, true);
     deliver::age(&mut headers, response.freshness.current_age(exchange.now).as_secs());
     deliver::cache_status(&mut headers, reason, Some(response.freshness.ttl(exchange.now)), response.status);
     deliver::respond_with(response.status, headers, body, reason).under(&asked.rule)
@@ -57,7 +58,8 @@ pub(crate) fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader
     if exchange.depth > 0 {
         return deliver::fragment(head.status, &head.headers, body, reason).under(&asked.rule);
     }
-    let mut headers = page_head(&head.headers, &asked.rule);
+    let mut headers = page_head(&head.headers, &asked.rule, true);
+    deliver::age_of_growing(&mut headers, &head, reason, exchange.now);
     deliver::fetched_status(&mut headers, reason, head.status, true);
     deliver::respond_with(head.status, headers, body, reason).under(&asked.rule)
 }
@@ -79,35 +81,35 @@ pub(crate) fn passed(
     if exchange.depth > 0 {
         return deliver::fragment(fetched.status, &fetched.headers, body, reason).under(rule);
     }
-    let mut headers = page_head(&fetched.headers, rule);
+    let mut headers = page_head(&fetched.headers, rule, false);
     deliver::fetched_status(&mut headers, reason, fetched.status, false);
     deliver::respond_with(fetched.status, headers, body, reason).under(rule)
 }
 
 /// Fields that speak of the template's bytes, not of the page's (invariant 5).
-const OF_THE_TEMPLATE: [HeaderName; 8] = [
-    header::ETAG,
-    header::LAST_MODIFIED,
-    header::CONTENT_LENGTH,
-    header::ACCEPT_RANGES,
-    header::EXPIRES,
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-];
+const OF_THE_TEMPLATE: [HeaderName; 5] =
+    [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::ACCEPT_RANGES, header::EXPIRES];
 
 /// The head of an assembled page. A part of it may be one visitor's, so no shared cache after us may keep it, and a
-/// browser asks again; `client_cache_control` of the rule says otherwise.
-fn page_head(template: &HeaderMap, rule: &Rule) -> HeaderMap {
+/// browser asks again; `client_cache_control` of the rule says otherwise, but never for a page that was let through.
+pub(crate) fn page_head(template: &HeaderMap, rule: &Rule, stored: bool) -> HeaderMap {
     let mut headers = template.clone();
     for name in &OF_THE_TEMPLATE {
         headers.remove(name);
     }
+    for name in decide::OF_THE_BYTES {
+        headers.remove(name);
+    }
+    // Caches that are addressed by name would believe these before Cache-Control (RFC 9213 §2.2).
+    for name in &targeted::DEFAULT_ORDER {
+        headers.remove(name);
+    }
     let told = match &rule.action {
-        Action::Cache(cache) => cache.client_cache_control.clone(),
+        Action::Cache(cache) if stored => cache.client_cache_control.clone(),
         _ => None,
     };
-    headers.insert(header::CACHE_CONTROL, told.unwrap_or(HeaderValue::from_static("private, no-cache")));
+    let unsaid = if ResponseDirectives::parse(template).no_store { "private, no-store" } else { "private, no-cache" };
+    headers.insert(header::CACHE_CONTROL, told.unwrap_or(HeaderValue::from_static(unsaid)));
     headers
 }
 

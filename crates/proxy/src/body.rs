@@ -119,7 +119,7 @@ impl Body {
             Kind::Empty => Ok(Vec::new()),
             Kind::Bytes(bytes) => Ok(vec![bytes]),
             Kind::Parts(parts) => Ok(parts.into()),
-            Kind::Stored(response, next) => Ok(texts(&response.body.pieces[next..]).collect()),
+            Kind::Stored(response, next) => Ok(texts(response.body.pieces.get(next..).unwrap_or_default()).collect()),
             streaming => {
                 self.kind = streaming;
                 Err(self)
@@ -137,7 +137,7 @@ impl Body {
             }
             Kind::Parts(parts) => parts.pop_front(),
             Kind::Stored(response, next) => {
-                let mut rest = texts(&response.body.pieces[*next..]);
+                let mut rest = texts(response.body.pieces.get(*next..).unwrap_or_default());
                 let text = rest.next();
                 *next += 1;
                 text

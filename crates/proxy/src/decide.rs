@@ -84,7 +84,7 @@ fn cache_or_pass(
         }
         verdict.keyed
     };
-    Verdict::Cache(plan(cache, exchange, &kept))
+    Verdict::Cache(plan(config, rule, exchange, &kept, cache))
 }
 
 fn looked_up(method: &Method) -> bool {
@@ -118,7 +118,36 @@ fn cookies_bypass(rule: &Rule, verdict: &CookieVerdict<'_>) -> Option<Reason> {
     }
 }
 
-fn plan(cache: &CacheRule, exchange: &Exchange, keyed: &[copal_policy::Cookie<'_>]) -> CachePlan {
+impl CachePlan {
+    /// The keyed cookies and fields, without what tells rules apart.
+    pub(crate) fn keyed(&self) -> &str {
+        self.extras.split('\n').next().unwrap_or_default()
+    }
+}
+
+/// Rules that ask different origins for a URL, or read it differently, have different responses for it. Neither a field
+/// nor a cookie has a line break in it.
+fn tell_rules_apart(extras: &mut String, config: &Config, rule: &Rule) {
+    if config.origins.len() > 1
+        && let Some(origin) = config.origins.get(rule.origin)
+    {
+        extras.push_str("\norigin ");
+        extras.push_str(&origin.name);
+    }
+    match rule.esi {
+        EsiMode::Auto => {}
+        EsiMode::On => extras.push_str("\nesi"),
+        EsiMode::Off => extras.push_str("\nno esi"),
+    }
+}
+
+fn plan(
+    config: &Config,
+    rule: &Rule,
+    exchange: &Exchange,
+    keyed: &[copal_policy::Cookie<'_>],
+    cache: &CacheRule,
+) -> CachePlan {
     let target = &exchange.target;
     let query = cache.key.query(target.query.as_deref());
     let query = query.as_deref();
@@ -133,7 +162,9 @@ fn plan(cache: &CacheRule, exchange: &Exchange, keyed: &[copal_policy::Cookie<'_
         key.push('?');
         key.push_str(query);
     }
-    CachePlan { key, origin_form, extras: cache.key.extras(&exchange.headers, keyed), cookie: cookie_field(keyed) }
+    let mut extras = cache.key.extras(&exchange.headers, keyed);
+    tell_rules_apart(&mut extras, config, rule);
+    CachePlan { key, origin_form, extras, cookie: cookie_field(keyed) }
 }
 
 /// The `Cookie` field of these cookies, byte for byte as they came.
@@ -289,6 +320,12 @@ impl Announcement<'_> {
         let mut headers = source.clone();
         internal_fields_out(&mut headers, &config.cache.tag_headers);
         clean_stored(&mut headers, self.received.response_time, self.via);
+        if self.esi {
+            // They speak of bytes that assembly changes.
+            for name in OF_THE_BYTES {
+                headers.remove(name);
+            }
+        }
         if self.cache.overrides.set_cookie {
             headers.remove(header::SET_COOKIE);
         }
@@ -305,6 +342,9 @@ impl Announcement<'_> {
         }
     }
 }
+
+/// Digests of the body as the origin sent it (RFC 9530).
+pub(crate) const OF_THE_BYTES: [&str; 4] = ["content-md5", "content-digest", "repr-digest", "digest"];
 
 /// Removes what a stored head does not carry, and adds what each carries.
 pub(crate) fn clean_stored(headers: &mut HeaderMap, response_time: Timestamp, via: &str) {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use copal_policy::{Action, Rule};
-use copal_semantics::CacheStatus;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::range::{self, RangeAnswer};
-use copal_store::{FillReader, StoredResponse};
+use copal_semantics::{CacheStatus, Timestamp};
+use copal_store::{FillReader, HeadInfo, StoredResponse};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::answer::Answer;
@@ -52,6 +52,7 @@ pub(crate) fn growing(exchange: &Exchange, rule: &Arc<Rule>, reader: FillReader,
         return fragment(head.status, &head.headers, body, reason).under(rule);
     }
     let mut headers = selected.head(shape, exchange);
+    age_of_growing(&mut headers, &head, reason, exchange.now);
     client_cache_control(&mut headers, rule);
     fetched_status(&mut headers, reason, head.status, true);
     respond_with(shape.status(head.status), headers, body, reason).under(rule)
@@ -158,7 +159,8 @@ pub(crate) fn fragment(status: StatusCode, headers: &HeaderMap, body: Body, reas
     respond_with(status, kept, body, reason)
 }
 
-pub(crate) fn respond_with(status: StatusCode, headers: HeaderMap, body: Body, reason: Reason) -> Answer {
+pub(crate) fn respond_with(status: StatusCode, mut headers: HeaderMap, body: Body, reason: Reason) -> Answer {
+    via(&mut headers);
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -168,6 +170,19 @@ pub(crate) fn respond_with(status: StatusCode, headers: HeaderMap, body: Body, r
 /// `Age` in seconds (RFC 9111 §5.1).
 pub(crate) fn age(headers: &mut HeaderMap, seconds: u64) {
     headers.insert(header::AGE, HeaderValue::from(seconds));
+}
+
+/// `Age` of a response that is being filled: it came with one, or another request had begun to fetch it.
+pub(crate) fn age_of_growing(headers: &mut HeaderMap, head: &HeadInfo, reason: Reason, now: Timestamp) {
+    let seconds = head.freshness.current_age(now).as_secs();
+    if seconds > 0 || reason == Reason::Collapsed {
+        age(headers, seconds);
+    }
+}
+
+/// Every response that passes here says so (RFC 9110 §7.6.3), also one that was made here.
+pub(crate) fn via(headers: &mut HeaderMap) {
+    headers.entry(header::VIA).or_insert(HeaderValue::from_static("1.1 copal"));
 }
 
 /// What browsers are told, where the rule says so.

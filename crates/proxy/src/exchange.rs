@@ -1,13 +1,15 @@
 //! The facts of one request: what the client sent, in normal form. Facts only; no collaborators.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use copal_origin::{RequestBody, Upgrading};
 use copal_policy::Networks;
-use copal_semantics::{Target, Timestamp, target};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use copal_semantics::{Target, Timestamp, fields, target};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 
 use crate::fault::Fault;
+use crate::fragment::Lineage;
 use crate::reason::Reason;
 
 /// What the listener knows of the connection that a request came on.
@@ -38,6 +40,8 @@ pub(crate) struct Exchange {
     pub(crate) has_body: bool,
     /// The request asks to change the protocol, and the connection can be handed over.
     pub(crate) upgrades: bool,
+    /// The pages that this fragment is in; none for a client's request.
+    pub(crate) lineage: Option<Arc<Lineage>>,
 }
 
 /// What of a request can be used once only.
@@ -63,12 +67,16 @@ impl Exchange {
         trusted_proxies: &Networks,
         now: Timestamp,
     ) -> Result<(Self, Once), Fault> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let trusted = !trusted_proxies.is_empty() && trusted_proxies.contains(client.peer.ip());
         let secure = client.secure || (trusted && forwarded_secure(&parts.headers));
         let target = target::normalise(secure, authority(&parts.uri, &parts.headers)?, path_and_query(&parts.uri))
             .map_err(|error| Fault::bad_request(error.to_string()))?;
-        let upgrades = client.upgrade.is_some() && parts.headers.contains_key(header::UPGRADE);
+        let upgrades = client.upgrade.is_some() && parts.method == Method::GET && asks_for_websocket(&parts.headers);
+        // What `Connection` names is gone for rules, key and origin alike: the three must see the same request.
+        if parts.headers.contains_key(header::CONNECTION) {
+            fields::remove_hop_by_hop(&mut parts.headers);
+        }
         let exchange = Self {
             method: parts.method,
             target,
@@ -78,6 +86,7 @@ impl Exchange {
             depth: 0,
             has_body: !matches!(body, RequestBody::Empty),
             upgrades,
+            lineage: None,
             headers: parts.headers,
         };
         Ok((exchange, Once { body, upgrade: client.upgrade }))
@@ -100,6 +109,15 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Fault>
         Ok(_) => Err(Fault::bad_request("no Host field".to_owned())),
         Err(_) => Err(Fault::bad_request("the Host field is not text".to_owned())),
     }
+}
+
+/// The only protocol that is switched to (RFC 6455 §4.2.1). Any other would be a tunnel past every rule.
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let lists = |name: HeaderName, token: &str| {
+        let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.any(|value| value.split(',').any(|listed| listed.trim().eq_ignore_ascii_case(token)))
+    };
+    headers.contains_key(header::UPGRADE) && lists(header::UPGRADE, "websocket") && lists(header::CONNECTION, "upgrade")
 }
 
 fn path_and_query(uri: &Uri) -> &str {

@@ -57,7 +57,8 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         now: Timestamp::from_secs(0),
         depth: 0,
         has_body: false,
-        upgrades: headers.contains_key(http::header::UPGRADE),
+        upgrades: *method == Method::GET && headers.contains_key(http::header::UPGRADE),
+        lineage: None,
     };
     let cookies = Cookies::parse(&exchange.headers);
     let decision = decide::decide(config, &exchange);
@@ -105,8 +106,8 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         Verdict::Cache(plan) => {
             explanation.decision = "cache";
             explanation.reason = crate::Reason::Miss.as_str();
+            explanation.variant = Some(plan.keyed().to_owned()).filter(|keyed| !keyed.is_empty());
             explanation.key = Some(plan.key);
-            explanation.variant = Some(plan.extras).filter(|extras| !extras.is_empty());
             let kept: Vec<String> = verdict.keyed.iter().map(|cookie| cookie.name.to_owned()).collect();
             explanation.cookies_dropped = names().filter(|name| !kept.contains(name)).collect();
             explanation.cookies_kept = kept;

@@ -11,6 +11,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::answer::Answer;
 use crate::body::Body;
+use crate::deliver;
 use crate::reason::Reason;
 
 /// Who has to act on a fault.
@@ -49,8 +50,10 @@ impl Fault {
             Kind::ConnectRefused => (Reason::OriginRefused, StatusCode::BAD_GATEWAY),
             Kind::ConnectTimeout => (Reason::OriginConnectTimeout, StatusCode::GATEWAY_TIMEOUT),
             Kind::FirstByteTimeout | Kind::BetweenBytesTimeout => (Reason::OriginTimeout, StatusCode::GATEWAY_TIMEOUT),
-            Kind::Closed => (Reason::OriginClosed, StatusCode::BAD_GATEWAY),
+            Kind::Closed | Kind::Incomplete => (Reason::OriginClosed, StatusCode::BAD_GATEWAY),
             Kind::RequestBody => (Reason::ClientBody, StatusCode::BAD_REQUEST),
+            Kind::Request => (Reason::BadRequest, StatusCode::BAD_REQUEST),
+            Kind::Settings => (Reason::Internal, StatusCode::INTERNAL_SERVER_ERROR),
             Kind::Protocol | Kind::TooLarge => (Reason::OriginProtocol, StatusCode::BAD_GATEWAY),
             _ => (Reason::OriginConnect, StatusCode::BAD_GATEWAY),
         };
@@ -102,6 +105,7 @@ impl Fault {
         let status =
             CacheStatus { fwd: self.reason.fwd(), detail: Some(self.reason.as_str()), ..CacheStatus::default() };
         status.append_to(name, headers);
+        deliver::via(headers);
         Answer::new(response, self.reason)
     }
 

@@ -69,7 +69,8 @@ pub(crate) async fn fetch(
 /// Fetches without others: the last response could not be stored, so there is nothing to wait for. What comes may be
 /// stored all the same, which ends the hit-for-miss.
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
-    if asked.exchange.method == Method::HEAD {
+    let of_a_part = why == Reason::HitForMiss && asked.exchange.headers.contains_key(http::header::RANGE);
+    if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
         return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, Once::nothing(), why).await;
     }
@@ -148,7 +149,7 @@ async fn run(
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(fetched) => received(&proxy, &asked, fetched, permit, tell).await,
+        Ok(fetched) => received(&proxy, &asked, stale, fetched, permit, tell).await,
     }
 }
 
@@ -160,6 +161,7 @@ fn stale_covers(stale: Option<&Arc<StoredResponse>>, now: Timestamp) -> bool {
 async fn received(
     proxy: &Arc<Proxy>,
     asked: &Arc<Asked>,
+    stale: Option<Arc<StoredResponse>>,
     fetched: Fetched,
     permit: FillPermit,
     tell: oneshot::Sender<Led>,
@@ -177,6 +179,9 @@ async fn received(
         Err(reason) => {
             // A failing origin is asked again by the next request; anything else is remembered for a short time.
             let remember = (!fetched.status.is_server_error()).then_some(config.cache.hit_for_miss);
+            if let Some(stale) = stale.filter(|_| is_final_word(fetched.status)) {
+                proxy.store.forget(&asked.key, &stale);
+            }
             permit.not_stored(remember, fetched.response_time);
             let _ = tell.send(Led::Private(fetched, reason));
             return;
@@ -197,6 +202,12 @@ async fn received(
     let _ = tell.send(Led::Storing(reader));
     let parser = esi.then(|| parser(config));
     pump(proxy, asked, fetched.body, writer, parser).await;
+}
+
+/// The origin has spoken of the page itself (made private, taken away), so that what was stored is not to be used any
+/// more; a server in trouble has not (RFC 9111 §4.2.4, RFC 5861 §4).
+fn is_final_word(status: StatusCode) -> bool {
+    !status.is_server_error() && status != StatusCode::REQUEST_TIMEOUT && status != StatusCode::TOO_MANY_REQUESTS
 }
 
 /// Whether the response is read as an ESI template; an encoded one cannot be, and is passed on as it is.

@@ -11,51 +11,89 @@ use crate::asked::Asked;
 use crate::exchange::Exchange;
 use crate::proxy::Runtime;
 
+/// No content coding: without the field an origin might choose one (RFC 9110 §12.5.3).
+pub(crate) const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+
 /// Fields by which a client could make an origin answer for another URL, host or visitor than the cache key says.
 /// Withheld from every origin unless the peer is a trusted proxy; on requests whose response may be stored, always.
-const REWRITING: [&str; 24] = [
-    "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-path",
-    "x-forwarded-scheme",
-    "x-forwarded-ssl",
-    "x-forwarded-server",
-    "x-forwarded-uri",
-    "x-forwarded-method",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-host",
-    "x-rewrite-url",
-    "x-override-url",
-    "x-host",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
+const REWRITING: &[&str] = &[
     "client-ip",
+    "cf-connecting-ip",
+    "cf-visitor",
+    "cloudfront-forwarded-proto",
+    "fastly-client-ip",
+    "forwarded",
     "front-end-https",
+    "http2-settings",
+    "remote-user",
     "surrogate-capability",
     "surrogate-control",
+    "true-client-ip",
+    "x-accel-mapping",
+    "x-arr-ssl",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-original-path",
+    "x-forwarded",
+    "x-forwarded-host",
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-protocol",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-forwarded-uri",
+    "x-host",
+    "x-http-host-override",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-override-url",
+    "x-proto",
+    "x-real-ip",
+    "x-remote-user",
+    "x-rewrite-url",
+    "x-scheme",
+    "x-script-name",
+    "x-sendfile-type",
+    "x-url-scheme",
 ];
 
 /// Fields that change the method behind the cache's back: withheld where the response may be stored.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// The field never reaches an origin on a request whose response may be stored.
 pub(crate) fn is_withheld(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name == "proxy" || name == "authorization" || REWRITING.contains(&name) || METHOD_OVERRIDES.contains(&name)
+    matches!(name, "proxy" | "authorization")
+        || is_disguised(name)
+        || REWRITING.contains(&name)
+        || METHOD_OVERRIDES.contains(&name)
+}
+
+/// Origins that speak CGI or WSGI take `X_Forwarded_Host` for `X-Forwarded-Host`.
+fn is_disguised(name: &str) -> bool {
+    name.contains('_')
+}
+
+fn withhold(headers: &mut HeaderMap, names: &[&str]) {
+    for name in names {
+        headers.remove(*name);
+    }
+    let disguised: Vec<HeaderName> = headers.keys().filter(|name| is_disguised(name.as_str())).cloned().collect();
+    for name in disguised {
+        headers.remove(name);
+    }
 }
 
 /// The head of a fill: nothing of the visitor but what the key holds, no precondition but our own validators.
 pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> HeaderMap {
     let exchange = &asked.exchange;
     let mut headers = common(&asked.runtime, &asked.rule, exchange);
-    for name in REWRITING.iter().chain(&METHOD_OVERRIDES) {
-        headers.remove(*name);
-    }
+    withhold(&mut headers, REWRITING);
+    withhold(&mut headers, METHOD_OVERRIDES);
     conditional::strip_conditionals(&mut headers);
     headers.remove(header::CACHE_CONTROL);
     headers.remove(header::PRAGMA);
@@ -63,13 +101,9 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
     if let Some(cookie) = &asked.plan.cookie {
         headers.insert(header::COOKIE, cookie.clone());
     }
-    headers.remove(header::ACCEPT_ENCODING);
-    if exchange.depth == 0
-        && asked.rule.esi != EsiMode::On
-        && let Some(codings) = vary::accept_encoding(&exchange.headers)
-    {
-        headers.insert(header::ACCEPT_ENCODING, codings);
-    }
+    let readable = exchange.depth > 0 || asked.rule.esi == EsiMode::On;
+    let codings = vary::accept_encoding(&exchange.headers).filter(|_| !readable);
+    headers.insert(header::ACCEPT_ENCODING, codings.unwrap_or(IDENTITY));
     advertise_esi(&mut headers, &asked.rule);
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
     if let Some(validators) = stale.and_then(|stale| conditional::validators(&stale.headers)) {
@@ -82,20 +116,21 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
 pub(crate) fn pass_head(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
     let mut headers = common(runtime, rule, exchange);
     if !exchange.trusted {
-        for name in REWRITING {
-            headers.remove(name);
-        }
+        withhold(&mut headers, REWRITING);
     }
     if rule.esi == EsiMode::On || exchange.depth > 0 {
-        headers.remove(header::ACCEPT_ENCODING);
+        headers.insert(header::ACCEPT_ENCODING, IDENTITY);
+    }
+    if rule.esi == EsiMode::On {
+        // A part of a template cannot be assembled (RFC 9110 §14.2: a Range may be ignored).
+        headers.remove(header::RANGE);
+        headers.remove(header::IF_RANGE);
     }
     advertise_esi(&mut headers, rule);
     forwarded_for(&mut headers, exchange, runtime, rule);
-    if exchange.upgrades
-        && let Some(upgrade) = exchange.headers.get(header::UPGRADE)
-    {
+    if exchange.upgrades {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, upgrade.clone());
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     headers
 }
@@ -122,6 +157,19 @@ fn advertise_esi(headers: &mut HeaderMap, rule: &Rule) {
 
 /// `X-Forwarded-For`, `-Proto` and, where the origin sees another host, `-Host`.
 fn forwarded_for(headers: &mut HeaderMap, exchange: &Exchange, runtime: &Runtime, rule: &Rule) {
+    if let Ok(chain) = HeaderValue::from_str(&chain(exchange)) {
+        headers.insert("x-forwarded-for", chain);
+    }
+    headers.insert("x-forwarded-proto", HeaderValue::from_static(exchange.target.scheme));
+    if runtime.host_for(rule).is_some()
+        && let Ok(host) = HeaderValue::from_str(&exchange.target.host)
+    {
+        headers.insert("x-forwarded-host", host);
+    }
+}
+
+/// `X-Forwarded-For` as the origin sees it: what a trusted proxy says, and the peer's own address.
+pub(crate) fn chain(exchange: &Exchange) -> String {
     let mut chain = String::new();
     if exchange.trusted {
         for value in exchange.headers.get_all("x-forwarded-for") {
@@ -132,15 +180,7 @@ fn forwarded_for(headers: &mut HeaderMap, exchange: &Exchange, runtime: &Runtime
         }
     }
     let _ = write!(chain, "{}", exchange.peer.to_canonical());
-    if let Ok(chain) = HeaderValue::from_str(&chain) {
-        headers.insert("x-forwarded-for", chain);
-    }
-    headers.insert("x-forwarded-proto", HeaderValue::from_static(exchange.target.scheme));
-    if runtime.host_for(rule).is_some()
-        && let Ok(host) = HeaderValue::from_str(&exchange.target.host)
-    {
-        headers.insert("x-forwarded-host", host);
-    }
+    chain
 }
 
 /// The head of a fragment's request, made from the head of the request that asked for the page: who asks and what they

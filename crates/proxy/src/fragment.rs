@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -30,6 +31,52 @@ pub(crate) struct Page {
     trusted: bool,
     now: Timestamp,
     depth: u32,
+    lineage: Arc<Lineage>,
+}
+
+/// The pages that a fragment is in, up to the one that the client asked for, and what they may still include together.
+#[derive(Debug)]
+pub(crate) struct Lineage {
+    /// Scheme and host are the same for all.
+    path_and_query: String,
+    within: Option<Arc<Lineage>>,
+    budget: Arc<Budget>,
+}
+
+/// Fragments that one client request has asked for, nested ones counted.
+#[derive(Debug, Default)]
+struct Budget {
+    asked: AtomicUsize,
+    told: AtomicBool,
+}
+
+impl Lineage {
+    fn of(exchange: &Exchange) -> Arc<Self> {
+        let budget = exchange.lineage.as_ref().map_or_else(Arc::default, |within| Arc::clone(&within.budget));
+        let path_and_query = exchange.target.path_and_query();
+        Arc::new(Self { path_and_query, within: exchange.lineage.clone(), budget })
+    }
+
+    /// A page that would include itself.
+    fn has(&self, path_and_query: &str) -> bool {
+        let mut page = Some(self);
+        while let Some(this) = page {
+            if this.path_and_query == path_and_query {
+                return true;
+            }
+            page = this.within.as_deref();
+        }
+        false
+    }
+
+    /// Takes one more fragment, while there may be.
+    fn take(&self, limit: usize) -> bool {
+        let within = self.budget.asked.fetch_add(1, Ordering::Relaxed) < limit;
+        if !within && !self.budget.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(page = %self.path_and_query, limit, "more ESI fragments than esi.max_includes; the rest is left out");
+        }
+        within
+    }
 }
 
 /// A fragment that was begun.
@@ -88,6 +135,7 @@ impl Page {
             trusted: exchange.trusted,
             now: exchange.now,
             depth: exchange.depth + 1,
+            lineage: Lineage::of(exchange),
         })
     }
 
@@ -145,13 +193,17 @@ impl Page {
 
     /// Asks for a fragment as a client would.
     fn ask(&self, reference: &str) -> Result<Begun, Reason> {
-        if self.depth > self.runtime.config.esi.max_depth {
+        let limits = &self.runtime.config.esi;
+        if self.depth > limits.max_depth || !self.lineage.take(limits.max_includes) {
             return Err(Reason::FragmentRefused);
         }
         let target = target::resolve(&self.target, reference).map_err(|_| Reason::FragmentRefused)?;
         // Only the page's own site: what a page says never decides which host is asked.
         if target.host != self.target.host {
             return Err(Reason::FragmentRefused);
+        }
+        if self.lineage.has(&target.path_and_query()) {
+            return Err(Reason::FragmentCycle);
         }
         let exchange = Exchange {
             method: Method::GET,
@@ -163,6 +215,7 @@ impl Page {
             depth: self.depth,
             has_body: false,
             upgrades: false,
+            lineage: Some(Arc::clone(&self.lineage)),
         };
         Ok(request::begin(&self.proxy, &self.runtime, exchange, Once::nothing()))
     }
@@ -183,7 +236,9 @@ impl Page {
 
     fn failed(&self, include: &Include, reference: &str, reason: Reason) {
         self.proxy.observer.fragment(reason, true);
-        if include.continue_on_error {
+        // What goes beyond the budget was told of once.
+        let beyond = self.lineage.budget.told.load(Ordering::Relaxed) && reason == Reason::FragmentRefused;
+        if include.continue_on_error || beyond {
             tracing::debug!(page = %self.target.path, reference, reason = reason.as_str(), "ESI fragment failed");
         } else {
             tracing::warn!(

@@ -45,7 +45,12 @@ pub(crate) async fn pass(
     if is_assembled(rule, &exchange, &fetched) {
         return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
     }
+    let template = exchange.method == Method::HEAD && decide::is_template(rule.esi, &fetched.headers);
     clean(&mut fetched.headers, runtime);
+    if template {
+        // As its GET would be (RFC 9110 §9.3.2).
+        fetched.headers = assemble::page_head(&fetched.headers, rule, false);
+    }
     to_client(&exchange, fetched, reason).under(rule)
 }
 
@@ -56,8 +61,10 @@ pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetch
         return assemble::passed(proxy, &asked.runtime, &asked.rule, exchange.clone(), fetched, reason);
     }
     clean(&mut fetched.headers, &asked.runtime);
+    // A 304 has no place for a cookie, and only a stated validator was the client's to compare with.
+    let comparable = conditional::has_validator(&fetched.headers) && !fetched.headers.contains_key(header::SET_COOKIE);
     let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, fetched.status, &fetched.headers);
-    if unchanged == Precondition::NotModified && exchange.depth == 0 {
+    if comparable && unchanged == Precondition::NotModified && exchange.depth == 0 {
         let mut headers = conditional::not_modified_head(&fetched.headers);
         deliver::fetched_status(&mut headers, reason, fetched.status, false);
         return deliver::respond_with(StatusCode::NOT_MODIFIED, headers, Body::empty(), reason).under(&asked.rule);
@@ -77,6 +84,7 @@ fn to_client(exchange: &Exchange, fetched: Fetched, reason: Reason) -> Answer {
 
 fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
     exchange.method != Method::HEAD
+        && !matches!(fetched.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
         && decide::is_template(rule.esi, &fetched.headers)
         && !decide::is_encoded(&fetched.headers)
 }

@@ -156,6 +156,8 @@ reasons! {
     OriginStatus = "origin-status", Error, Some("miss");
     /// A fragment of another site, of a depth beyond the limit, or otherwise not allowed.
     FragmentRefused = "fragment-refused", Error, None;
+    /// A fragment that is one of the pages that it is in.
+    FragmentCycle = "fragment-cycle", Error, None;
     /// A fragment that was answered with a status other than 2xx, or encoded.
     FragmentStatus = "fragment-status", Error, None;
     /// A fragment that did not answer in time.

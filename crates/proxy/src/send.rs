@@ -52,7 +52,7 @@ pub(crate) async fn readable(
     let may_ask_again = rule.esi == EsiMode::Auto
         && outgoing.method == Method::GET
         && matches!(outgoing.body, RequestBody::Empty)
-        && outgoing.headers.contains_key(header::ACCEPT_ENCODING);
+        && outgoing.headers.get(header::ACCEPT_ENCODING) != Some(&forward::IDENTITY);
     if !may_ask_again {
         return send(proxy, runtime, rule, outgoing).await;
     }
@@ -61,7 +61,7 @@ pub(crate) async fn readable(
     if !(decide::is_template(EsiMode::Auto, &fetched.headers) && decide::is_encoded(&fetched.headers)) {
         return Ok(fetched);
     }
-    headers.remove(header::ACCEPT_ENCODING);
+    headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY);
     let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty };
     send(proxy, runtime, rule, again).await
 }

@@ -1,8 +1,9 @@
 //! A stale response that the origin confirmed: 304 (RFC 9111 §4.3.3, §4.3.4).
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use copal_semantics::conditional;
+use copal_semantics::{Freshness, conditional};
 use copal_store::{FillPermit, Hardness, Invalidation, StoredResponse};
 use tokio::sync::oneshot;
 
@@ -61,9 +62,13 @@ pub(crate) fn confirmed(
         // The origin confirmed the content, and says now that it is not to be kept: this client's answer, nobody else's.
         Err(reason) => {
             tracing::debug!(key = asked.key.as_str(), reason = reason.as_str(), "confirmed, but not to be kept");
+            merged.remove(http::header::VIA);
+            decide::clean_stored(&mut merged, fetched.response_time, NAME);
+            let never = Freshness { no_cache: true, lifetime: Duration::ZERO, ..stale.freshness };
+            let now = proxy.store.freshen(&asked.key, &stale, merged, never, permit.began()).unwrap_or(stale);
             proxy.store.invalidate(&Invalidation::Key(asked.key.clone()), Hardness::Hard);
             permit.not_stored(Some(config.cache.hit_for_miss), fetched.response_time);
-            let _ = tell.send(Led::Ready(stale, Reason::Validated));
+            let _ = tell.send(Led::Ready(now, Reason::Validated));
         }
     }
 }

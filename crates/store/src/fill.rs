@@ -36,6 +36,9 @@ pub enum FillAborted {
     /// The beginning of a body that is too long to be stored is gone.
     #[error("the beginning of the body is gone")]
     Passed,
+    /// The reader took nothing of a body that is too long to be stored while others waited for it.
+    #[error("left behind: others waited for this reader of a body that is too long to be stored")]
+    LeftBehind,
 }
 
 /// Why a complete body was not stored.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use copal_esi::Piece;
@@ -15,11 +16,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::compact;
-use crate::fill::{FillError, NoReaders};
+use crate::fill::{FillAborted, FillError, NoReaders};
 use crate::response::StoredResponse;
 
 /// How far the slowest reader may be behind the writer of a body that is only passed on.
 pub(crate) const WINDOW: u64 = 1 << 20;
+
+/// How long a reader of a body that is only passed on may take nothing while others wait for it. Then it is cut off: a slow
+/// client slows no follower, and a page that includes such a body twice does not wait for itself.
+pub(crate) const STALL: Duration = Duration::from_secs(5);
 
 /// Bytes of text that all growing bodies of a store may hold together.
 #[derive(Debug)]
@@ -134,6 +139,8 @@ struct State {
     end: Option<End>,
     readers: BTreeMap<u64, Reader>,
     readers_ever: u64,
+    /// Readers that were left behind; each hears of it at its next turn.
+    cut_off: Vec<u64>,
 }
 
 /// A growing body.
@@ -175,11 +182,7 @@ impl Growing {
         let mut state = self.state.lock();
         let Some(reader) = state.readers.remove(&reader) else { return };
         if state.overflow {
-            let awaited = reader.next.saturating_sub(state.dropped);
-            for kept in state.pieces.iter_mut().skip(awaited) {
-                kept.awaited_by = kept.awaited_by.saturating_sub(1);
-            }
-            state.drop_passed(&self.budget);
+            state.forget_reader(&reader, &self.budget);
             self.passed.notify_one();
         }
     }
@@ -195,10 +198,10 @@ impl Growing {
         put
     }
 
-    /// Waits until the slowest reader of a body that is only passed on is near enough.
+    /// Waits until the slowest reader of a body that is only passed on is near enough, or was cut off for the others' sake.
     pub(crate) async fn room(&self) -> Result<(), NoReaders> {
         loop {
-            {
+            let alone = {
                 let state = self.state.lock();
                 if state.readers.is_empty() {
                     return Err(NoReaders);
@@ -206,9 +209,36 @@ impl Growing {
                 if state.held <= WINDOW {
                     return Ok(());
                 }
-            }
+                state.readers.len() == 1
+            };
             // The only waiter: a notice given between the lock and here is kept for it.
-            self.passed.notified().await;
+            let passed = self.passed.notified();
+            if alone {
+                // Whoever reads alone may be as slow as its own connection allows.
+                passed.await;
+            } else if tokio::time::timeout(STALL, passed).await.is_err() {
+                self.cut_off_the_slowest();
+            }
+        }
+    }
+
+    fn cut_off_the_slowest(&self) {
+        let waker = {
+            let mut state = self.state.lock();
+            if state.readers.len() < 2 {
+                return;
+            }
+            let slowest = state.readers.iter().min_by_key(|(_, reader)| reader.next).map(|(number, _)| *number);
+            let Some((number, reader)) = slowest.and_then(|number| Some((number, state.readers.remove(&number)?)))
+            else {
+                return;
+            };
+            state.forget_reader(&reader, &self.budget);
+            state.cut_off.push(number);
+            reader.waker
+        };
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
@@ -309,6 +339,15 @@ impl State {
         self.drop_passed(budget);
     }
 
+    /// Nothing is kept for this reader any more.
+    fn forget_reader(&mut self, reader: &Reader, budget: &Budget) {
+        let awaited = reader.next.saturating_sub(self.dropped);
+        for kept in self.pieces.iter_mut().skip(awaited) {
+            kept.awaited_by = kept.awaited_by.saturating_sub(1);
+        }
+        self.drop_passed(budget);
+    }
+
     /// Drops the pieces at the front that no reader awaits.
     fn drop_passed(&mut self, budget: &Budget) {
         while self.pieces.front().is_some_and(|kept| kept.awaited_by == 0) {
@@ -322,7 +361,10 @@ impl State {
     }
 
     fn poll(&mut self, number: u64, cx: &mut Context<'_>, budget: &Budget) -> Poll<Got> {
-        let Some(reader) = self.readers.get_mut(&number) else { return Poll::Ready(Got::Complete) };
+        let Some(reader) = self.readers.get_mut(&number) else {
+            let cut_off = self.cut_off.contains(&number);
+            return Poll::Ready(if cut_off { Got::Failed(Arc::new(FillAborted::LeftBehind)) } else { Got::Complete });
+        };
         if let Some(End::Stored(response)) = &self.end {
             return Poll::Ready(Got::Stored(Arc::clone(response), reader.at));
         }

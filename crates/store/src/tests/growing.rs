@@ -131,8 +131,8 @@ async fn the_writer_waits_for_the_slowest_reader_of_a_body_that_is_passed_on() {
     assert_eq!(store.usage().filling_bytes, 0);
 }
 
-#[test]
-fn a_reader_that_goes_frees_what_only_it_awaited() {
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_goes_frees_what_only_it_awaited() {
     let store = limited(512 << 10);
     let key = store.key("http://example.org/");
     let (mut writer, mut quick) = storing(&store, head());
@@ -245,4 +245,37 @@ proptest! {
         }
         prop_assert_eq!(store.usage().filling_bytes, 0);
     }
+}
+
+/// As a page that includes one long body twice reads it: the second only after the first has ended.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_others_wait_for_is_left_behind() {
+    let store = limited(512 << 10);
+    let key = store.key("http://example.org/");
+    let (mut writer, mut first) = storing(&store, head());
+    let Some(Announced::Storing(mut second)) = now_or_never(follow(&store, &key, &Request::default()).head()) else {
+        panic!("not storing")
+    };
+    let filling = tokio::spawn(async move {
+        for _ in 0..64 {
+            writer.push(chunk(64 * KIB)).await.unwrap();
+        }
+        writer.finish(NOW)
+    });
+    let mut got = 0;
+    while let Some(piece) = first.next().await {
+        let Piece::Text(text) = piece.unwrap() else { panic!("no include was put in") };
+        got += text.len();
+    }
+    assert_eq!(got, 4 << 20, "the one that reads gets all of it");
+    assert_eq!(filling.await.unwrap().unwrap_err(), Discarded::TooBig);
+    let mut last = None;
+    while let Some(piece) = second.next().await {
+        let broken = piece.is_err();
+        last = Some(piece);
+        if broken {
+            break;
+        }
+    }
+    assert!(matches!(last, Some(Err(_))), "the one left behind is told, and takes nothing cut short for whole");
 }

@@ -1,0 +1,58 @@
+//! `Vary` and the fields it names: comparable forms are final, and the two readings of `Accept-Encoding` agree.
+//!
+//! Input: lines in turn for `Vary`, `Accept-Encoding`, `Accept-Language` and `Content-Encoding`.
+
+#![no_main]
+
+use copal_fuzz::fields;
+use copal_semantics::{Vary, accept_encoding, coding_acceptable, normalise_field};
+use http::HeaderValue;
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, HeaderMap, VARY};
+use libfuzzer_sys::fuzz_target;
+
+fn names(headers: &HeaderMap) {
+    let vary = Vary::parse(headers);
+    let with = vary.clone().with(ACCEPT_ENCODING);
+    assert!(with.names().contains(&ACCEPT_ENCODING) && with.is_star() == vary.is_star());
+    assert_eq!(with.clone().with(ACCEPT_ENCODING), with);
+    for vary in [&vary, &with] {
+        assert!(vary.names().windows(2).all(|pair| pair[0].as_str() < pair[1].as_str()), "{vary:?}");
+    }
+}
+
+fn encodings(headers: &HeaderMap) {
+    let canonical = accept_encoding(headers);
+    let text = canonical.as_ref().map_or("", |value| value.to_str().unwrap_or("not text"));
+    assert_eq!(normalise_field(&ACCEPT_ENCODING, headers.get_all(ACCEPT_ENCODING).iter()), text);
+    assert_eq!(normalise_field(&ACCEPT_ENCODING, canonical.iter()), text, "the origin would see another variant");
+    if headers.contains_key(ACCEPT_ENCODING) {
+        for coding in ["br", "deflate", "gzip", "zstd"] {
+            let asked_for = text.split(", ").any(|word| word == coding);
+            assert_eq!(coding_acceptable(&HeaderValue::from_static(coding), headers), asked_for, "{coding}");
+        }
+    }
+    for content in headers.get_all(CONTENT_ENCODING) {
+        let acceptable = coding_acceptable(content, headers);
+        assert!(acceptable || headers.contains_key(ACCEPT_ENCODING));
+    }
+}
+
+/// The form of a single line is its own form.
+fn comparable(headers: &HeaderMap) {
+    for value in headers.get_all(ACCEPT_LANGUAGE) {
+        let once = normalise_field(&ACCEPT_LANGUAGE, std::iter::once(value));
+        let bytes: Option<Vec<u8>> = once.chars().map(|character| u8::try_from(character).ok()).collect();
+        match bytes.as_deref().map(HeaderValue::from_bytes) {
+            Some(Ok(again)) => assert_eq!(normalise_field(&ACCEPT_LANGUAGE, std::iter::once(&again)), once),
+            _ => assert_eq!(once, "\0", "only an empty field is none"),
+        }
+    }
+    normalise_field(&ACCEPT_LANGUAGE, headers.get_all(ACCEPT_LANGUAGE).iter());
+}
+
+fuzz_target!(|input: &[u8]| {
+    let headers = fields(input, &[VARY, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING]);
+    names(&headers);
+    encodings(&headers);
+    comparable(&headers);
+});
