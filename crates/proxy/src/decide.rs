@@ -72,7 +72,7 @@ fn cache_or_pass(
     exchange: &Exchange,
     cookies: &Cookies<'_>,
 ) -> Verdict {
-    if let Some(reason) = never_looked_up(exchange) {
+    if let Some(reason) = never_looked_up(exchange, cache) {
         return Verdict::Pass(reason);
     }
     let kept = if cookies.is_empty() {
@@ -92,7 +92,7 @@ fn looked_up(method: &Method) -> bool {
 }
 
 /// Requests that go to the origin whatever the rule says.
-fn never_looked_up(exchange: &Exchange) -> Option<Reason> {
+fn never_looked_up(exchange: &Exchange, cache: &CacheRule) -> Option<Reason> {
     if !looked_up(&exchange.method) {
         return Some(Reason::PassMethod);
     }
@@ -102,11 +102,24 @@ fn never_looked_up(exchange: &Exchange) -> Option<Reason> {
     if exchange.has_body {
         return Some(Reason::RequestBody);
     }
-    if exchange.headers.contains_key(header::AUTHORIZATION) {
+    let keyed = &cache.key.headers;
+    if exchange.headers.keys().any(|name| is_credential(name) && !keyed.contains(name)) {
         return Some(Reason::Authorization);
     }
     // RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin to evaluate.
     conditional::not_applicable_to_cache(&exchange.headers).then_some(Reason::Precondition)
+}
+
+/// `Authorization`, and the fields that applications use in its place: `X-Auth-Token`, `X-Api-Key`, `X-WP-Nonce`,
+/// `X-CSRF-Token` and their like. The answer to a request that carries one may be one visitor's.
+fn is_credential(name: &HeaderName) -> bool {
+    const WORDS: [&str; 7] = ["auth", "token", "api-key", "apikey", "nonce", "secret", "session"];
+    if *name == header::AUTHORIZATION {
+        return true;
+    }
+    let name = name.as_str();
+    // Fields of browsers that happen to have such a word in them begin otherwise.
+    (name.starts_with("x-") || name.starts_with("api")) && WORDS.iter().any(|word| name.contains(word))
 }
 
 fn cookies_bypass(rule: &Rule, verdict: &CookieVerdict<'_>) -> Option<Reason> {

@@ -46,6 +46,9 @@ pub struct Explanation {
 /// # Errors
 /// What is wrong with the URL.
 pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap) -> Result<Explanation, String> {
+    if !url.contains("://") {
+        return Err(format!("{url}: give the whole URL, as in http://{}", url.trim_start_matches('/')));
+    }
     let nowhere = target::normalise(false, "localhost", "/").map_err(|error| error.to_string())?;
     let target = target::resolve(&nowhere, url).map_err(|error| format!("{url}: {error}"))?;
     let exchange = Exchange {

@@ -115,10 +115,7 @@ fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: R
 /// The origin failed: stale, if there is something and it may be used (RFC 9111 §4.2.4, RFC 5861 §4); else the fault.
 fn failed(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, fault: &Fault) -> Answer {
     match stale.filter(|stale| usable_on_error(stale, asked.exchange.now)) {
-        Some(stale) => {
-            tracing::warn!(key = asked.key.as_str(), %fault, "serving stale");
-            request::usable(proxy, asked, &stale, Reason::StaleError)
-        }
+        Some(stale) => request::usable(proxy, asked, &stale, Reason::StaleError),
         None => fault.answer(NAME).under(&asked.rule),
     }
 }
@@ -137,6 +134,7 @@ async fn run(
 ) {
     match send::fill(&proxy, &asked, stale.as_deref()).await {
         Err(fault) => {
+            proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
@@ -146,6 +144,7 @@ async fn run(
         Ok(fetched) if fetched.status.is_server_error() && stale_covers(stale.as_ref(), proxy.clock.now()) => {
             let detail = format!("the origin answered {}", fetched.status);
             let fault = Fault::new(Reason::OriginStatus, StatusCode::BAD_GATEWAY, detail);
+            proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }

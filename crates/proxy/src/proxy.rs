@@ -3,19 +3,22 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use copal_origin::{Origin, RequestBody};
 use copal_policy::{Config, Rule};
-use copal_store::Store;
+use copal_store::{Store, StoredResponse};
 use http::{Request, Response};
 use tokio::time::Instant;
 
 use crate::answer::Answer;
+use crate::asked::Asked;
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
+use crate::fault::Fault;
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::watch::Watch;
@@ -46,7 +49,12 @@ pub struct Proxy {
     /// Tells this server's own `Via` from another Copal's.
     via: Arc<str>,
     no_rule: Arc<str>,
+    /// When it was last said that an origin fails while stale pages are served, in seconds.
+    warned: AtomicU64,
 }
+
+/// Seconds between two warnings that stale pages are served because an origin fails.
+const WARN_EVERY: u64 = 10;
 
 /// The settings that one reload puts in the place of another, as a whole.
 pub(crate) struct Runtime {
@@ -79,6 +87,7 @@ impl Proxy {
             runtime: ArcSwap::from_pointee(runtime),
             via,
             no_rule: "".into(),
+            warned: AtomicU64::new(0),
         })
     }
 
@@ -86,6 +95,18 @@ impl Proxy {
     /// stored stays.
     pub fn reconfigure(&self, config: Arc<Config>, origins: Vec<Arc<Origin>>) {
         self.runtime.store(Arc::new(Runtime { config, origins, via: Arc::clone(&self.via) }));
+    }
+
+    /// Says that an origin fails while visitors are served stale pages and see nothing of it: once in a while, or a busy
+    /// site's log would hold nothing else.
+    pub(crate) fn warn_of_refresh(&self, asked: &Asked, stale: Option<&StoredResponse>, fault: &Fault) {
+        let (now, last) = (self.clock.now().as_secs(), self.warned.load(Ordering::Relaxed));
+        if stale.is_none() || now < last.saturating_add(WARN_EVERY) {
+            return;
+        }
+        if self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(key = asked.key.as_str(), %fault, "cannot refresh; stale pages are served within their grace");
+        }
     }
 
     /// The settings in force.

@@ -23,7 +23,7 @@ rules:
   - {name: teapot, match: {path: /tea}, respond: {status: 418}}
   - {name: admin, match: {path: '/admin/**'}, pass: true}
   - {name: esi, match: {path: '/shared/**'}, cache: {ttl: 1h}, esi: true, sessions: ignore}
-  - {name: pages, match: {path: '/**'}, cache: {ttl: 1h, key: {cookies: [lang], query: {deny: [utm_source]}}}}";
+  - {name: pages, match: {path: '/**'}, cache: {ttl: 1h, key: {cookies: [lang], query: {deny: [utm_source]}, headers: [x-tenant]}}}";
 
 #[test]
 fn each_reason_to_pass_has_its_word() {
@@ -40,6 +40,11 @@ fn each_reason_to_pass_has_its_word() {
         ("GET", "/", &[("cookie", "mystery=x")], "pages", "pass", "unknown-cookie"),
         ("GET", "/shared/x", &[("cookie", "SESS1=x; mystery=y")], "esi", "cache", "miss"),
         ("GET", "/", &[("authorization", "Basic eDp5")], "pages", "pass", "authorization"),
+        ("GET", "/", &[("x-auth-token", "alice")], "pages", "pass", "authorization"),
+        ("GET", "/", &[("x-wp-nonce", "1f")], "pages", "pass", "authorization"),
+        ("GET", "/", &[("api-key", "k")], "pages", "pass", "authorization"),
+        ("GET", "/", &[("x-tenant", "t")], "pages", "cache", "miss"),
+        ("GET", "/", &[("x-requested-with", "XMLHttpRequest")], "pages", "cache", "miss"),
         ("GET", "/", &[("if-match", "\"x\"")], "pages", "pass", "precondition"),
         ("GET", "/", &[("upgrade", "websocket")], "pages", "pass", "upgrade"),
         ("GET", "/", &[("cache-control", "no-cache")], "pages", "cache", "miss"),
@@ -63,7 +68,7 @@ fn the_key_is_the_normal_form_and_holds_what_the_rule_keys() {
 #[test]
 fn what_is_wrong_with_a_url_is_said() {
     let config = config("");
-    for url in ["ftp://a/", "http://u@a/", "http://a b/", "http://a:99999/"] {
+    for url in ["ftp://a/", "http://u@a/", "http://a b/", "http://a:99999/", "example.com/x", "/x"] {
         assert!(explain(&config, &Method::GET, url, &HeaderMap::new()).is_err(), "{url}");
     }
 }
