@@ -167,6 +167,16 @@ fn symbols_that_the_architecture_page_names_exist() {
     assert!(count >= 20, "the page names the test that holds each invariant; found {count} symbols");
 }
 
+/// Whoever meets a reason finds what to do about it.
+#[test]
+fn the_page_for_operators_explains_every_reason() {
+    let page = read(&root().join("docs/OBSERVING.md"));
+    for reason in copal_proxy::Reason::ALL {
+        let word = reason.as_str();
+        assert!(page.contains(&format!("`{word}`")), "docs/OBSERVING.md does not explain `{word}`");
+    }
+}
+
 #[test]
 fn the_top_level_holds_what_it_should() {
     let allowed = [

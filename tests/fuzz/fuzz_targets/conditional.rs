@@ -10,9 +10,7 @@ use copal_semantics::{
     Precondition, RangeAnswer, Timestamp, content_range, evaluate, has_validator, parse_http_date, range,
     strip_conditionals, validators,
 };
-use http::header::{
-    DATE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
-};
+use http::header::{DATE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{Method, StatusCode};
 use libfuzzer_sys::fuzz_target;
 

@@ -46,9 +46,11 @@ fn answer(config: &Config, case: &Case) -> Answer {
     let bypass = rule.sessions == SessionMode::Bypass;
     let all = cookies.iter().map(|cookie| cookie.name.to_owned()).collect();
     let (decision, reason) = match &rule.action {
+        Action::Pass | Action::Cache(_) if case.method != Method::GET && case.method != Method::HEAD => {
+            (Decision::Pass, "method")
+        }
         Action::Pass => (Decision::Pass, "pass-rule"),
         Action::Respond(_) => (Decision::Respond, "respond"),
-        Action::Cache(_) if case.method != Method::GET && case.method != Method::HEAD => (Decision::Pass, "method"),
         Action::Cache(_) if case.headers.contains_key("authorization") => (Decision::Pass, "authorization"),
         Action::Cache(_) if bypass && verdict.session.is_some() => (Decision::Pass, "session-cookie"),
         Action::Cache(_) if bypass && verdict.unknown.is_some() => (Decision::Pass, "unknown-cookie"),
