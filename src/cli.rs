@@ -77,10 +77,10 @@ Without --listen the demo takes 127.0.0.1:8080, or the next free port up to 8090
 It prints a line for each request: hit, miss or pass, and why.")]
 pub(crate) struct Demo {
     /// Where to listen [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
     pub(crate) listen: Option<SocketAddr>,
     /// Where metrics, health and the purge API are [default: 127.0.0.1:8081]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_admin)]
     pub(crate) admin: Option<SocketAddr>,
     /// Print the demo's configuration and stop
     #[arg(long)]
@@ -90,10 +90,11 @@ pub(crate) struct Demo {
 /// Check a configuration file: every error at once, each with its place and a hint
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("what").required(true).args(["config", "schema"]),
+    group = ArgGroup::new("what").required(true).args(["config", "file", "schema"]),
     after_help = "\
 Examples:
   copal check --config copal.yaml
+  copal check copal.yaml                        the same
   copal check --schema > copal.schema.json      for editors that complete YAML by a JSON Schema
 
 Exit status: 0 the file works (there may be warnings), 2 it does not."
@@ -102,6 +103,9 @@ pub(crate) struct Check {
     /// The configuration file
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// The same, without the option
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
     /// Print the JSON Schema of configuration files
     #[arg(long)]
     pub(crate) schema: bool,
@@ -211,6 +215,21 @@ pub(crate) struct Purge {
     pub(crate) server: Option<String>,
 }
 
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    parse_address(text, "--listen", 8080)
+}
+
+fn parse_admin(text: &str) -> Result<SocketAddr, String> {
+    parse_address(text, "--admin", 8081)
+}
+
+fn parse_address(text: &str, option: &str, port: u16) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(port);
+        format!("it takes an IP address with a port, for example {option} 127.0.0.1:{port}")
+    })
+}
+
 fn parse_field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
     let name = name.trim().parse().map_err(|_| format!("`{}` is no field name", name.trim()))?;
@@ -277,6 +296,8 @@ mod tests {
             "copal run --listen 127.0.0.1:1",
             "copal check",
             "copal check --schema --config a.yaml",
+            "copal check --config a.yaml b.yaml",
+            "copal check --schema a.yaml",
             "copal explain http://a/",
             "copal explain --config a.yaml http://a/ --header nonsense",
             "copal explain --config a.yaml http://a/ --cookie nonsense",
@@ -292,6 +313,28 @@ mod tests {
                 Ok(cli) => panic!("{line} was understood as {cli:?}"),
                 Err(error) => assert_eq!(error.exit_code(), 2, "{line}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_file_to_check_needs_no_option() {
+        match parse("copal check a.yaml").map(|cli| cli.command) {
+            Ok(Command::Check(check)) => assert_eq!(check.file.as_deref(), Some("a.yaml".as_ref())),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_is_answered_with_a_right_one() {
+        for (line, example) in [
+            ("copal demo --listen 8080", "--listen 127.0.0.1:8080"),
+            ("copal demo --listen 3000", "--listen 127.0.0.1:3000"),
+            ("copal demo --listen foo", "--listen 127.0.0.1:8080"),
+            ("copal demo --admin localhost:9", "--admin 127.0.0.1:9"),
+            ("copal demo --admin foo", "--admin 127.0.0.1:8081"),
+        ] {
+            let error = parse(line).map(|cli| format!("{cli:?}")).unwrap_err().to_string();
+            assert!(error.contains(example), "{line}: {error}");
         }
     }
 

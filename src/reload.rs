@@ -27,12 +27,21 @@ pub fn reload(server: &Server, path: &Path) -> bool {
 /// Logs each finding with its place.
 pub fn log(diagnostics: &[copal_policy::Diagnostic]) {
     for finding in diagnostics {
-        let place = format!("{}:{}:{}", finding.file, finding.line, finding.column);
-        let hint = finding.hint.as_deref().unwrap_or_default();
+        let place = place(finding);
+        // A field that is `None` does not stand in the line.
+        let hint = finding.hint.as_deref();
         match finding.severity {
             Severity::Error => tracing::error!(place, hint, "{}", finding.message),
             Severity::Warning => tracing::warn!(place, hint, "{}", finding.message),
         }
+    }
+}
+
+/// `FILE:LINE:COLUMN`; of a finding about the whole file its name alone.
+fn place(finding: &copal_policy::Diagnostic) -> String {
+    match finding.line {
+        0 => finding.file.clone(),
+        line => format!("{}:{line}:{}", finding.file, finding.column),
     }
 }
 
@@ -47,4 +56,17 @@ fn apply(server: &Server, loaded: Loaded) -> Result<(), Vec<copal_policy::Diagno
     let now = server.proxy().config();
     tracing::info!(rules = now.policy.rules().len(), origins = now.origins.len(), "reloaded");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_has_no_empty_parts() {
+        let missing = copal_policy::load(Path::new("/nonexistent/copal.yaml")).unwrap_err();
+        assert_eq!(place(&missing.0[0]), "/nonexistent/copal.yaml");
+        let wrong = copal_policy::load_str("copal.yaml", "orgins: {}\n", None).unwrap_err();
+        assert_eq!(place(&wrong.0[0]), "copal.yaml:1:1");
+    }
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use copal_policy::Loaded;
+use copal_policy::{Loaded, RuleSource};
 
 use crate::cli::Check;
 use crate::failure::Failure;
 use crate::output;
 
 pub(crate) fn run(arguments: &Check) -> Result<(), Failure> {
-    match &arguments.config {
+    match arguments.config.as_ref().or(arguments.file.as_ref()) {
         Some(path) => {
             let loaded = load(path)?;
             output::warnings(&loaded.warnings);
@@ -28,11 +28,31 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
 }
 
 fn summary(file: &str, loaded: &Loaded) -> String {
-    let (rules, origins) = (loaded.config.policy.rules().len(), loaded.config.origins.len());
+    let (all, origins) = (loaded.config.policy.rules(), loaded.config.origins.len());
+    let rules = all.iter().filter(|rule| rule.source == RuleSource::Config).count();
+    let policies = all.len() - rules;
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let warnings = match loaded.warnings.len() {
         0 => String::new(),
         count => format!(", {}", output::count(0, count)),
     };
-    format!("{file} is good: {rules} rule{}, {origins} origin{}{warnings}", plural(rules), plural(origins))
+    format!(
+        "{file} is good: {rules} rule{} and {policies} of the policies, {origins} origin{}{warnings}",
+        plural(rules),
+        plural(origins)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_the_file_and_of_the_policies_are_counted_apart() {
+        let text = "origins: { a: \"http://a\" }\nrules: [{ name: x, match: { path: /x }, pass: true }]\n";
+        let loaded = copal_policy::load_str("copal.yaml", text, None).unwrap_or_else(|errors| panic!("{errors}"));
+        let others = loaded.config.policy.rules().len() - 1;
+        let expected = format!("copal.yaml is good: 1 rule and {others} of the policies, 1 origin");
+        assert_eq!(summary("copal.yaml", &loaded), expected);
+    }
 }

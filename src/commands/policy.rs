@@ -14,7 +14,14 @@ pub(crate) fn run(arguments: &Policy) -> Result<(), Failure> {
         None if copal_policy::shipped(name).is_some() => {
             Err(Failure::wrong(format_args!("the policy {name} has no cases")))
         }
-        None => Err(Failure::wrong(format_args!("no policy named {name} ships with Copal; there are: {}", names()))),
+        None => Err(Failure::wrong(unknown(name))),
+    }
+}
+
+fn unknown(name: &str) -> String {
+    match copal_policy::nearest_shipped(name) {
+        Some(near) => format!("no policy named {name} ships with Copal; did you mean `{near}`?"),
+        None => format!("no policy named {name} ships with Copal; there are: {}", names()),
     }
 }
 
@@ -49,6 +56,12 @@ mod tests {
         assert_eq!(about("# What it does. And much\n# more."), Some("What it does"));
         assert_eq!(about("rules: []"), None);
         assert_eq!(about(""), None);
+    }
+
+    #[test]
+    fn a_slip_in_a_name_is_answered_with_the_name() {
+        assert!(unknown("wagtal").ends_with("did you mean `wagtail`?"), "{}", unknown("wagtal"));
+        assert!(unknown("zzzzzz").contains("there are: "), "{}", unknown("zzzzzz"));
     }
 
     #[test]

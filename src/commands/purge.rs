@@ -187,6 +187,9 @@ impl Work<'_> {
     }
 
     fn done(&self) -> Result<(), Failure> {
+        if self.urls == 0 {
+            return Err(Failure::wrong("no URL was given: standard input has none; write one on each line"));
+        }
         if self.quiet || matches!(self.way, Way::Admin(_)) {
             let plural = if self.urls == 1 { "" } else { "s" };
             output::print(format!("purged {} URL{plural} ({})", self.urls, responses(self.removed)))?;
@@ -207,13 +210,22 @@ fn responses(count: u64) -> String {
 async fn ask(client: &mut Client, server: &str, asked: &PurgeRequest) -> Result<(u64, u64), Failure> {
     let body = serde_json::to_vec(asked).map_err(Failure::failed)?;
     let answer = client.send(server, server, &Method::POST, "/purge", body).await.map_err(Failure::failed)?;
+    invalidated(server, &answer)
+}
+
+/// What the admin API says it did. A site behind a Copal may well answer 200 to a `POST /purge`, so only the API's own
+/// answer counts.
+fn invalidated(server: &str, answer: &Answer) -> Result<(u64, u64), Failure> {
     let value = answer.json();
-    match answer.status {
-        StatusCode::OK => Ok((number(&value, "sequence"), number(&value, "removed"))),
-        status => Err(Failure::failed(format_args!(
-            "{server} answered {status}: {}",
-            value["error"].as_str().unwrap_or("is this the admin address of a Copal?")
+    match (answer.status, value["sequence"].as_u64(), value["error"].as_str()) {
+        (StatusCode::OK, Some(sequence), _) => Ok((sequence, number(&value, "removed"))),
+        (StatusCode::OK, None, _) => Err(Failure::failed(format_args!(
+            "{server} answered, but not as a Copal does: is {server} the admin address of a Copal?"
         ))),
+        (status, _, Some(error)) => Err(Failure::failed(format_args!("{server} answered {status}: {error}"))),
+        (status, _, None) => {
+            Err(Failure::failed(format_args!("{server} answered {status}: is {server} the admin address of a Copal?")))
+        }
     }
 }
 
@@ -296,6 +308,41 @@ mod tests {
         }
         for admin in ["https://a", "http://", "::"] {
             assert!(authority(admin).is_err(), "{admin}");
+        }
+    }
+
+    #[test]
+    fn no_url_at_all_is_a_mistake() {
+        let work = |urls| Work {
+            client: Client::default(),
+            way: &Way::Direct(None),
+            soft: false,
+            quiet: false,
+            urls,
+            removed: 0,
+        };
+        let failure = work(0).done().unwrap_err();
+        assert_eq!(failure.status(), std::process::ExitCode::from(2));
+        assert!(failure.message().is_some_and(|text| text.contains("no URL was given")), "{failure:?}");
+        assert!(work(1).done().is_ok());
+    }
+
+    #[test]
+    fn only_the_admin_api_s_own_answer_is_believed() {
+        let done = answer(200, r#"{"sequence":9,"removed":3}"#);
+        assert_eq!(invalidated("a:81", &done).unwrap(), (9, 3));
+        let admin = "is a:81 the admin address of a Copal?";
+        for (answer, words) in [
+            (answer(200, "<html>"), admin),
+            (answer(200, "{}"), admin),
+            (answer(200, ""), admin),
+            (answer(200, r#"{"sequence":"9"}"#), admin),
+            (answer(404, "no"), admin),
+            (answer(400, r#"{"error":"too many URLs"}"#), "too many URLs"),
+        ] {
+            let failure = invalidated("a:81", &answer).unwrap_err();
+            assert_eq!(failure.status(), std::process::ExitCode::from(1));
+            assert!(failure.message().is_some_and(|text| text.contains(words)), "{failure:?}");
         }
     }
 

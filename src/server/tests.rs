@@ -222,9 +222,9 @@ async fn beyond_the_limit_of_connections_clients_wait_until_one_leaves() {
 #[tokio::test]
 async fn an_upgraded_connection_keeps_its_place() {
     let running = Running::with("limits: { connections: 1 }\n").await;
-    running.origin.on("/socket", Answer::upgrade("echo"));
+    running.origin.on("/socket", Answer::upgrade("websocket"));
     let mut client = running.client().await;
-    let response = client.get("/socket").upgrade("echo").send().await;
+    let response = client.get("/socket").upgrade("websocket").send().await;
     assert_eq!(response.status, 101);
     assert!(running.metrics().await.contains("\ncopal_connections 1\n"));
     drop(client);

@@ -32,6 +32,7 @@ pub(crate) fn read(
     let name = name.unwrap_or("?");
     let given: Vec<&str> = ACTIONS.into_iter().filter(|action| rule.entry(action).is_some()).collect();
     match given.as_slice() {
+        [] if ACTIONS.iter().any(|action| rule.misspells(action)) => {}
         [] => {
             let hint = "add one of `cache: { ttl: 1h }`, `pass: true`, `respond: { status: 403 }`";
             reader.error(at, format!("rule `{name}` says nothing to do"), hint);

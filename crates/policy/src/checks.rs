@@ -1,7 +1,13 @@
 //! What only shows when the configuration and all its policies are side by side.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use http::Uri;
+
+use crate::diagnostic::At;
 use crate::glob::NameGlob;
 use crate::load::{DEFAULT, Part};
+use crate::reader::Reader;
 use crate::rules::Written;
 
 /// A cookie cannot be the visitor's own and part of a key that visitors share.
@@ -68,6 +74,31 @@ pub(crate) fn unreachable(parts: &mut [Part]) {
     }
 }
 
+/// A rule whose `match` has an error in it may be meant for little.
 fn catches_all(written: &Written) -> bool {
-    written.rule.matcher.is_catch_all()
+    !written.doubtful && written.rule.matcher.is_catch_all()
+}
+
+/// A server of an origin that is Copal itself.
+pub(crate) fn own_address(reader: &mut Reader, servers: &[(Uri, At)], listen: &[SocketAddr]) {
+    for (server, at) in servers {
+        if let Some(own) = listen.iter().find(|address| reaches(server, **address)) {
+            let message = format!("the server is Copal's own address: `listen` has `{own}`");
+            reader.warning(*at, message, "requests would go round in a circle; give the address of the site behind");
+        }
+    }
+}
+
+/// Whether the URL leads to this listening address, as far as that shows without looking names up.
+fn reaches(server: &Uri, listen: SocketAddr) -> bool {
+    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+    let hosts = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![ip],
+        Err(_) if host.eq_ignore_ascii_case("localhost") => {
+            vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+        }
+        Err(_) => Vec::new(),
+    };
+    let everywhere = |ip: &IpAddr| listen.ip().is_unspecified() && listen.is_ipv4() == ip.is_ipv4() && ip.is_loopback();
+    server.port_u16().unwrap_or(80) == listen.port() && hosts.iter().any(|ip| *ip == listen.ip() || everywhere(ip))
 }

@@ -86,7 +86,7 @@ pub struct PurgeConfig {
 pub struct EsiConfig {
     /// How deep fragments may include fragments.
     pub max_depth: u32,
-    /// Most includes of one template.
+    /// Most fragments that one client request may lead to, nested ones counted.
     pub max_includes: usize,
     /// Most fragments of one page fetched at a time.
     pub max_concurrent: usize,

@@ -43,7 +43,7 @@ pub use policy::{CookieKind, CookieVerdict, Policy, UnknownCookies};
 pub use reference::reference_page;
 pub use rule::{Action, CacheRule, EsiMode, Overrides, RespondRule, Rule, RuleSource, SessionMode};
 pub use schema::schema_json;
-pub use shipped::{shipped, shipped_cases, shipped_names};
+pub use shipped::{nearest_shipped, shipped, shipped_cases, shipped_names};
 
 #[cfg(test)]
 mod tests;

@@ -8,13 +8,13 @@ use crate::diagnostic::{At, Source};
 use crate::glob::NameGlob;
 use crate::keys;
 use crate::names::NameSet;
-use crate::reader::{Reader, Section};
+use crate::reader::{Reader, Section, Wrong};
 use crate::rules::{self, Written};
 use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
     Config, Diagnostic, Diagnostics, Networks, OriginConfig, Policy, PurgeConfig, RuleSource, Severity, UnknownCookies,
-    checks, settings, shipped, shipped_names, values,
+    checks, settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -76,8 +76,37 @@ pub fn for_origin(origin: &str, listen: Option<&str>) -> Result<Loaded, Diagnost
         text.push_str(&format!("\n--listen {listen}"));
         entries.push(entry("listen", argument(2, "--listen", listen)));
     }
-    let reader = Reader::for_source(Source::new("command line", &text));
+    let mut reader = Reader::for_source(Source::new("command line", &text));
+    if let Err(wrong) = values::server(origin) {
+        let hint = wrong.hint.clone().unwrap_or_else(|| "for example `--origin http://127.0.0.1:9000`".to_owned());
+        wrong_argument(
+            &mut reader,
+            &argument(1, "--origin", origin),
+            "`--origin` must be an `http://` URL",
+            wrong,
+            hint,
+        );
+    }
+    if let Some((listen, wrong)) = listen.and_then(|listen| Some((listen, values::address(listen).err()?))) {
+        let port = listen.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or(8080);
+        let hint = format!("for example `--listen 127.0.0.1:{port}`");
+        let what = "`--listen` must be an IP address with a port";
+        wrong_argument(&mut reader, &argument(2, "--listen", listen), what, wrong, hint);
+    }
+    if reader.has_errors() {
+        return Err(Diagnostics(reader.finish()));
+    }
     assemble(reader, &map(entries), None, Vec::new())
+}
+
+/// Says what is wrong with an argument in the words of the command line: the hints of a file would not help there.
+fn wrong_argument(reader: &mut Reader, node: &Node, what: &str, wrong: Wrong, hint: String) {
+    let Value::Scalar(text) = &node.value else { return };
+    let message = match wrong.reason {
+        Some(reason) => format!("{what}, but {} {reason}", yaml::quoted(text)),
+        None => format!("{what}, not {}", yaml::quoted(text)),
+    };
+    reader.error(node.at, message, hint);
 }
 
 /// A policy's text with its name and its file's.
@@ -131,7 +160,7 @@ fn assemble(
         return Err(Diagnostics(reader.finish()));
     };
     let (listen, admin) = settings::addresses(&mut reader, &file);
-    let origins = settings::origins(&mut reader, &file);
+    let origins = settings::origins(&mut reader, &file, &listen);
     let cache = settings::cache(&mut reader, &file);
     let esi = settings::esi(&mut reader, &file);
     let limits = settings::limits(&mut reader, &file);

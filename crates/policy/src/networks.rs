@@ -49,6 +49,11 @@ impl Networks {
         Ok(())
     }
 
+    /// Whether every IPv4 address or every IPv6 address is in one of the ranges.
+    pub(crate) fn has_whole_family(&self) -> bool {
+        self.v4.iter().any(|net| net.prefix_len() == 0) || self.v6.iter().any(|net| net.prefix_len() == 0)
+    }
+
     /// Adds every range of `other`.
     pub fn extend(&mut self, other: &Self) {
         self.v4.extend_from_slice(&other.v4);
@@ -118,6 +123,21 @@ mod tests {
         assert!(Networks::default().is_empty());
         assert!(!Networks::default().contains("127.0.0.1".parse().unwrap()));
         assert!(!networks(&["::/0"]).contains("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_whole_family_is_told_apart() {
+        for (text, whole) in [
+            ("0.0.0.0/0", true),
+            ("10.0.0.0/0", true),
+            ("::/0", true),
+            ("::ffff:0.0.0.0/96", true),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("10.0.0.0/8", false),
+        ] {
+            assert_eq!(networks(&[text]).has_whole_family(), whole, "{text}");
+        }
     }
 
     #[test]

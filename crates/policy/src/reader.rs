@@ -32,6 +32,13 @@ impl<'n> Section<'n> {
         self.entry(name).map_or(self.at, |entry| entry.key_at)
     }
 
+    /// Whether a key that is not known here was probably meant to be `name`; then `name` is not missing besides.
+    pub(crate) fn misspells(&self, name: &str) -> bool {
+        let known = || keys::below(&self.path).map(Key::name);
+        let unknown = |entry: &&Entry| !known().any(|known| known == entry.key);
+        self.entries.iter().filter(unknown).any(|entry| keys::nearest(&entry.key, known()) == Some(name))
+    }
+
     fn key(&self, name: &str) -> Option<&'static Key> {
         if self.path.is_empty() { keys::find(name) } else { keys::find(&format!("{}.{name}", self.path)) }
     }
@@ -94,7 +101,12 @@ impl Reader {
 
     /// Whether an error was found so far.
     pub(crate) fn has_errors(&self) -> bool {
-        self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.errors() > 0
+    }
+
+    /// How many errors were found so far.
+    pub(crate) fn errors(&self) -> usize {
+        self.found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
     }
 
     /// `node` as a mapping whose keys must be known below `path`; an empty value is an empty mapping.
@@ -179,7 +191,19 @@ impl Reader {
 
     /// The same for a node that is at hand.
     pub(crate) fn items<T>(&mut self, key: &Key, node: &Node, read: &impl Fn(&str) -> Read<T>) -> Vec<(T, At)> {
-        let one = |reader: &mut Self, node: &Node| reader.scalar(key, node, read).map(|value| (value, node.at));
+        self.items_as(key.name(), key, node, read)
+    }
+
+    /// The same where the file has another name for the key.
+    pub(crate) fn items_as<T>(
+        &mut self,
+        name: &str,
+        key: &Key,
+        node: &Node,
+        read: &impl Fn(&str) -> Read<T>,
+    ) -> Vec<(T, At)> {
+        let one =
+            |reader: &mut Self, node: &Node| reader.scalar_as(name, key, node, read).map(|value| (value, node.at));
         match &node.value {
             Value::List(items) => items.iter().filter_map(|item| one(self, item)).collect(),
             Value::Null | Value::Scalar(_) | Value::Map(_) => one(self, node).into_iter().collect(),
@@ -188,20 +212,22 @@ impl Reader {
 
     /// One scalar node as a value of `key`.
     pub(crate) fn scalar<T>(&mut self, key: &Key, node: &Node, read: &impl Fn(&str) -> Read<T>) -> Option<T> {
+        self.scalar_as(key.name(), key, node, read)
+    }
+
+    fn scalar_as<T>(&mut self, name: &str, key: &Key, node: &Node, read: &impl Fn(&str) -> Read<T>) -> Option<T> {
+        let phrase = item_phrase(key);
         let Value::Scalar(text) = &node.value else {
-            self.error(
-                node.at,
-                format!("`{}` must be {}, not {}", key.name(), item_phrase(key), node.describe()),
-                example(key),
-            );
+            let message = format!("`{name}` must be {phrase}, not {}", node.describe());
+            self.error(node.at, message, example_as(name, key));
             return None;
         };
-        read(text).map_err(|wrong| self.wrong(key, node.at, text, wrong)).ok()
+        read(text).map_err(|wrong| self.wrong_as(name, key, &phrase, node.at, text, wrong)).ok()
     }
 
     /// Says that `text` is no value of `key`.
     pub(crate) fn wrong(&mut self, key: &Key, at: At, text: &str, wrong: Wrong) {
-        self.wrong_as(key, &item_phrase(key), at, text, wrong);
+        self.wrong_as(key.name(), key, &item_phrase(key), at, text, wrong);
     }
 
     /// Says that `text` is no name in the mapping that `key` is.
@@ -210,16 +236,15 @@ impl Reader {
             Kind::Pairs(name, _) => name.phrase(),
             _ => item_phrase(key),
         };
-        self.wrong_as(key, &phrase, at, text, wrong);
+        self.wrong_as(key.name(), key, &phrase, at, text, wrong);
     }
 
-    fn wrong_as(&mut self, key: &Key, phrase: &str, at: At, text: &str, wrong: Wrong) {
-        let name = key.name();
+    fn wrong_as(&mut self, name: &str, key: &Key, phrase: &str, at: At, text: &str, wrong: Wrong) {
         let message = match wrong.reason {
             Some(reason) => format!("`{name}` must be {phrase}, but {} {reason}", yaml::quoted(text)),
             None => format!("`{name}` must be {phrase}, not {}", yaml::quoted(text)),
         };
-        self.error(at, message, wrong.hint.unwrap_or_else(|| example(key)));
+        self.error(at, message, wrong.hint.unwrap_or_else(|| example_as(name, key)));
     }
 
     /// The written value of a key, else its default; an error if it is required.
@@ -235,6 +260,7 @@ impl Reader {
         match key.default {
             Default::Is(text) => yaml::parse(text).0.map(|node| (key, Cow::Owned(node))),
             Default::Absent(_) => None,
+            Default::Required if section.misspells(name) => None,
             Default::Required => {
                 self.error(section.at, format!("`{name}` is missing{}", within(&section.path)), example(key));
                 None
@@ -245,7 +271,11 @@ impl Reader {
 
 /// "for example `ttl: 1h`".
 pub(crate) fn example(key: &Key) -> String {
-    format!("for example `{}: {}`", key.name(), key.example)
+    example_as(key.name(), key)
+}
+
+fn example_as(name: &str, key: &Key) -> String {
+    format!("for example `{name}: {}`", key.example)
 }
 
 fn item_phrase(key: &Key) -> String {

@@ -19,6 +19,8 @@ pub(crate) struct Written {
     pub(crate) at: At,
     /// The cookies that it keys by, for the check against session cookies.
     pub(crate) key_cookies: Vec<(NameGlob, At)>,
+    /// Its `match` has an error, so what it fits is not known.
+    pub(crate) doubtful: bool,
 }
 
 /// Reads the rules of one file. `origins` are the configuration's.
@@ -59,7 +61,9 @@ fn rule(
         let message = format!("two rules are named `{name}`");
         reader.error(at, message, "names are unique, as logs and metrics print them");
     }
+    let errors = reader.errors();
     let matcher = matcher(reader, &section);
+    let doubtful = reader.errors() > errors || section.misspells("match");
     let (action, key_cookies) = actions::read(reader, &section, name.as_deref(), at);
     let sessions = [SessionMode::Bypass, SessionMode::Ignore];
     let sessions = reader.value(&section, "sessions", values::word(SESSIONS, &sessions)).unwrap_or_default();
@@ -67,7 +71,7 @@ fn rule(
     let origin = reader.value(&section, "origin", |text| origin_index(text, origins)).unwrap_or(0);
     let cached = matches!(action, Some(Action::Cache(_)));
     let storable = |method: &Method| method == Method::GET || method == Method::HEAD;
-    if cached && !matcher.methods.is_empty() && !matcher.methods.iter().any(storable) {
+    if cached && !doubtful && !matcher.methods.is_empty() && !matcher.methods.iter().any(storable) {
         let hint = "responses to GET and HEAD are stored, those to other methods never";
         reader.warning(section.at_of("cache"), "this rule fits no request whose response can be stored", hint);
     }
@@ -82,7 +86,7 @@ fn rule(
         origin,
         matcher,
     };
-    Some(Written { rule, at, key_cookies })
+    Some(Written { rule, at, key_cookies, doubtful })
 }
 
 /// The rules of the configuration have their own name, those of a policy the policy's before it.
@@ -95,13 +99,16 @@ fn full_name(source: &RuleSource, name: &str) -> String {
 }
 
 fn origin_index(text: &str, origins: &[OriginConfig]) -> Read<usize> {
+    if origins.is_empty() {
+        // That there are none is an error already.
+        return Ok(0);
+    }
     let index = origins.iter().position(|origin| *origin.name == *text);
     index.ok_or_else(|| {
         let names: Vec<&str> = origins.iter().map(|origin| &*origin.name).collect();
         let wrong = Wrong::because("is no origin of this file");
         match nearest(text, names.iter().copied()) {
             Some(near) => wrong.hint(format!("did you mean `{near}`?")),
-            None if names.is_empty() => wrong.hint("add it to `origins`"),
             None => wrong.hint(format!("there is {}", keys::one_of(&names).replace(" or ", " and "))),
         }
     })

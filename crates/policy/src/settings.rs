@@ -11,7 +11,7 @@ use crate::reader::{Reader, Section, Wrong};
 use crate::table::{ACCESS, LEVELS};
 use crate::units::format_size;
 use crate::yaml::{Node, Value};
-use crate::{AccessLog, CacheConfig, EsiConfig, Limits, LogConfig, LogLevel, Networks, OriginConfig, values};
+use crate::{AccessLog, CacheConfig, EsiConfig, Limits, LogConfig, LogLevel, Networks, OriginConfig, checks, values};
 
 const MAX_BODY: u64 = 64 << 20;
 /// Below this nothing useful fits, and the index alone takes most of it.
@@ -53,11 +53,12 @@ pub(crate) fn addresses(reader: &mut Reader, file: &Section<'_>) -> (Vec<SocketA
 
 /// The short form or `{ address: ... }`.
 fn address(reader: &mut Reader, node: &Node, path: &str, inside: &str) -> Option<(SocketAddr, At)> {
+    let read = if path == "admin" { values::admin_address } else { values::address };
     if let Value::Scalar(_) = node.value {
-        return reader.scalar(keys::find(path)?, node, &values::address).map(|address| (address, node.at));
+        return reader.scalar(keys::find(path)?, node, &read).map(|address| (address, node.at));
     }
     let section = reader.section(node, inside)?;
-    let address = reader.value(&section, "address", values::address)?;
+    let address = reader.value(&section, "address", read)?;
     Some((address, section.entry("address").map_or(section.at, |entry| entry.node.at)))
 }
 
@@ -75,11 +76,13 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 /// `origins` and `timeouts`.
-pub(crate) fn origins(reader: &mut Reader, file: &Section<'_>) -> Vec<OriginConfig> {
+pub(crate) fn origins(reader: &mut Reader, file: &Section<'_>, listen: &[SocketAddr]) -> Vec<OriginConfig> {
     let timeouts = timeouts(reader, file);
     let Some(entry) = file.entry("origins") else {
-        let hint = "for example `origins: { cms: \"http://127.0.0.1:9000\" }`";
-        reader.error(file.at, "`origins` is missing: there is nothing to stand before", hint);
+        if !file.misspells("origins") {
+            let hint = "for example `origins: { cms: \"http://127.0.0.1:9000\" }`";
+            reader.error(file.at, "`origins` is missing: there is nothing to stand before", hint);
+        }
         return Vec::new();
     };
     let Some(entries) = reader.entries(&entry.node, "origins") else {
@@ -96,7 +99,7 @@ pub(crate) fn origins(reader: &mut Reader, file: &Section<'_>) -> Vec<OriginConf
         {
             reader.wrong(key, entry.key_at, &entry.key, wrong);
         }
-        origins.push(origin(reader, &entry.key, &entry.node, timeouts));
+        origins.push(origin(reader, &entry.key, &entry.node, timeouts, listen));
     }
     origins
 }
@@ -115,14 +118,17 @@ fn timeouts(reader: &mut Reader, file: &Section<'_>) -> Timeouts {
     TIMEOUTS.map(|(name, _)| reader.value(&section, name, values::timeout).unwrap_or_default())
 }
 
-fn origin(reader: &mut Reader, name: &str, node: &Node, timeouts: Timeouts) -> OriginConfig {
+fn origin(reader: &mut Reader, name: &str, node: &Node, timeouts: Timeouts, listen: &[SocketAddr]) -> OriginConfig {
     let short = matches!(node.value, Value::Scalar(_) | Value::List(_) | Value::Null);
     let empty = Node { at: node.at, value: Value::Null };
     let section = reader.section(if short { &empty } else { node }, "origins.NAME");
     let servers = match &section {
         Some(section) if !short => reader.list(section, "servers", values::server),
-        _ => keys::find("origins.NAME.servers").map(|key| reader.items(key, node, &values::server)).unwrap_or_default(),
+        _ => keys::find("origins.NAME.servers")
+            .map(|key| reader.items_as(name, key, node, &values::server))
+            .unwrap_or_default(),
     };
+    checks::own_address(reader, &servers, listen);
     let list = if short { Some(node) } else { section.as_ref().and_then(|s| s.entry("servers")).map(|e| &e.node) };
     if let Some(Node { at, value: Value::List(items) }) = list
         && items.is_empty()
@@ -184,9 +190,20 @@ pub(crate) fn cache(reader: &mut Reader, file: &Section<'_>) -> CacheConfig {
 /// `purge.allow` or `trusted_proxies`.
 pub(crate) fn networks(reader: &mut Reader, section: &Section<'_>, name: &str) -> Networks {
     let mut networks = Networks::default();
-    for (text, _) in reader.list(section, name, values::network) {
+    for (text, at) in reader.list(section, name, values::network) {
+        let mut range = Networks::default();
         // Read once already, so this cannot fail.
-        let _ = networks.add(&text);
+        let _ = range.add(&text);
+        if range.has_whole_family() {
+            let (message, hint) = match name {
+                "allow" => {
+                    ("lets everybody purge", "name the machines that may: `127.0.0.0/8`, the site's own servers")
+                }
+                _ => ("trusts everybody: any client can claim any address", "name your own proxies only"),
+            };
+            reader.warning(at, format!("`{text}` {message}"), hint);
+        }
+        networks.extend(&range);
     }
     networks
 }

@@ -83,3 +83,9 @@ pub(crate) const MARKETING: [&str; 36] = [
     "wbraid",
     "zanpid",
 ];
+
+/// The shipped policy whose name `name` was probably meant to be.
+#[must_use]
+pub fn nearest_shipped(name: &str) -> Option<&'static str> {
+    crate::keys::nearest(name, shipped_names())
+}

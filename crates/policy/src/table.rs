@@ -251,7 +251,7 @@ pub(crate) static KEYS: &[Key] = &[
         "How deep fragments may include fragments.",
         "3"),
     key("esi.max_includes", Count(1, 65_536), Is("256"),
-        "Most includes that one template may have.",
+        "Most fragments that one request of a client may lead to, nested ones counted.",
         "64"),
     key("esi.max_concurrent", Count(1, 1024), Is("32"),
         "Most fragments of one page that are fetched at a time.",

@@ -105,18 +105,29 @@ pub(crate) fn name(text: &str) -> Read<String> {
     Ok(text.to_owned())
 }
 
+/// Where clients connect.
 pub(crate) fn address(text: &str) -> Read<SocketAddr> {
+    address_or(text, "0.0.0.0", 8080)
+}
+
+/// Where the operator connects: a hint must not lead strangers there.
+pub(crate) fn admin_address(text: &str) -> Read<SocketAddr> {
+    address_or(text, "127.0.0.1", 8081)
+}
+
+/// The hint takes what is missing from `ip` and `port`.
+fn address_or(text: &str, ip: &str, port: u16) -> Read<SocketAddr> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
     let quoted = |address: &str| format!("write `\"{address}\"`");
     if text.parse::<IpAddr>().is_ok() {
         let shown = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
-        return Err(Wrong::because("has no port").hint(quoted(&format!("{shown}:8080"))));
+        return Err(Wrong::because("has no port").hint(quoted(&format!("{shown}:{port}"))));
     }
-    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-    match (host, port.parse::<u16>()) {
-        ("" | "*", Ok(port)) => Err(Wrong::because("has no IP address").hint(quoted(&format!("0.0.0.0:{port}")))),
+    let (host, own_port) = text.rsplit_once(':').unwrap_or(("", text));
+    match (host, own_port.parse::<u16>()) {
+        ("" | "*", Ok(port)) => Err(Wrong::because("has no IP address").hint(quoted(&format!("{ip}:{port}")))),
         ("localhost", Ok(port)) => Err(Wrong::because("has a name").hint(quoted(&format!("127.0.0.1:{port}")))),
         _ => Err(Wrong::PLAIN),
     }

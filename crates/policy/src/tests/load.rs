@@ -92,10 +92,10 @@ origins:
         ("{ a: [] }", "origin `a` has no servers"),
         ("{ a: { servers: [] } }", "origin `a` has no servers"),
         ("{}", "`origins` is empty: there is nothing to stand before"),
-        ("{ a: \"http://u:p@h\" }", "`servers` must be an `http://` URL, but `http://u:p@h` has a user name in it"),
-        ("{ a: \"http://h/path\" }", "`servers` must be an `http://` URL, but `http://h/path` has a path"),
-        ("{ a: \"ftp://h\" }", "`servers` must be an `http://` URL, but `ftp://h` has another scheme"),
-        ("{ a: }", "`servers` must be an `http://` URL, not nothing"),
+        ("{ a: \"http://u:p@h\" }", "`a` must be an `http://` URL, but `http://u:p@h` has a user name in it"),
+        ("{ a: \"http://h/path\" }", "`a` must be an `http://` URL, but `http://h/path` has a path"),
+        ("{ a: \"ftp://h\" }", "`a` must be an `http://` URL, but `ftp://h` has another scheme"),
+        ("{ a: }", "`a` must be an `http://` URL, not nothing"),
     ] {
         let found = errors(&format!("origins: {wrong}"));
         assert_eq!((found.0.len(), found.0[0].message.as_str()), (1, message), "{wrong}");
@@ -120,15 +120,15 @@ fn without_a_file() {
     assert_eq!((config.listen.len(), config.origins.len()), (1, 1));
     let config = for_origin("http://127.0.0.1:9000", Some("0.0.0.0:80")).unwrap().config;
     assert_eq!(config.listen, ["0.0.0.0:80".parse().unwrap()]);
-    let expected = "command line:1:10: error: `servers` must be an `http://` URL, but `cms:9000` has no scheme
+    let expected = "command line:1:10: error: `--origin` must be an `http://` URL, but `cms:9000` has no scheme
  1 | --origin cms:9000
    |          ^^^^^^^^
    = hint: write `http://cms:9000`
 
-command line:2:10: error: `listen` must be an IP address with a port, but `80` has no IP address
+command line:2:10: error: `--listen` must be an IP address with a port, but `80` has no IP address
  2 | --listen 80
    |          ^^
-   = hint: write `\"0.0.0.0:80\"`";
+   = hint: for example `--listen 127.0.0.1:80`";
     assert_eq!(for_origin("cms:9000", Some("80")).unwrap_err().to_string(), expected);
 }
 

@@ -11,12 +11,7 @@ const WRONG: &[(&str, &str)] = &[
             "copal.yaml:1:1: error: unknown key `orgins`
  1 | orgins:
    | ^^^^^^
-   = hint: did you mean `origins`?
-
-copal.yaml:1:1: error: `origins` is missing: there is nothing to stand before
- 1 | orgins:
-   | ^
-   = hint: for example `origins: { cms: \"http://127.0.0.1:9000\" }`",
+   = hint: did you mean `origins`?",
         ),
         // 2. A duration in words.
         (
@@ -37,7 +32,7 @@ copal.yaml:1:1: error: `origins` is missing: there is nothing to stand before
         // 4. An origin behind TLS.
         (
             "origins:\n  cms: https://cms.internal\n",
-            "copal.yaml:2:8: error: `servers` must be an `http://` URL, but `https://cms.internal` is not supported yet: Copal speaks plain HTTP to origins
+            "copal.yaml:2:8: error: `cms` must be an `http://` URL, but `https://cms.internal` is not supported yet: Copal speaks plain HTTP to origins
  2 |   cms: https://cms.internal
    |        ^^^^^^^^^^^^^^^^^^^^
    = hint: write `http://...`, through a tunnel if the way is not trusted: `http://cms.internal`",
@@ -150,10 +145,9 @@ rules:
         "1:10 `listen` must be an IP address with a port, but `8080` has no IP address",
         "1:43 the address `0.0.0.0:80` is used twice",
         "2:8 `admin` must be an IP address with a port or a mapping, but `localhost:9` has a name",
-        "4:8 `servers` is missing in `origins`",
         "4:10 unknown key `server` in `origins`",
         "5:3 `origin` must be a name, but `my shop` is none: letters, digits, `_`, `.` and `-`, at most 64 of them",
-        "5:14 `servers` must be an `http://` URL, but `10.0.0.1:80` has no scheme",
+        "5:14 `my shop` must be an `http://` URL, but `10.0.0.1:80` has no scheme",
         "6:24 `max_body` (600MiB) is more than half of `memory` (1GiB)",
         "6:56 `max_variants` must be a whole number from 1 to 65536, not `0`",
         "6:70 `heuristic` must be `true` or `false`, not `yes`",
@@ -222,6 +216,8 @@ fn warnings_do_not_stop() {
                 "5:13 rule `later` is never reached",
             ],
         ),
+        ("purge: { allow: [\"10.0.0.0/8\", \"0.0.0.0/0\"] }\n", vec!["2:32 `0.0.0.0/0` lets everybody purge"]),
+        ("trusted_proxies: [\"::/0\"]\n", vec!["2:19 `::/0` trusts everybody: any client can claim any address"]),
         ("policies: [default]\n", vec!["2:12 the policy `default` always applies"]),
         (
             "rules:\n  - { name: x, match: { path: /x }, cache: { ttl: 1h, default_ttl: 2h } }\n",
@@ -242,4 +238,65 @@ fn warnings_do_not_stop() {
     ] {
         assert_eq!(warnings(text), expected, "{text}");
     }
+}
+
+#[test]
+fn an_origin_that_is_copal_itself() {
+    for (listen, server, own) in [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", true),
+        ("127.0.0.1:8080", "http://localhost:8080", true),
+        ("127.0.0.1:80", "http://localhost", true),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080", true),
+        ("[::]:8080", "http://[::1]:8080", true),
+        ("127.0.0.1:8080", "http://127.0.0.1:9000", false),
+        ("127.0.0.1:8080", "http://127.0.0.2:8080", false),
+        ("0.0.0.0:8080", "http://10.0.0.7:8080", false),
+        ("0.0.0.0:8080", "http://cms:8080", false),
+    ] {
+        let text = format!("listen: \"{listen}\"\norigins: {{ cms: \"{server}\" }}\n");
+        let loaded = load_str("copal.yaml", &text, None).unwrap_or_else(|error| panic!("{error}"));
+        let found: Vec<&str> = loaded.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        let expected = format!("the server is Copal's own address: `listen` has `{listen}`");
+        assert_eq!(found, if own { vec![expected.as_str()] } else { vec![] }, "{text}");
+    }
+}
+
+#[test]
+fn one_slip_is_one_error() {
+    for (text, expected) in [
+        ("origin: { cms: \"http://a\" }\nrules: [{ name: x, pass: true, origin: cms }]\n", "1:1 unknown key `origin`"),
+        ("origins: { a: \"http://a\" }\nrules: [{ name: x, cahce: {} }]\n", "2:20 unknown key `cahce` in `rules`"),
+        (
+            "origins: { a: \"http://a\" }\nrules:\n  - { name: x, macth: { path: /x }, pass: true }\n  - { name: y, pass: true }\n",
+            "3:16 unknown key `macth` in `rules`",
+        ),
+        (
+            "origins: { a: \"http://a\" }\nrules:\n  - { name: x, match: { path: x }, pass: true }\n  - { name: y, pass: true }\n",
+            "3:31 `path` must be a path glob, but `x` does not begin with `/`",
+        ),
+    ] {
+        let found: Vec<String> =
+            errors(text).0.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect();
+        assert_eq!(found, [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_hint_for_admin_leads_no_strangers_there() {
+    for (admin, hint) in [("8081", "127.0.0.1:8081"), ("{ address: 9 }", "127.0.0.1:9"), ("10.0.0.1", "10.0.0.1:8081")]
+    {
+        let found = errors(&format!("{ORIGIN}admin: {admin}\n"));
+        assert_eq!(found.0[0].hint.as_deref(), Some(format!("write `\"{hint}\"`").as_str()), "{admin}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_told_in_the_words_of_the_command_line() {
+    for (listen, hint) in [("foo", "--listen 127.0.0.1:8080"), ("3000", "--listen 127.0.0.1:3000")] {
+        let found = crate::for_origin("http://127.0.0.1:9000", Some(listen)).unwrap_err();
+        assert!(found.to_string().contains("`--listen` must be an IP address with a port"), "{found}");
+        assert_eq!(found.0[0].hint.as_deref(), Some(format!("for example `{hint}`").as_str()));
+    }
+    let found = crate::for_origin("ftp://a", None).unwrap_err();
+    assert!(found.to_string().contains("`--origin` must be an `http://` URL"), "{found}");
 }
