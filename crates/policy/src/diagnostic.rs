@@ -112,9 +112,24 @@ pub(crate) struct Source {
     lines: Arc<[Box<str>]>,
 }
 
+/// The lines of a YAML text: a carriage return ends one too (YAML 1.2 §5.4), and places are counted so.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = text.find(['\r', '\n']) else {
+            rest = None;
+            return Some(text);
+        };
+        let (line, after) = text.split_at(end);
+        rest = after.strip_prefix("\r\n").or_else(|| after.get(1..));
+        Some(line)
+    })
+}
+
 impl Source {
     pub(crate) fn new(file: &str, text: &str) -> Self {
-        let lines = text.lines().map(|line| line.trim_end_matches('\r').into()).collect();
+        let lines = lines(text).map(Into::into).collect();
         Self { file: file.into(), lines }
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use crate::diagnostic::At;
+use crate::diagnostic::{At, lines};
 
 /// Deeper nesting is no configuration.
 const MAX_DEPTH: usize = 32;
@@ -259,7 +259,7 @@ fn problem(at: At, message: &str, hint: &str) -> Problem {
 }
 
 fn syntax_error(text: &str, at: At, info: &str) -> Problem {
-    let line = text.lines().nth((at.line as usize).saturating_sub(1)).unwrap_or_default();
+    let line = lines(text).nth((at.line as usize).saturating_sub(1)).unwrap_or_default();
     let indented_by_tab = line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
     let hint = if indented_by_tab {
         "YAML is indented by spaces, never by tabs"

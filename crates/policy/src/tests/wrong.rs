@@ -300,3 +300,12 @@ fn wrong_arguments_are_told_in_the_words_of_the_command_line() {
     let found = crate::for_origin("ftp://a", None).unwrap_err();
     assert!(found.to_string().contains("`--origin` must be an `http://` URL"), "{found}");
 }
+
+/// Found by fuzzing: the parser counts a lone carriage return as the end of a line.
+#[test]
+fn the_line_that_is_shown_is_the_line_that_is_meant() {
+    let found = errors("origins: { a: \"http://127.0.0.1:1\" }\n# two\rlisten: x\nlog: {}\n").to_string();
+    assert!(found.contains("copal.yaml:3:9") && found.contains(" 3 | listen: x"), "{found}");
+    let found = errors("# one\r# two\r\n# three\ra: @\n").to_string();
+    assert!(found.contains("copal.yaml:4:4") && found.contains(" 4 | a: @"), "{found}");
+}
