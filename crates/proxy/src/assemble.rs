@@ -41,7 +41,7 @@ pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<Stor
     }
     let mut headers = page_head(&response.headers, &asked.rule, true);
     deliver::age(&mut headers, response.freshness.current_age(exchange.now).as_secs());
-    deliver::cache_status(&mut headers, reason, Some(response.freshness.ttl(exchange.now)), response.status);
+    deliver::cache_status(&mut headers, reason, Some(response.freshness.ttl(exchange.now)));
     deliver::respond_with(response.status, headers, body, reason).under(&asked.rule)
 }
 

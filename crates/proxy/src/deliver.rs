@@ -33,7 +33,7 @@ pub(crate) fn stored(exchange: &Exchange, rule: &Arc<Rule>, response: &Arc<Store
     let freshness = &response.freshness;
     age(&mut headers, freshness.current_age(exchange.now).as_secs());
     client_cache_control(&mut headers, rule);
-    cache_status(&mut headers, reason, Some(freshness.ttl(exchange.now)), response.status);
+    cache_status(&mut headers, reason, Some(freshness.ttl(exchange.now)));
     respond_with(shape.status(response.status), headers, body, reason).under(rule)
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn respond(rule: &Arc<Rule>) -> Answer {
         return Fault::internal("a respond rule without a response").answer(NAME);
     };
     let mut headers = respond.headers.clone();
-    cache_status(&mut headers, Reason::Respond, None, respond.status);
+    cache_status(&mut headers, Reason::Respond, None);
     respond_with(respond.status, headers, Body::bytes(respond.body.clone()), Reason::Respond).under(rule)
 }
 
@@ -196,7 +196,7 @@ pub(crate) fn client_cache_control(headers: &mut HeaderMap, rule: &Rule) {
 }
 
 /// `Cache-Status` of a response from the store (RFC 9211).
-pub(crate) fn cache_status(headers: &mut HeaderMap, reason: Reason, ttl: Option<i64>, stored_status: StatusCode) {
+pub(crate) fn cache_status(headers: &mut HeaderMap, reason: Reason, ttl: Option<i64>) {
     let hit = matches!(reason.outcome(), Outcome::Hit | Outcome::Stale) && reason != Reason::Validated;
     let status = CacheStatus {
         hit: hit && reason.fwd().is_none(),
@@ -207,7 +207,6 @@ pub(crate) fn cache_status(headers: &mut HeaderMap, reason: Reason, ttl: Option<
         collapsed: false,
         detail: Some(reason.as_str()),
     };
-    let _ = stored_status;
     status.append_to(NAME, headers);
 }
 

@@ -103,6 +103,6 @@ fn json(status: StatusCode, body: String, reason: Reason) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    deliver::cache_status(&mut headers, reason, None, status);
+    deliver::cache_status(&mut headers, reason, None);
     deliver::respond_with(status, headers, Body::bytes(Bytes::from(body + "\n")), reason)
 }
