@@ -13,10 +13,10 @@ use crate::names::NameSet;
 use crate::reader::{Read, Reader, Section, Wrong};
 use crate::settings::plain;
 use crate::shipped::MARKETING;
-use crate::table::OVERRIDES;
+use crate::table::{OVERRIDES, REQUEST_DIRECTIVES};
 use crate::units::format_duration;
 use crate::yaml::{Node, Value};
-use crate::{Action, CacheRule, KeyRule, Overrides, Parameters, QueryRule, RespondRule, values};
+use crate::{Action, CacheRule, KeyRule, Overrides, Parameters, QueryRule, RequestDirectivesMode, RespondRule, values};
 
 const ACTIONS: [&str; 3] = ["cache", "pass", "respond"];
 
@@ -46,7 +46,7 @@ pub(crate) fn read(
     let mut cookies = Vec::new();
     let mut action = None;
     if let Some(entry) = rule.entry("cache") {
-        action = cache(reader, rule, &entry.node, name, &mut cookies).map(Action::Cache);
+        action = cache(reader, rule, &entry.node, name, &mut cookies).map(|cache| Action::Cache(Box::new(cache)));
     }
     if rule.entry("pass").is_some() {
         action = reader.value(rule, "pass", pass);
@@ -89,9 +89,35 @@ fn cache(
         key: key(reader, &section, cookies),
         client_cache_control: reader.value(&section, "client_cache_control", values::header_value),
         overrides: overrides(reader, &section, name),
+        stale_if_error: duration_or_zero(reader, &section, "stale_if_error"),
+        jitter: reader.value(&section, "jitter", values::percent).unwrap_or_default(),
+        request_directives: reader.value(&section, "request_directives", directives()).unwrap_or_default(),
+        ttl_headers: plain(reader.list(&section, "ttl_headers", values::header_name)),
+        slice: reader.value(&section, "slice", slice),
+        no_vary_search: reader.value(&section, "no_vary_search", values::boolean).unwrap_or_default(),
+        early_hints: reader.value(&section, "early_hints", values::boolean).unwrap_or_default(),
+        // The rule's `match` says which.
+        body_methods: Vec::new(),
     };
     check_lifetimes(reader, &section, &cache);
     Some(cache)
+}
+
+fn duration_or_zero(reader: &mut Reader, section: &Section<'_>, name: &str) -> Duration {
+    reader.value(section, name, values::duration).unwrap_or_default()
+}
+
+fn directives() -> impl Fn(&str) -> Read<RequestDirectivesMode> {
+    use RequestDirectivesMode::{Harmless, Honour, Ignore};
+    values::word(REQUEST_DIRECTIVES, &[Ignore, Harmless, Honour])
+}
+
+/// Smaller slices cost more than they bring; larger ones are no longer slices.
+fn slice(text: &str) -> Read<u64> {
+    match values::size(text)? {
+        bytes if (64 << 10..=64 << 20).contains(&bytes) => Ok(bytes),
+        _ => Err(Wrong::because("is not between 64KiB and 64MiB").hint("`4MiB` suits most")),
+    }
 }
 
 /// Lifetimes that contradict each other.
@@ -194,7 +220,7 @@ fn parameters(globs: Vec<NameGlob>) -> Parameters {
 
 fn overrides(reader: &mut Reader, section: &Section<'_>, name: &str) -> Overrides {
     let mut overrides = Overrides::default();
-    let words = reader.list(section, "override", values::word(OVERRIDES, &[0_u8, 1, 2, 3, 4]));
+    let words = reader.list(section, "override", values::word(OVERRIDES, &[0_u8, 1, 2, 3, 4, 5]));
     for (word, at) in words {
         let (flag, danger) = match word {
             0 => (&mut overrides.private, "pages made for one visitor (`private`) will be given to all"),
@@ -203,7 +229,11 @@ fn overrides(reader: &mut Reader, section: &Section<'_>, name: &str) -> Override
                 &mut overrides.set_cookie,
                 "pages that set a cookie will be stored, without the cookie: what it stands for may be on the page",
             ),
-            3 => {
+            3 => (
+                &mut overrides.share_set_cookie,
+                "pages that set a cookie will be stored, and everybody gets that same cookie",
+            ),
+            4 => {
                 (&mut overrides.no_cache, "pages that must be checked each time (`no-cache`) will be served unchecked")
             }
             _ => (&mut overrides.must_revalidate, "pages that must not be served stale (`must-revalidate`) will be"),

@@ -34,6 +34,8 @@ pub struct Config {
     pub policy: Policy,
     /// How long a stop waits for requests under way.
     pub drain: Duration,
+    /// Some rule stores under more than a URL: slices of it, or request bodies with it.
+    pub has_sub_keys: bool,
 }
 
 /// One origin: interchangeable servers.
@@ -70,6 +72,14 @@ pub struct CacheConfig {
     pub hit_for_miss: Duration,
     /// Whether heuristic freshness applies (RFC 9111 section 4.2.2).
     pub heuristic: bool,
+    /// The longest heuristic freshness lifetime.
+    pub heuristic_max: Duration,
+    /// Targeted fields in the order in which they are asked (RFC 9213 section 2.2).
+    pub targeted: Vec<HeaderName>,
+    /// Clients whose request directives are honoured under every rule.
+    pub revalidate_allow: Networks,
+    /// The longest request body that is part of a cache key, in bytes.
+    pub max_key_body: u64,
     /// Response fields that carry cache tags.
     pub tag_headers: Vec<HeaderName>,
 }

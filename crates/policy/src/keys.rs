@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     Word(&'static [&'static str]),
     Count(u64, u64),
     Duration,
+    /// A share with its sign: `10%`.
+    Percent,
     Size,
     Address,
     Url,
@@ -85,6 +87,7 @@ impl Kind {
             Self::Word(words) => one_of(words),
             Self::Count(least, most) => format!("a whole number from {least} to {most}"),
             Self::Duration => "a duration".to_owned(),
+            Self::Percent => "a percentage".to_owned(),
             Self::Size => "a size".to_owned(),
             Self::Address => "an IP address with a port".to_owned(),
             Self::Url => "an `http://` URL".to_owned(),

@@ -41,7 +41,9 @@ pub use load::{Loaded, for_origin, load, load_str};
 pub use networks::{Networks, NotANetwork};
 pub use policy::{CookieKind, CookieVerdict, Policy, UnknownCookies};
 pub use reference::reference_page;
-pub use rule::{Action, CacheRule, EsiMode, Overrides, RespondRule, Rule, RuleSource, SessionMode};
+pub use rule::{
+    Action, CacheRule, EsiMode, Overrides, RequestDirectivesMode, RespondRule, Rule, RuleSource, SessionMode,
+};
 pub use schema::schema_json;
 pub use shipped::{nearest_shipped, shipped, shipped_cases, shipped_names};
 

@@ -192,7 +192,9 @@ fn assemble(
         return Err(Diagnostics(found));
     }
     let policy = Policy::new(rules, sessions, ignored, unknown);
-    let config = Config { listen, admin, origins, cache, purge, trusted_proxies, esi, limits, log, policy, drain };
+    let has_sub_keys = policy.rules().iter().filter_map(|rule| rule.cache()).any(crate::CacheRule::has_sub_keys);
+    let config =
+        Config { listen, admin, origins, cache, purge, trusted_proxies, esi, limits, log, policy, drain, has_sub_keys };
     Ok(Loaded { config, warnings: found })
 }
 

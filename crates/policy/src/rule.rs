@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::KeyRule;
 use crate::matcher::Matcher;
@@ -46,7 +46,7 @@ pub enum EsiMode {
 #[derive(Clone, Debug)]
 pub enum Action {
     /// The response may be stored and reused.
-    Cache(CacheRule),
+    Cache(Box<CacheRule>),
     /// Every request goes to the origin, with everything the client sent.
     Pass,
     /// Copal answers by itself.
@@ -84,10 +84,56 @@ pub struct CacheRule {
     pub client_cache_control: Option<HeaderValue>,
     /// What of the origin's word the operator overrides.
     pub overrides: Overrides,
+    /// How long a stale response may be served when the origin fails and states nothing of it (RFC 5861 section 4).
+    pub stale_if_error: Duration,
+    /// By how many percent at most a lifetime is shortened at random.
+    pub jitter: u8,
+    /// Which directives of requests count.
+    pub request_directives: RequestDirectivesMode,
+    /// Response fields that state the lifetime before all others.
+    pub ttl_headers: Vec<HeaderName>,
+    /// Bytes of a slice, where responses are fetched and stored in slices.
+    pub slice: Option<u64>,
+    /// Whether `No-Vary-Search` of responses decides on the key.
+    pub no_vary_search: bool,
+    /// Whether a 103 with the last response's `Link` goes before a fetch (RFC 8297).
+    pub early_hints: bool,
+    /// `QUERY` and `POST` where the rule's `match.method` names them: stored under URL and body.
+    pub body_methods: Vec<Method>,
     pub(crate) status_ttl: Vec<(u16, Duration)>,
 }
 
+/// Which directives of a request's `Cache-Control` count (RFC 9111 section 5.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestDirectivesMode {
+    /// None.
+    Ignore,
+    /// Those that cost the origin nothing: `only-if-cached`, `max-stale`, `stale-if-error`.
+    #[default]
+    Harmless,
+    /// All.
+    Honour,
+}
+
+impl RequestDirectivesMode {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Harmless => "harmless",
+            Self::Honour => "honour",
+        }
+    }
+}
+
 impl CacheRule {
+    /// Whether responses are stored under more than a URL.
+    #[must_use]
+    pub fn has_sub_keys(&self) -> bool {
+        self.slice.is_some() || !self.body_methods.is_empty()
+    }
+
     /// The freshness lifetime that the rule sets for this status; it beats `ttl`.
     #[must_use]
     pub fn status_ttl(&self, status: StatusCode) -> Option<Duration> {
@@ -97,7 +143,7 @@ impl CacheRule {
 
 /// What a rule lets be stored against the origin's word. All `false` unless the rule says `override`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // Five independent words of one list.
+#[allow(clippy::struct_excessive_bools)] // Six independent words of one list.
 pub struct Overrides {
     /// `Cache-Control: private` (RFC 9111 section 5.2.2.7).
     pub private: bool,
@@ -105,6 +151,8 @@ pub struct Overrides {
     pub no_store: bool,
     /// `Set-Cookie` in the response; the stored response does not keep it.
     pub set_cookie: bool,
+    /// `Set-Cookie` in the response; the stored response keeps it and everybody gets it (RFC 9111 section 7.3).
+    pub share_set_cookie: bool,
     /// `Cache-Control: no-cache` (RFC 9111 section 5.2.2.4).
     pub no_cache: bool,
     /// `must-revalidate` and `proxy-revalidate` (RFC 9111 sections 5.2.2.2 and 5.2.2.8).

@@ -64,15 +64,32 @@ fn rule(
     let errors = reader.errors();
     let matcher = matcher(reader, &section);
     let doubtful = reader.errors() > errors || section.misspells("match");
-    let (action, key_cookies) = actions::read(reader, &section, name.as_deref(), at);
+    let (mut action, key_cookies) = actions::read(reader, &section, name.as_deref(), at);
     let sessions = [SessionMode::Bypass, SessionMode::Ignore];
     let sessions = reader.value(&section, "sessions", values::word(SESSIONS, &sessions)).unwrap_or_default();
     let esi = reader.value(&section, "esi", values::word(ESI, &[EsiMode::On, EsiMode::Off, EsiMode::Auto]));
     let origin = reader.value(&section, "origin", |text| origin_index(text, origins)).unwrap_or(0);
     let cached = matches!(action, Some(Action::Cache(_)));
-    let storable = |method: &Method| method == Method::GET || method == Method::HEAD;
+    let with_body = |method: &&Method| matches!(method.as_str(), "QUERY" | "POST");
+    let storable = |method: &Method| method == Method::GET || method == Method::HEAD || with_body(&method);
+    if let Some(Action::Cache(cache)) = &mut action {
+        cache.body_methods = matcher.methods.iter().filter(with_body).cloned().collect();
+        if !doubtful && cache.body_methods.contains(&Method::POST) {
+            let name = name.as_deref().unwrap_or("?");
+            let message =
+                format!("rule `{name}`: responses to POST will be stored, under the URL and the request's body");
+            let hint = "right for a search or a query by POST, wrong for a form that changes something: take POST out of `method`";
+            reader.warning(section.at_of("cache"), message, hint);
+        }
+        let esi = esi == Some(EsiMode::On);
+        if esi && cache.slice.is_some() {
+            let hint = "a page with includes is read as a whole; slices are for large files";
+            reader.error(section.at_of("esi"), "`esi: true` does not go with `slice`", hint);
+        }
+    }
     if cached && !doubtful && !matcher.methods.is_empty() && !matcher.methods.iter().any(storable) {
-        let hint = "responses to GET and HEAD are stored, those to other methods never";
+        let hint =
+            "responses to GET and HEAD are stored, those to QUERY and POST where a rule names them, others never";
         reader.warning(section.at_of("cache"), "this rule fits no request whose response can be stored", hint);
     }
     let rule = Rule {

@@ -98,6 +98,7 @@ fn kind(kind: Kind) -> Json {
             json!({ "type": "string", "pattern": "^(0|[0-9]+(ms|s|m|h|d))$" }),
             json!({ "const": 0 }),
         ])),
+        Kind::Percent => json!({ "type": "string", "pattern": "^[0-9]{1,2}%$" }),
         Kind::Size => Json::Object(any_of([
             json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)?$" }),
             json!({ "type": "integer", "minimum": 0 }),

@@ -183,11 +183,23 @@ pub(crate) fn cache(reader: &mut Reader, file: &Section<'_>) -> CacheConfig {
         max_variants: reader.value(&section, "max_variants", values::count(1, 65_536)).unwrap_or(1),
         hit_for_miss: reader.value(&section, "hit_for_miss", values::duration).unwrap_or_default(),
         heuristic: reader.value(&section, "heuristic", values::boolean).unwrap_or_default(),
+        heuristic_max: reader.value(&section, "heuristic_max", values::duration).unwrap_or_default(),
+        targeted: plain(reader.list(&section, "targeted", values::header_name)),
+        revalidate_allow: networks(reader, &section, "revalidate_allow"),
+        max_key_body: reader.value(&section, "max_key_body", key_body).unwrap_or_default(),
         tag_headers: plain(reader.list(&section, "tag_headers", values::header_name)),
     }
 }
 
-/// `purge.allow` or `trusted_proxies`.
+/// A body in the key is held and hashed before anything else happens.
+fn key_body(text: &str) -> Result<u64, Wrong> {
+    match values::size(text)? {
+        bytes if bytes <= 1 << 20 => Ok(bytes),
+        _ => Err(Wrong::because("is more than 1MiB")),
+    }
+}
+
+/// `purge.allow`, `cache.revalidate_allow` or `trusted_proxies`.
 pub(crate) fn networks(reader: &mut Reader, section: &Section<'_>, name: &str) -> Networks {
     let mut networks = Networks::default();
     for (text, at) in reader.list(section, name, values::network) {
@@ -199,6 +211,10 @@ pub(crate) fn networks(reader: &mut Reader, section: &Section<'_>, name: &str) -
                 "allow" => {
                     ("lets everybody purge", "name the machines that may: `127.0.0.0/8`, the site's own servers")
                 }
+                "revalidate_allow" => (
+                    "lets every visitor make Copal ask the origin",
+                    "name your own machines; to honour everybody's directives, say so in a rule: `request_directives: honour`",
+                ),
                 _ => ("trusts everybody: any client can claim any address", "name your own proxies only"),
             };
             reader.warning(at, format!("`{text}` {message}"), hint);

@@ -3,7 +3,7 @@
 
 use crate::keys::Kind::{
     Address, Bool, Conditions, Count, Duration, HeaderName, HeaderValue, HostGlob, List, Method, Name, NameGlob, Named,
-    Network, Pairs, PathGlob, Section, SectionOr, Sections, Size, Status, Text, True, Url, Word,
+    Network, Pairs, PathGlob, Percent, Section, SectionOr, Sections, Size, Status, Text, True, Url, Word,
 };
 use crate::keys::{Default, Key, Kind};
 use Default::{Absent, Is, Required};
@@ -14,7 +14,9 @@ pub(crate) const POLICY_KEYS: [&str; 3] = ["sessions", "rules", "purge"];
 pub(crate) const UNKNOWN: &[&str] = &["bypass", "strip"];
 pub(crate) const SESSIONS: &[&str] = &["bypass", "ignore"];
 pub(crate) const ESI: &[&str] = &["true", "false", "auto"];
-pub(crate) const OVERRIDES: &[&str] = &["private", "no-store", "set-cookie", "no-cache", "must-revalidate"];
+pub(crate) const OVERRIDES: &[&str] =
+    &["private", "no-store", "set-cookie", "share-set-cookie", "no-cache", "must-revalidate"];
+pub(crate) const REQUEST_DIRECTIVES: &[&str] = &["ignore", "harmless", "honour"];
 pub(crate) const ACCESS: &[&str] = &["combined", "json", "off"];
 pub(crate) const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 pub(crate) const DECISIONS: &[&str] = &["cache", "pass", "respond"];
@@ -104,8 +106,20 @@ pub(crate) static KEYS: &[Key] = &[
         "How long Copal remembers that a response could not be stored. Requests for it do not wait for each other in that time. `PURGE` clears it.",
         "30s"),
     key("cache.heuristic", Bool, Is("true"),
-        "Whether a response with `Last-Modified` and without any stated lifetime counts as fresh for a tenth of its age, at most a day (RFC 9111 section 4.2.2).",
+        "Whether a response with `Last-Modified` and without any stated lifetime counts as fresh for a tenth of its age (RFC 9111 section 4.2.2).",
         "false"),
+    key("cache.heuristic_max", Duration, Is("1d"),
+        "The longest lifetime that `cache.heuristic` gives.",
+        "1h"),
+    key("cache.targeted", List(&HeaderName), Is("[Copal-CDN-Cache-Control, CDN-Cache-Control, Surrogate-Control]"),
+        "Response fields that speak to Copal in the place of `Cache-Control` and `Expires`; the first that is there and valid decides (RFC 9213). `[]`: none.",
+        "[CDN-Cache-Control]"),
+    key("cache.revalidate_allow", List(&Network), Absent("nobody"),
+        "Clients whose `Cache-Control` in requests is honoured under every rule, so that a reload of theirs asks the origin: an editors' office, a monitoring host. For everybody else `request_directives` of the rule decides.",
+        "[\"10.0.0.0/8\"]"),
+    key("cache.max_key_body", Size, Is("64KiB"),
+        "The longest request body that is part of a cache key, where a rule caches `QUERY` or `POST`. A request with a longer one passes. At most 1MiB.",
+        "16KiB"),
     key("cache.tag_headers", List(&HeaderName), Is("[Cache-Tag, Cache-Tags, Surrogate-Key, xkey, X-Cache-Tags]"),
         "Response fields in which the origin lists the tags of a response, for `copal purge --tag`.",
         "[Cache-Tag, X-Magento-Tags]"),
@@ -150,7 +164,7 @@ pub(crate) static KEYS: &[Key] = &[
         "The path after normalisation. `*` stands for characters within a segment, `**` for any number of segments (`/a/**` also fits `/a`), `{a,b}` for one of several texts. After `~` stands a regular expression instead, not anchored.",
         "[\"/blog/**\", \"/**/*.{css,js}\", \"~^/[0-9]{4}/\"]"),
     key("rules[].match.method", List(&Method), Absent("any"),
-        "The request method.",
+        "The request method. A rule with `cache` that names `QUERY` or `POST` here stores responses to them too, under the URL and the request's body.",
         "[GET, HEAD]"),
     key("rules[].match.query", Conditions(&NameGlob), Absent("any"),
         "Query parameters. A list: one of them is there, with whatever value. A mapping: all of them are there with such a value. Names and values are globs.",
@@ -183,6 +197,15 @@ pub(crate) static KEYS: &[Key] = &[
     key("rules[].cache.grace", Duration, Is("0"),
         "How long after its lifetime a response may still be served while it is refreshed, or while the origin fails. `must-revalidate` and `no-cache` forbid it.",
         "6h"),
+    key("rules[].cache.stale_if_error", Duration, Is("0"),
+        "How long after its lifetime a response may still be served when the origin fails, where the origin does not say so itself (`stale-if-error`). Unlike `grace` it does nothing while the origin answers, and a response with `s-maxage` is not served stale by it.",
+        "1d"),
+    key("rules[].cache.jitter", Percent, Is("0%"),
+        "By how much at most the freshness lifetime of a stored response is shortened, at random, so that pages stored together do not expire together.",
+        "10%"),
+    key("rules[].cache.ttl_headers", List(&HeaderName), Absent("none"),
+        "Response fields that state the freshness lifetime for Copal before all others: a number of seconds, `@` with seconds since 1970, or `0` for \"do not store\". They are taken off before the client.",
+        "[X-Accel-Expires]"),
     key("rules[].cache.status_ttl", Pairs(&Status, &Duration), Absent("as any other"),
         "Freshness lifetimes for single status codes; they beat `ttl`.",
         "{ 404: 10s, 410: 1h }"),
@@ -210,8 +233,20 @@ pub(crate) static KEYS: &[Key] = &[
     key("rules[].cache.client_cache_control", HeaderValue, Absent("the origin's"),
         "`Cache-Control` as told to clients, in place of the origin's.",
         "\"max-age=60\""),
+    key("rules[].cache.request_directives", Word(REQUEST_DIRECTIVES), Is("harmless"),
+        "Which directives of a request's `Cache-Control` count (RFC 9111 section 5.2.1). `harmless`: those that cost the origin nothing (`only-if-cached`, `max-stale`, `stale-if-error`). `honour`: all, so any visitor can make Copal ask the origin. `ignore`: none.",
+        "honour"),
+    key("rules[].cache.slice", Size, Absent("whole responses"),
+        "Fetches and stores large files in slices of this size, from 64KiB to 64MiB, each for itself: for videos and downloads that are larger than `cache.max_body` or asked for in ranges. Not together with `esi: true`.",
+        "4MiB"),
+    key("rules[].cache.no_vary_search", Bool, Is("false"),
+        "Whether `No-Vary-Search` of a response decides which query parameters are in the key.",
+        "true"),
+    key("rules[].cache.early_hints", Bool, Is("false"),
+        "Whether a browser that has to wait for the origin is sent a 103 at once, with the `Link` fields (preload, preconnect) of the last response.",
+        "true"),
     key("rules[].cache.override", List(&Word(OVERRIDES)), Absent("nothing"),
-        "Stores responses although the origin says otherwise: `private`, `no-store`, `set-cookie` (stored without the cookie), `no-cache`, `must-revalidate`. **Dangerous:** a page made for one visitor can be given to all. `copal check` warns about each.",
+        "Stores responses although the origin says otherwise: `private`, `no-store`, `set-cookie` (stored without the cookie), `share-set-cookie` (stored with the cookie, which is given to everybody), `no-cache`, `must-revalidate`. **Dangerous:** a page made for one visitor can be given to all. `copal check` warns about each.",
         "[set-cookie]"),
 
     key("rules[].pass", True, Absent("none; exactly one of `cache`, `pass`, `respond` is required"),

@@ -90,6 +90,19 @@ pub(crate) fn count(least: u64, most: u64) -> impl Fn(&str) -> Read<usize> {
     }
 }
 
+/// `10%`: from 0 to 90.
+pub(crate) fn percent(text: &str) -> Read<u8> {
+    let Some(number) = text.strip_suffix('%') else {
+        let hint = text.parse::<u8>().map(|number| format!("write `{number}%`")).unwrap_or("write `10%`".to_owned());
+        return Err(Wrong::because("has no percent sign").hint(hint));
+    };
+    match number.parse::<u8>() {
+        Ok(percent) if percent <= 90 => Ok(percent),
+        Ok(_) => Err(Wrong::because("is more than 90%")),
+        Err(_) => Err(Wrong::PLAIN),
+    }
+}
+
 pub(crate) fn text(text: &str) -> Read<String> {
     Ok(text.to_owned())
 }

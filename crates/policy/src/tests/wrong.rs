@@ -176,7 +176,7 @@ rules:
         "21:43 a redirect has no `body`",
         "21:63 `headers` must be a field name, but `Content-Length` is Copal's own to set",
         "23:14 `ttl` (2h) is longer than `max_ttl` (1h)",
-        "23:46 `override` must be `private`, `no-store`, `set-cookie`, `no-cache` or `must-revalidate`, not `nostore`",
+        "23:46 `override` must be `private`, `no-store`, `set-cookie`, `share-set-cookie`, `no-cache` or `must-revalidate`, not `nostore`",
         "23:69 a response with status 304 is never stored",
         "23:78 `status_ttl` must be a status code, but `999` is not between 200 and 599",
         "23:92 `status_ttl` must be a duration, not `x`",
@@ -224,8 +224,21 @@ fn warnings_do_not_stop() {
             vec!["3:55 `default_ttl` does nothing beside `ttl`"],
         ),
         (
-            "rules:\n  - { name: x, match: { method: POST }, cache: {} }\n",
-            vec!["3:41 this rule fits no request whose response can be stored"],
+            "rules:\n  - { name: x, match: { method: PUT }, cache: {} }\n",
+            vec!["3:40 this rule fits no request whose response can be stored"],
+        ),
+        ("rules:\n  - { name: x, match: { method: [GET, QUERY] }, cache: {} }\n", vec![]),
+        (
+            "rules:\n  - { name: x, match: { method: [GET, POST] }, cache: {} }\n",
+            vec!["3:48 rule `x`: responses to POST will be stored, under the URL and the request's body"],
+        ),
+        (
+            "cache: { revalidate_allow: \"0.0.0.0/0\" }\n",
+            vec!["2:28 `0.0.0.0/0` lets every visitor make Copal ask the origin"],
+        ),
+        (
+            "rules:\n  - { name: x, match: { path: /x }, cache: { override: [share-set-cookie] } }\n",
+            vec!["3:57 rule `x`: pages that set a cookie will be stored, and everybody gets that same cookie"],
         ),
         (
             "sessions: { cookies: [\"S*\"], ignore: [SID, T] }\n",
@@ -308,4 +321,25 @@ fn the_line_that_is_shown_is_the_line_that_is_meant() {
     assert!(found.contains("copal.yaml:3:9") && found.contains(" 3 | listen: x"), "{found}");
     let found = errors("# one\r# two\r\n# three\ra: @\n").to_string();
     assert!(found.contains("copal.yaml:4:4") && found.contains(" 4 | a: @"), "{found}");
+}
+
+#[test]
+fn new_values_of_a_cache_rule_are_checked() {
+    let rule = |cache: &str| {
+        format!("{ORIGIN}rules:\n  - name: x\n    match: {{ path: /x }}\n    esi: true\n    cache: {{ {cache} }}\n")
+    };
+    for (cache, expected) in [
+        ("jitter: 10", "6:22 `jitter` must be a percentage, but `10` has no percent sign"),
+        ("jitter: 95%", "6:22 `jitter` must be a percentage, but `95%` is more than 90%"),
+        ("slice: 1KiB", "6:21 `slice` must be a size, but `1KiB` is not between 64KiB and 64MiB"),
+        ("slice: 4MiB", "5:5 `esi: true` does not go with `slice`"),
+        (
+            "request_directives: honor",
+            "6:34 `request_directives` must be `ignore`, `harmless` or `honour`, not `honor`",
+        ),
+    ] {
+        let found: Vec<String> =
+            errors(&rule(cache)).0.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect();
+        assert_eq!(found, [expected], "{cache}");
+    }
 }
