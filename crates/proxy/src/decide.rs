@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::exchange::Exchange;
 use crate::reason::Reason;
+use crate::sub_key::SubKey;
 
 /// What happens with a request.
 pub(crate) struct Decision<'c> {
@@ -24,6 +25,8 @@ pub(crate) struct Decision<'c> {
 pub(crate) enum Verdict {
     /// Looked up, and stored if the response may be.
     Cache(CachePlan),
+    /// As [`Verdict::Cache`], once the request's body has been read: it is in the key too.
+    CacheByBody(CachePlan),
     /// Let through.
     Pass(Reason),
     /// Answered by the rule itself.
@@ -41,6 +44,8 @@ pub(crate) struct CachePlan {
     pub(crate) cookie: Option<HeaderValue>,
     /// Where in the key the path and query begin that the origin sees.
     pub(crate) origin_form: usize,
+    /// What the key has beyond the URL.
+    pub(crate) sub_key: Option<SubKey>,
 }
 
 /// Decides on a request: the first rule that matches, then what no rule can allow.
@@ -72,7 +77,8 @@ fn cache_or_pass(
     exchange: &Exchange,
     cookies: &Cookies<'_>,
 ) -> Verdict {
-    if let Some(reason) = never_looked_up(exchange, cache) {
+    let by_body = cache.body_methods.contains(&exchange.method);
+    if let Some(reason) = never_looked_up(exchange, cache, by_body) {
         return Verdict::Pass(reason);
     }
     let kept = if cookies.is_empty() {
@@ -84,7 +90,8 @@ fn cache_or_pass(
         }
         verdict.keyed
     };
-    Verdict::Cache(plan(config, rule, exchange, &kept, cache))
+    let plan = plan(config, rule, exchange, &kept, cache);
+    if by_body { Verdict::CacheByBody(plan) } else { Verdict::Cache(plan) }
 }
 
 fn looked_up(method: &Method) -> bool {
@@ -92,22 +99,24 @@ fn looked_up(method: &Method) -> bool {
 }
 
 /// Requests that go to the origin whatever the rule says.
-fn never_looked_up(exchange: &Exchange, cache: &CacheRule) -> Option<Reason> {
-    if !looked_up(&exchange.method) {
+fn never_looked_up(exchange: &Exchange, cache: &CacheRule, by_body: bool) -> Option<Reason> {
+    if !looked_up(&exchange.method) && !by_body {
         return Some(Reason::PassMethod);
     }
     if exchange.upgrades {
         return Some(Reason::Upgrade);
     }
-    if exchange.has_body {
+    if exchange.has_body && !by_body {
         return Some(Reason::RequestBody);
     }
     let keyed = &cache.key.headers;
     if exchange.headers.keys().any(|name| is_credential(name) && !keyed.contains(name)) {
         return Some(Reason::Authorization);
     }
-    // RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin to evaluate.
-    conditional::not_applicable_to_cache(&exchange.headers).then_some(Reason::Precondition)
+    // RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin to evaluate; so is every condition of a POST,
+    // which asks for 412 and not for 304 (RFC 9110 §13.1.2).
+    let of_a_post = exchange.method == Method::POST && exchange.headers.contains_key(header::IF_NONE_MATCH);
+    (of_a_post || conditional::not_applicable_to_cache(&exchange.headers)).then_some(Reason::Precondition)
 }
 
 /// `Authorization`, and the fields that applications use in its place: `X-Auth-Token`, `X-Api-Key`, `X-WP-Nonce`,
@@ -135,6 +144,13 @@ impl CachePlan {
     /// The keyed cookies and fields, without what tells rules apart.
     pub(crate) fn keyed(&self) -> &str {
         self.extras.split('\n').next().unwrap_or_default()
+    }
+
+    /// The same under a key that is more than the URL.
+    pub(crate) fn with_sub_key(&mut self, suffix: &str, sub_key: SubKey) {
+        self.key.push('\n');
+        self.key.push_str(suffix);
+        self.sub_key = Some(sub_key);
     }
 }
 
@@ -177,7 +193,7 @@ fn plan(
     }
     let mut extras = cache.key.extras(&exchange.headers, keyed);
     tell_rules_apart(&mut extras, config, rule);
-    CachePlan { key, origin_form, extras, cookie: cookie_field(keyed) }
+    CachePlan { key, origin_form, extras, cookie: cookie_field(keyed), sub_key: None }
 }
 
 /// The `Cookie` field of these cookies, byte for byte as they came.

@@ -106,7 +106,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             explanation.origin = None;
             explanation.cookies_kept.clear();
         }
-        Verdict::Cache(plan) => {
+        Verdict::Cache(plan) | Verdict::CacheByBody(plan) => {
             explanation.decision = "cache";
             explanation.reason = crate::Reason::Miss.as_str();
             explanation.variant = Some(plan.keyed().to_owned()).filter(|keyed| !keyed.is_empty());

@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::decide::{self, Announcement, Received};
-use crate::exchange::Once;
 use crate::fault::Fault;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
@@ -69,10 +68,11 @@ pub(crate) async fn fetch(
 /// Fetches without others: the last response could not be stored, so there is nothing to wait for. What comes may be
 /// stored all the same, which ends the hit-for-miss.
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
-    let of_a_part = why == Reason::HitForMiss && asked.exchange.headers.contains_key(http::header::RANGE);
+    let get = asked.exchange.method == Method::GET;
+    let of_a_part = get && why == Reason::HitForMiss && asked.exchange.headers.contains_key(http::header::RANGE);
     if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
-        return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, Once::nothing(), why).await;
+        return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
     }
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _);
     lead(proxy, asked, stale, permit, why).await
@@ -196,7 +196,8 @@ async fn received(
         esi,
         via: NAME,
     };
-    let head = announcement.head(config);
+    let mut head = announcement.head(config);
+    head.tags.extend(asked.tags());
     let (writer, reader) = permit.storing(head);
     let _ = tell.send(Led::Storing(reader));
     let parser = esi.then(|| parser(config));

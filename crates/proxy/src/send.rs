@@ -33,11 +33,11 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: RequestBody,
 }
 
-/// The request of a fill: a whole GET, conditional where something stale can be confirmed.
+/// The request of a fill: a whole GET (or what the key holds of another method), conditional where something stale can be confirmed.
 pub(crate) async fn fill(proxy: &Proxy, asked: &Asked, stale: Option<&StoredResponse>) -> Result<Fetched, Fault> {
     let headers = forward::fill_head(asked, stale);
-    let outgoing =
-        Outgoing { method: Method::GET, path_and_query: asked.path_and_query(), headers, body: RequestBody::Empty };
+    let (method, body) = asked.method_and_body();
+    let outgoing = Outgoing { method, path_and_query: asked.path_and_query(), headers, body };
     readable(proxy, &asked.runtime, &asked.rule, outgoing).await
 }
 
