@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use copal_policy::{Action, CacheRule, Config, CookieVerdict, Cookies, EsiMode, RequestFacts, Rule, SessionMode};
 use copal_semantics::{
-    self as semantics, Freshness, FreshnessState, LifetimeRules, LifetimeSource, NotStored, Overrides, StoreFacts,
+    self as semantics, Freshness, FreshnessState, LifetimeRules, NotStored, Overrides, StaleRules, StoreFacts,
     SurrogateControl, Timestamp, Vary, conditional, fields, targeted,
 };
 use copal_store::{Head, StoredResponse};
@@ -247,6 +247,8 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
             max_ttl: cache.max_ttl,
             status_ttl: cache.status_ttl(received.status),
             heuristic: config.cache.heuristic,
+            heuristic_max: config.cache.heuristic_max,
+            ttl_headers: &cache.ttl_headers,
         },
     );
     let overrides = overrides(cache);
@@ -258,18 +260,26 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
         directives: &directives,
         overrides,
         lifetime,
+        partial: false,
+        content_location_matches: false,
+        body_key: false,
     })
     .map_err(not_stored)?;
+    // Until a stored head leaves out the fields that are named, such a response is not stored.
+    if semantics::unstored_fields(&directives).next().is_some() {
+        return Err(if directives.private.is_present() { Reason::Private } else { Reason::NoCache });
+    }
     if fields::content_length(received.headers).is_some_and(|length| length > config.cache.max_body) {
         return Err(Reason::TooLarge);
     }
     let initial_age = semantics::initial_age(received.headers, received.request_time, received.response_time);
     // A rule's lifetime counts from the response's arrival here, however old it was; `Age` stays true all the same.
-    if matches!(lifetime.source, LifetimeSource::RuleTtl | LifetimeSource::StatusTtl | LifetimeSource::RuleDefault) {
+    if lifetime.source.counts_from_arrival() {
         lifetime.duration = lifetime.duration.saturating_add(initial_age);
     }
     let grace = if received.status.is_server_error() { Duration::ZERO } else { cache.grace };
-    Ok(Freshness::new(received.response_time, initial_age, lifetime, &directives, overrides, grace))
+    let stale = StaleRules { grace, ..StaleRules::default() };
+    Ok(Freshness::new(received.response_time, initial_age, lifetime, &directives, overrides, stale))
 }
 
 fn overrides(cache: &CacheRule) -> Overrides {
@@ -278,6 +288,7 @@ fn overrides(cache: &CacheRule) -> Overrides {
         private: given.private,
         no_store: given.no_store,
         set_cookie: given.set_cookie,
+        share_set_cookie: given.share_set_cookie,
         no_cache: given.no_cache,
         must_revalidate: given.must_revalidate,
     }

@@ -93,7 +93,7 @@ fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
         Lookup::Found { response, soft_invalidated } => match decide::reuse(&response, soft_invalidated, now) {
             FreshnessState::Fresh => Found::Usable(response, Reason::Hit),
             FreshnessState::StaleWhileRevalidate => Found::Usable(response, Reason::StaleRefreshing),
-            FreshnessState::StaleIfError | FreshnessState::Expired => {
+            FreshnessState::StaleAccepted | FreshnessState::StaleIfError | FreshnessState::Expired => {
                 Found::Fetch { stale: Some(response), why: Reason::Expired }
             }
         },

@@ -73,6 +73,7 @@ fn fresh_from(response_time: Timestamp) -> Freshness {
         stale_if_error: Duration::ZERO,
         no_cache: false,
         must_revalidate: false,
+        s_maxage: false,
     }
 }
 
