@@ -7,6 +7,7 @@ mod directives;
 mod fields;
 mod freshness;
 mod lifetime;
+mod partial;
 mod properties;
 mod range;
 mod storability;
