@@ -272,3 +272,223 @@ impl<S: Write + Unpin> Write for InterimIo<S> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::future::{pending, ready};
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    /// A socket that takes as much as it is told to, one number a write; then it blocks.
+    #[derive(Default)]
+    struct Mock {
+        written: Vec<u8>,
+        takes: VecDeque<usize>,
+        flushed: usize,
+    }
+
+    impl Write for Mock {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let Some(takes) = self.takes.pop_front() else { return Poll::Pending };
+            let taken = takes.min(bytes.len());
+            self.written.extend_from_slice(&bytes[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushed += 1;
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    struct Side {
+        io: InterimIo<Mock>,
+        requests: Requests,
+    }
+
+    fn side() -> Side {
+        let line = Arc::<Line>::default();
+        Side { io: InterimIo::new(Mock::default(), Arc::clone(&line)), requests: Requests::new(line) }
+    }
+
+    impl Side {
+        fn takes(&mut self, takes: &[usize]) {
+            self.io.socket.takes.extend(takes);
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> Poll<usize> {
+            Pin::new(&mut self.io).poll_write(&mut quiet(), bytes).map(Result::unwrap)
+        }
+
+        fn flush(&mut self) -> Poll<()> {
+            Pin::new(&mut self.io).poll_flush(&mut quiet()).map(Result::unwrap)
+        }
+
+        fn written(&self) -> &str {
+            std::str::from_utf8(&self.io.socket.written).unwrap()
+        }
+    }
+
+    fn quiet() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    const ALL: usize = usize::MAX;
+    const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+
+    fn hint() -> HeaderMap {
+        HeaderMap::from_iter([(http::header::LINK, http::HeaderValue::from_static("</a>"))])
+    }
+
+    fn put(line: &Line, request: u32) {
+        line.put(request, StatusCode::EARLY_HINTS, &hint());
+    }
+
+    fn waits(turn: Turn) -> Answering<std::future::Pending<()>> {
+        turn.answering(pending())
+    }
+
+    fn poll<F: Future + Unpin>(answering: &mut F) -> Poll<F::Output> {
+        Pin::new(answering).poll(&mut quiet())
+    }
+
+    #[test]
+    fn it_is_written_by_the_flush_after_its_handler_was_polled() {
+        let mut side = side();
+        let mut handler = waits(side.requests.next(true).0);
+        put(&side.io.line, 1);
+        side.takes(&[ALL, ALL]);
+        assert!(side.flush().is_ready());
+        assert_eq!(side.written(), "", "its handler was not polled");
+        assert!(poll(&mut handler).is_pending());
+        assert!(side.flush().is_ready());
+        assert_eq!(side.written(), HINTS);
+    }
+
+    #[test]
+    fn its_bytes_are_never_parted_rfc9112_4() {
+        for ways in [["flush", "write"], ["write", "write"], ["write", "flush"]] {
+            let mut side = side();
+            let mut handler = waits(side.requests.next(true).0);
+            put(&side.io.line, 1);
+            put(&side.io.line, 1);
+            assert!(poll(&mut handler).is_pending());
+            // A byte a write, and nothing for a while: hyper comes again and again with what is its own.
+            for round in 0..4 * HINTS.len() {
+                side.takes(&[1]);
+                let done = match ways[round % 2] {
+                    "flush" => side.flush().is_ready(),
+                    _ => side.write(b"final").is_ready(),
+                };
+                if done {
+                    break;
+                }
+            }
+            side.io.socket.takes = [ALL, ALL].into();
+            let _ = side.write(b"FINAL");
+            let expected = format!("{HINTS}{HINTS}");
+            assert!(side.written().starts_with(&expected), "{ways:?}: {}", side.written());
+            assert!(side.written().ends_with("FINAL"));
+        }
+    }
+
+    #[test]
+    fn it_goes_nowhere_while_an_earlier_response_may_be_in_hypers_buffer() {
+        let mut side = side();
+        side.takes(&[4]);
+        assert_eq!(side.write(b"half of it"), Poll::Ready(4));
+        let mut handler = waits(side.requests.next(true).0);
+        put(&side.io.line, 1);
+        assert!(poll(&mut handler).is_pending());
+        side.takes(&[ALL]);
+        assert!(side.write(b" of it").is_ready());
+        assert!(side.flush().is_ready());
+        put(&side.io.line, 1);
+        assert!(poll(&mut handler).is_pending());
+        side.takes(&[ALL]);
+        assert!(side.flush().is_ready());
+        assert_eq!(side.written(), format!("half of it{HINTS}"));
+    }
+
+    #[test]
+    fn what_comes_with_the_answer_goes_before_it_and_what_comes_later_nowhere() {
+        let mut side = side();
+        let (turn, interim) = side.requests.next(true);
+        assert_eq!(format!("{:?}", interim.unwrap()), "Interim(1)");
+        put(&side.io.line, 1);
+        assert!(poll(&mut turn.answering(ready(()))).is_ready());
+        put(&side.io.line, 1);
+        side.takes(&[ALL, ALL, ALL]);
+        assert!(side.write(b"final").is_ready());
+        assert!(side.flush().is_ready());
+        let mut next = waits(side.requests.next(true).0);
+        put(&side.io.line, 1);
+        assert!(poll(&mut next).is_pending());
+        assert!(side.flush().is_ready());
+        assert_eq!(side.written(), format!("{HINTS}final"));
+        put(&side.io.line, 2);
+        assert!(poll(&mut next).is_pending());
+        assert!(side.flush().is_ready());
+        assert_eq!(side.written(), format!("{HINTS}final{HINTS}"));
+    }
+
+    #[test]
+    fn a_client_that_takes_none_gets_none() {
+        let mut side = side();
+        let (turn, interim) = side.requests.next(false);
+        assert!(interim.is_none());
+        put(&side.io.line, 1);
+        assert!(poll(&mut waits(turn)).is_pending());
+        side.takes(&[ALL]);
+        assert!(side.flush().is_ready());
+        assert_eq!(side.written(), "");
+    }
+
+    #[test]
+    fn whoever_waits_is_woken() {
+        struct Count(AtomicUsize);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Relaxed);
+            }
+        }
+        let side = side();
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut handler = waits(side.requests.next(true).0);
+        assert!(Pin::new(&mut handler).poll(&mut Context::from_waker(&waker)).is_pending());
+        let line = Arc::clone(&side.io.line);
+        std::thread::spawn(move || put(&line, 1)).join().unwrap();
+        assert_eq!(count.0.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn count_length_and_status_are_limited() {
+        let mut side = side();
+        let mut handler = waits(side.requests.next(true).0);
+        let line = Arc::clone(&side.io.line);
+        for status in [100, 101, 200, 304] {
+            line.put(1, StatusCode::from_u16(status).unwrap(), &hint());
+        }
+        let long = HeaderMap::from_iter([(http::header::LINK, "x".repeat(LONGEST).parse().unwrap())]);
+        line.put(1, StatusCode::EARLY_HINTS, &long);
+        for _ in 0..20 {
+            put(&line, 1);
+            assert!(poll(&mut handler).is_pending());
+        }
+        side.takes(&[ALL; 40]);
+        assert!(side.flush().is_ready());
+        assert_eq!(side.written(), HINTS.repeat(16));
+    }
+
+    #[test]
+    fn an_unregistered_status_has_no_reason_phrase() {
+        assert_eq!(head(StatusCode::from_u16(199).unwrap(), &HeaderMap::new()).unwrap(), "HTTP/1.1 199 \r\n\r\n");
+    }
+}

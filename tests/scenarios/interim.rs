@@ -51,17 +51,20 @@ async fn a_103_reaches_the_client_while_the_final_response_is_not_there() {
 #[tokio::test]
 async fn only_the_leaders_client_gets_it_and_no_later_one() {
     let front = Front::with(CACHE).await;
-    let mut leader = front.client().await;
-    let (leader, gate) = hint_first(&front, &mut leader, "/page", "page").await;
-    let follower = front.spawn_get("/page");
-    // The follower has joined as soon as the origin was asked for nothing more than this.
-    let mut other = front.client().await;
-    front.origin.on("/other", "other");
-    assert_eq!(other.get("/other").send().await.text(), "other");
-    gate.open();
-    assert_eq!(leader.response().await.text(), "page");
-    let follower = follower.await.unwrap();
-    assert_eq!((follower.text(), statuses(&follower)), ("page", vec![]));
+    let (body, answer) = Answer::stream();
+    front.origin.on("/page", answer.interim(103, &[("link", STYLE)]));
+    let (mut one, mut two) = (front.client().await, front.client().await);
+    let mut leader = one.get("/page").stream().await;
+    assert_eq!(statuses(leader.head()), [103]);
+    body.send("pa");
+    assert_eq!(leader.read_some().await.unwrap(), "pa");
+    let follower = two.get("/page").stream().await;
+    assert!(follower.head().header("cache-status").unwrap().contains("collapsed"));
+    body.send("ge");
+    body.end();
+    let follower = follower.rest().await;
+    assert_eq!((follower.text(), statuses(&follower), follower.header("link")), ("page", vec![], None));
+    assert_eq!(leader.rest().await.text(), "page");
     let later = front.get("/page").await;
     assert_eq!((later.text(), statuses(&later), later.header("link")), ("page", vec![], None));
     assert!(later.header("cache-status").unwrap().contains("hit"));
@@ -250,4 +253,107 @@ async fn a_client_that_leaves_after_a_103_ends_no_fill() {
     let page = front.get("/page").await;
     assert_eq!((page.text(), statuses(&page)), ("page", vec![]));
     assert_eq!(front.origin.count("/page"), 1);
+}
+
+const HINTS: &str = "rules: [{name: all, cache: {ttl: 1m, early_hints: true, key: {cookies: [lang]}}}]";
+
+/// Navigates to `/page`; what came before the final response.
+async fn navigate(front: &Front, fields: &[(&str, &str)]) -> Vec<ClientResponse> {
+    let mut client = front.client().await;
+    let mut request = client.get("/page").header("sec-fetch-mode", "navigate");
+    for (name, value) in fields {
+        request = request.header(name, *value);
+    }
+    request.send().await.interim
+}
+
+fn linked() -> Answer {
+    Answer::ok("page").header("link", "</next>; rel=next").header("link", STYLE)
+}
+
+#[tokio::test]
+async fn a_page_that_must_be_fetched_is_hinted_before_the_origin_is_heard_rfc8297() {
+    let front = Front::with(HINTS).await;
+    front.origin.on("/page", linked());
+    assert!(navigate(&front, &[]).await.is_empty(), "nothing is known yet");
+    assert!(navigate(&front, &[]).await.is_empty(), "a hit needs no hint");
+    front.clock.advance(std::time::Duration::from_secs(90));
+    let (gate, answer) = Answer::gated(linked());
+    front.origin.replace("/page", answer);
+    let mut client = front.client().await;
+    let client = client.get("/page").header("sec-fetch-mode", "navigate").write().await;
+    let hint = client.interim().await;
+    assert_eq!(hint.headers, [("link".to_owned(), STYLE.to_owned())]);
+    assert_eq!(hint.status, 103);
+    gate.open();
+    assert_eq!(client.response().await.text(), "page");
+}
+
+#[tokio::test]
+async fn hints_are_for_those_who_navigate_under_a_rule_that_gives_them() {
+    let front = Front::with(HINTS).await;
+    front.origin.on("/page", linked().header("cache-control", "max-age=60"));
+    let mut client = front.client().await;
+    client.get("/page").send().await;
+    front.clock.advance(std::time::Duration::from_secs(90));
+    assert!(client.get("/page").send().await.interim.is_empty(), "no navigation");
+    front.clock.advance(std::time::Duration::from_secs(90));
+    assert!(client.get("/page").header("sec-fetch-mode", "cors").send().await.interim.is_empty());
+    front.clock.advance(std::time::Duration::from_secs(90));
+    assert!(client.head("/page").header("sec-fetch-mode", "navigate").send().await.interim.is_empty());
+    front.clock.advance(std::time::Duration::from_secs(90));
+    let mut old = front.client().await;
+    old.send("GET /page HTTP/1.0\r\nHost: test.example\r\nSec-Fetch-Mode: navigate\r\n\r\n").await;
+    assert!(old.response().await.interim.is_empty());
+    front.clock.advance(std::time::Duration::from_secs(90));
+    assert_eq!(navigate(&front, &[]).await.len(), 1);
+
+    let front = Front::with("rules: [{name: all, cache: {ttl: 1m}}]").await;
+    front.origin.on("/page", linked());
+    navigate(&front, &[]).await;
+    front.clock.advance(std::time::Duration::from_secs(90));
+    assert!(navigate(&front, &[]).await.is_empty(), "the rule does not say so");
+}
+
+#[tokio::test]
+async fn hints_are_of_the_last_response_and_of_the_same_variant() {
+    let front = Front::with(HINTS).await;
+    let en = linked().header("vary", "x-device");
+    front.origin.on("/page", en);
+    navigate(&front, &[("cookie", "lang=en"), ("x-device", "phone")]).await;
+    for fields in [[("cookie", "lang=de"), ("x-device", "phone")], [("cookie", "lang=en"), ("x-device", "desk")]] {
+        let front_page = Answer::status(500).body("no");
+        front.origin.replace("/page", front_page);
+        assert!(navigate(&front, &fields).await.is_empty(), "{fields:?}");
+    }
+    front.clock.advance(std::time::Duration::from_secs(90));
+    let same = [("cookie", "lang=en"), ("x-device", "phone")];
+    assert_eq!(navigate(&front, &same).await.len(), 1);
+    // The next 200 has none.
+    front.origin.replace("/page", Answer::ok("page").header("vary", "x-device"));
+    assert_eq!(navigate(&front, &same).await.len(), 1);
+    front.clock.advance(std::time::Duration::from_secs(90));
+    assert!(navigate(&front, &same).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_may_not_be_stored_is_not_hinted() {
+    let front = Front::with(HINTS).await;
+    front.origin.on("/page", linked().header("cache-control", "private"));
+    navigate(&front, &[]).await;
+    front.clock.advance(std::time::Duration::from_secs(90));
+    assert!(navigate(&front, &[]).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_purge_takes_the_hints_too() {
+    let front = Front::with(HINTS).await;
+    front.origin.on("/page", linked());
+    front.origin.on("/other", linked());
+    navigate(&front, &[]).await;
+    front.purge("/other").await;
+    front.clock.advance(std::time::Duration::from_secs(90));
+    assert_eq!(navigate(&front, &[]).await.len(), 1, "another page was purged");
+    front.purge("/page").await;
+    assert!(navigate(&front, &[]).await.is_empty());
 }

@@ -18,3 +18,4 @@ mod ranges;
 mod separation;
 mod sessions;
 mod tidy;
+mod trailers;
