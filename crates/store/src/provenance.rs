@@ -39,7 +39,10 @@ impl Store {
             return true;
         }
         let answer = self.log().check(key, &of.tags, of.checked);
-        of.checked = answer.upto;
-        answer.verdict == Verdict::Clear
+        let holds = answer.verdict == Verdict::Clear;
+        if holds {
+            of.checked = answer.upto;
+        }
+        holds
     }
 }
