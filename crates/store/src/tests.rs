@@ -4,6 +4,7 @@ mod collapse;
 mod growing;
 mod lookup;
 mod model;
+mod provenance;
 mod purge;
 
 use std::sync::Arc;

@@ -7,12 +7,14 @@ mod directives;
 mod fields;
 mod freshness;
 mod lifetime;
+mod link;
 mod properties;
 mod range;
 mod storability;
 mod target;
 mod targeted;
 mod time;
+mod trailer;
 mod vary;
 
 use std::time::Duration;
