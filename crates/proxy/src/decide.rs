@@ -393,6 +393,8 @@ pub(crate) fn clean_stored(headers: &mut HeaderMap, response_time: Timestamp, vi
     fields::remove_hop_by_hop(headers);
     headers.remove(header::AGE);
     headers.remove(header::CONTENT_LENGTH);
+    // Trailer fields are not stored.
+    headers.remove(header::TRAILER);
     // RFC 9110 §6.6.1: a recipient with a clock records the time of a response that has no Date.
     if !headers.contains_key(header::DATE) {
         headers.insert(header::DATE, response_time.http_date());
@@ -400,7 +402,12 @@ pub(crate) fn clean_stored(headers: &mut HeaderMap, response_time: Timestamp, vi
     fields::append_via(headers, "1.1", via);
 }
 
-/// Fields that are between the origin and Copal.
+/// Whether a field is between the origin and Copal.
+pub(crate) fn is_internal(name: &HeaderName, tag_headers: &[HeaderName]) -> bool {
+    name == "surrogate-control" || tag_headers.contains(name)
+}
+
+/// Removes the fields that are between the origin and Copal.
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, tag_headers: &[HeaderName]) {
     headers.remove("surrogate-control");
     for name in tag_headers {

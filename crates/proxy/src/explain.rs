@@ -61,6 +61,8 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         depth: 0,
         has_body: false,
         upgrades: *method == Method::GET && headers.contains_key(http::header::UPGRADE),
+        interim: None,
+        trailers: false,
         lineage: None,
     };
     let cookies = Cookies::parse(&exchange.headers);

@@ -15,6 +15,7 @@ use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::decide::{self, Announcement, Received};
 use crate::fault::Fault;
+use crate::interim::Interim;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
 use crate::send::{self, Fetched};
@@ -82,7 +83,7 @@ async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredR
 pub(crate) fn refresh(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: &Arc<StoredResponse>) {
     if let Turn::Lead(permit) = proxy.store.join_after(&asked.key, Arc::clone(asked) as _, Some(stale)) {
         let (tell, _) = oneshot::channel();
-        tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), Some(Arc::clone(stale)), permit, tell));
+        tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), Some(Arc::clone(stale)), permit, None, tell));
     }
 }
 
@@ -94,7 +95,9 @@ async fn lead(
     why: Reason,
 ) -> Answer {
     let (tell, told) = oneshot::channel();
-    tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), stale.clone(), permit, tell));
+    // To the leader's own client: the followers wait for a response, not for this exchange.
+    let interim = asked.exchange.interim.clone();
+    tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), stale.clone(), permit, interim, tell));
     match told.await {
         Ok(Led::Storing(reader)) => growing(proxy, asked, reader, why),
         Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
@@ -130,9 +133,10 @@ async fn run(
     asked: Arc<Asked>,
     stale: Option<Arc<StoredResponse>>,
     permit: FillPermit,
+    interim: Option<Interim>,
     tell: oneshot::Sender<Led>,
 ) {
-    match send::fill(&proxy, &asked, stale.as_deref()).await {
+    match send::fill(&proxy, &asked, stale.as_deref(), interim).await {
         Err(fault) => {
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
@@ -198,7 +202,11 @@ async fn received(
     };
     let mut head = announcement.head(config);
     head.tags.extend(asked.tags());
+    let began = permit.began();
     let (writer, reader) = permit.storing(head);
+    if cache.early_hints {
+        proxy.hints.learn(&asked.key, reader.head(), began);
+    }
     let _ = tell.send(Led::Storing(reader));
     let parser = esi.then(|| parser(config));
     pump(proxy, asked, fetched.body, writer, parser).await;

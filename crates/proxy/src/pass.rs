@@ -5,7 +5,7 @@ use std::sync::Arc;
 use copal_origin::Upgrading;
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
-use copal_semantics::fields;
+use copal_semantics::{announce_trailers, fields};
 use copal_store::Hardness;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
@@ -33,6 +33,7 @@ pub(crate) async fn pass(
         path_and_query: &path_and_query,
         headers: forward::pass_head(runtime, rule, &exchange),
         body: once.body,
+        interim: exchange.interim.clone(),
     };
     let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
         Ok(fetched) => fetched,
@@ -51,7 +52,7 @@ pub(crate) async fn pass(
         // As its GET would be (RFC 9110 §9.3.2).
         fetched.headers = assemble::page_head(&fetched.headers, rule, false);
     }
-    to_client(&exchange, fetched, reason).under(rule)
+    to_client(&exchange, runtime, fetched, reason).under(rule)
 }
 
 /// A response to a fill that may not be stored: the origin was asked for the whole, the client for what it asked.
@@ -69,12 +70,22 @@ pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetch
         deliver::fetched_status(&mut headers, reason, fetched.status, false);
         return deliver::respond_with(StatusCode::NOT_MODIFIED, headers, Body::empty(), reason).under(&asked.rule);
     }
-    to_client(exchange, fetched, reason).under(&asked.rule)
+    to_client(exchange, &asked.runtime, fetched, reason).under(&asked.rule)
 }
 
-fn to_client(exchange: &Exchange, fetched: Fetched, reason: Reason) -> Answer {
+fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: Reason) -> Answer {
     let Fetched { status, mut headers, body, .. } = fetched;
-    let body = if exchange.method == Method::HEAD { Body::empty() } else { Body::origin(body) };
+    let trailers = exchange.takes_trailers();
+    if trailers {
+        announce_trailers(&mut headers, |name| !decide::is_internal(name, &runtime.config.cache.tag_headers));
+    } else {
+        headers.remove(header::TRAILER);
+    }
+    let body = match exchange.method {
+        Method::HEAD => Body::empty(),
+        _ if trailers => Body::origin_with_trailers(body),
+        _ => Body::origin(body),
+    };
     if exchange.depth > 0 {
         return deliver::fragment(status, &headers, body, reason);
     }

@@ -13,7 +13,7 @@ use crate::decide::{self, CachePlan, Verdict};
 use crate::exchange::{Exchange, Once};
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, body_key, deliver, fill, pass, purge};
+use crate::{assemble, body_key, deliver, fill, hints, pass, purge};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -81,6 +81,7 @@ pub(crate) fn look_up(
         }
         Found::Fetch { stale, why } => {
             let asked = Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), runtime: Arc::clone(runtime) });
+            hints::send(proxy, &asked);
             let proxy = Arc::clone(proxy);
             Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, stale, why).await }))
         }

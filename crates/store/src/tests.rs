@@ -6,6 +6,7 @@ mod growing;
 mod lookup;
 mod model;
 mod parts;
+mod provenance;
 mod purge;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod directives;
 mod fields;
 mod freshness;
 mod lifetime;
+mod link;
 mod partial;
 mod properties;
 mod range;
@@ -14,6 +15,7 @@ mod storability;
 mod target;
 mod targeted;
 mod time;
+mod trailer;
 mod vary;
 
 use std::time::Duration;
