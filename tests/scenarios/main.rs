@@ -18,5 +18,6 @@ mod purging;
 mod ranges;
 mod separation;
 mod sessions;
+mod slices;
 mod tidy;
 mod trailers;

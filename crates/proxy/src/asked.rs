@@ -5,14 +5,14 @@ use std::sync::Arc;
 use copal_origin::RequestBody;
 use copal_policy::{CacheRule, Rule};
 use copal_semantics::vary;
-use copal_store::{CacheKey, Selector};
-use http::{HeaderName, HeaderValue, Method, header};
+use copal_store::{CacheKey, Selector, StoredResponse};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::decide::CachePlan;
 use crate::exchange::{Exchange, Once};
 use crate::forward;
 use crate::proxy::Runtime;
-use crate::sub_key::{self, SubKey};
+use crate::sub_key::{self, Slice, SubKey};
 
 /// A request under a cache rule. Shared by the client's task and the fill's.
 pub(crate) struct Asked {
@@ -34,8 +34,21 @@ impl Asked {
     pub(crate) fn method_and_body(&self) -> (Method, RequestBody) {
         match &self.plan.sub_key {
             Some(SubKey::Body(keyed)) => (keyed.method.clone(), RequestBody::Full(keyed.body.clone())),
-            None => (Method::GET, RequestBody::Empty),
+            Some(SubKey::Slice(_)) | None => (Method::GET, RequestBody::Empty),
         }
+    }
+
+    /// The slice that is asked for, where it is not the whole.
+    pub(crate) fn slice(&self) -> Option<Slice> {
+        match &self.plan.sub_key {
+            Some(SubKey::Slice(slice)) => Some(*slice),
+            _ => None,
+        }
+    }
+
+    /// The status of a stored response as far as it decides on storing: a slice is a unit of its own.
+    pub(crate) fn judged(&self, stored: &StoredResponse) -> StatusCode {
+        if self.slice().is_some() { StatusCode::OK } else { stored.status }
     }
 
     /// What of the request can be used once, once more: for letting it through after all.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use copal_policy::{Action, Rule};
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::range::{self, RangeAnswer};
-use copal_semantics::{CacheStatus, Timestamp};
+use copal_semantics::{CacheStatus, Freshness, Span, Timestamp, part_fields_out};
 use copal_store::{FillReader, HeadInfo, StoredResponse};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
@@ -56,6 +56,47 @@ pub(crate) fn growing(exchange: &Exchange, rule: &Arc<Rule>, reader: FillReader,
     client_cache_control(&mut headers, rule);
     fetched_status(&mut headers, reason, head.status, true);
     respond_with(shape.status(head.status), headers, body, reason).under(rule)
+}
+
+/// A response that is put together from slices: what is known of the whole.
+pub(crate) struct Whole {
+    /// The fields of a slice.
+    pub(crate) headers: HeaderMap,
+    pub(crate) length: u64,
+    pub(crate) freshness: Freshness,
+    /// The slice was fetched for this request, or for another at the same time.
+    pub(crate) fetched: bool,
+}
+
+/// A response from slices; `body` makes one of any span of the whole.
+pub(crate) fn sliced(
+    exchange: &Exchange,
+    rule: &Arc<Rule>,
+    whole: Whole,
+    reason: Reason,
+    body: impl FnOnce(Span) -> Body,
+) -> Answer {
+    let Whole { mut headers, length, freshness, fetched } = whole;
+    part_fields_out(&mut headers);
+    headers.entry(header::ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
+    let selected = Selected { status: StatusCode::OK, headers: &headers, length: Some(length) };
+    let shape = selected.shape(exchange);
+    let body = match shape {
+        Shape::Whole if exchange.method == Method::HEAD || length == 0 => Body::empty(),
+        Shape::Whole => body(Span { first: 0, last: length - 1 }),
+        Shape::Part { first, last, .. } => body(Span { first, last }),
+        Shape::NotModified | Shape::Unsatisfiable { .. } => Body::empty(),
+    };
+    let mut headers = selected.head(shape, exchange);
+    client_cache_control(&mut headers, rule);
+    if fetched {
+        age_if_any(&mut headers, &freshness, reason, exchange.now);
+        fetched_status(&mut headers, reason, StatusCode::PARTIAL_CONTENT, true);
+    } else {
+        age(&mut headers, freshness.current_age(exchange.now).as_secs());
+        cache_status(&mut headers, reason, Some(freshness.ttl(exchange.now)));
+    }
+    respond_with(shape.status(StatusCode::OK), headers, body, reason).under(rule)
 }
 
 /// The answer of a `respond` rule.
@@ -175,7 +216,11 @@ pub(crate) fn age(headers: &mut HeaderMap, seconds: u64) {
 
 /// `Age` of a response that is being filled: it came with one, or another request had begun to fetch it.
 pub(crate) fn age_of_growing(headers: &mut HeaderMap, head: &HeadInfo, reason: Reason, now: Timestamp) {
-    let seconds = head.freshness.current_age(now).as_secs();
+    age_if_any(headers, &head.freshness, reason, now);
+}
+
+fn age_if_any(headers: &mut HeaderMap, freshness: &Freshness, reason: Reason, now: Timestamp) {
+    let seconds = freshness.current_age(now).as_secs();
     if seconds > 0 || reason == Reason::Collapsed {
         age(headers, seconds);
     }

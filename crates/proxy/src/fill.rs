@@ -18,11 +18,12 @@ use crate::fault::Fault;
 use crate::interim::Interim;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
+use crate::representation::Representation;
 use crate::send::{self, Fetched};
-use crate::{assemble, deliver, pass, request, validate};
+use crate::{assemble, deliver, pass, request, slice, validate};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
-const TURNS: usize = 3;
+pub(crate) const TURNS: usize = 3;
 
 /// What a fill tells the client that began it.
 pub(crate) enum Led {
@@ -107,7 +108,7 @@ async fn lead(
     }
 }
 
-fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: Reason) -> Answer {
+pub(crate) fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: Reason) -> Answer {
     if reader.head().esi {
         assemble::growing(proxy, asked, reader, reason)
     } else {
@@ -123,12 +124,12 @@ fn failed(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredRespon
     }
 }
 
-fn usable_on_error(stale: &StoredResponse, now: Timestamp) -> bool {
+pub(crate) fn usable_on_error(stale: &StoredResponse, now: Timestamp) -> bool {
     stale.freshness.state(now) != FreshnessState::Expired
 }
 
 /// The fill's own task. It ends when the response is stored or found not to be storable, whatever becomes of the client.
-async fn run(
+pub(crate) async fn run(
     proxy: Arc<Proxy>,
     asked: Arc<Asked>,
     stale: Option<Arc<StoredResponse>>,
@@ -166,22 +167,33 @@ async fn received(
     asked: &Arc<Asked>,
     stale: Option<Arc<StoredResponse>>,
     fetched: Fetched,
-    permit: FillPermit,
+    mut permit: FillPermit,
     tell: oneshot::Sender<Led>,
 ) {
     let Some(cache) = asked.cache_rule() else { return };
     let config = &asked.runtime.config;
+    let asked_slice = asked.slice();
+    let of = asked_slice.and_then(|slice| Representation::of(slice, fetched.status, &fetched.headers));
     let received = Received {
-        status: fetched.status,
+        status: if of.is_some() { StatusCode::OK } else { fetched.status },
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
     };
-    let freshness = match decide::store(config, cache, &received) {
-        Ok(freshness) => freshness,
-        Err(reason) => {
+    let stored = decide::store(config, cache, &received);
+    if asked_slice.is_some() && (of.is_none() || stored.is_err()) {
+        // There are no slices of it: what came, and what is remembered, is of the URL itself.
+        permit.file_under(proxy.store.key(asked.key.url()), None);
+    }
+    // That there is nothing at this place says nothing of the whole.
+    let beyond = asked_slice.is_some() && fetched.status == StatusCode::RANGE_NOT_SATISFIABLE;
+    let freshness = match stored {
+        Ok(freshness) if !beyond => freshness,
+        refused => {
+            let reason = refused.err().unwrap_or(Reason::NotStoredStatus);
             // A failing origin is asked again by the next request; anything else is remembered for a short time.
-            let remember = (!fetched.status.is_server_error()).then_some(config.cache.hit_for_miss);
+            let final_word = !fetched.status.is_server_error() && !beyond;
+            let remember = final_word.then_some(config.cache.hit_for_miss);
             if let Some(stale) = stale.filter(|_| is_final_word(fetched.status)) {
                 proxy.store.forget(&asked.key, &stale);
             }
@@ -190,7 +202,7 @@ async fn received(
             return;
         }
     };
-    let esi = is_template(asked, &fetched);
+    let esi = of.is_none() && is_template(asked, &fetched);
     let announcement = Announcement {
         received,
         freshness,
@@ -202,6 +214,9 @@ async fn received(
     };
     let mut head = announcement.head(config);
     head.tags.extend(asked.tags());
+    if let (Some(slice), Some(of)) = (asked_slice, of) {
+        slice::head(asked, slice, &of, &mut head);
+    }
     let began = permit.began();
     let (writer, reader) = permit.storing(head);
     if cache.early_hints {
@@ -214,7 +229,7 @@ async fn received(
 
 /// The origin has spoken of the page itself (made private, taken away), so that what was stored is not to be used any
 /// more; a server in trouble has not (RFC 9111 §4.2.4, RFC 5861 §4).
-fn is_final_word(status: StatusCode) -> bool {
+pub(crate) fn is_final_word(status: StatusCode) -> bool {
     !status.is_server_error() && status != StatusCode::REQUEST_TIMEOUT && status != StatusCode::TOO_MANY_REQUESTS
 }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::asked::Asked;
 use crate::exchange::Exchange;
 use crate::proxy::Runtime;
+use crate::sub_key::Slice;
 
 /// No content coding: without the field an origin might choose one (RFC 9110 §12.5.3).
 pub(crate) const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -108,6 +109,9 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
     if let Some(validators) = stale.and_then(|stale| conditional::validators(&stale.headers)) {
         headers.extend(validators);
+    }
+    if let Some(range) = asked.slice().and_then(Slice::range) {
+        headers.insert(header::RANGE, range);
     }
     headers
 }

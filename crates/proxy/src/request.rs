@@ -13,7 +13,7 @@ use crate::decide::{self, CachePlan, Verdict};
 use crate::exchange::{Exchange, Once};
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, body_key, deliver, fill, hints, pass, purge};
+use crate::{assemble, body_key, deliver, fill, hints, pass, purge, slice};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -21,6 +21,15 @@ pub(crate) enum Begun {
     Ready(Answer),
     /// The origin is asked, or another request's fill is waited for.
     Later(Later),
+}
+
+impl Begun {
+    pub(crate) async fn finish(self) -> Answer {
+        match self {
+            Self::Ready(answer) => answer,
+            Self::Later(later) => later.await,
+        }
+    }
 }
 
 pub(crate) type Later = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -41,6 +50,7 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
             let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
             Begun::Later(Box::pin(async move { pass::pass(&proxy, &runtime, &rule, exchange, once, reason).await }))
         }
+        Verdict::Cache(plan) if slice::applies(rule, &exchange) => slice::begin(proxy, runtime, rule, exchange, plan),
         Verdict::Cache(plan) => look_up(proxy, runtime, rule, exchange, plan),
         Verdict::CacheByBody(plan) => {
             let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
@@ -50,7 +60,7 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
 }
 
 /// What the store has for a request, as far as it may be used.
-enum Found {
+pub(crate) enum Found {
     Usable(Arc<StoredResponse>, Reason),
     /// Nothing usable: to be fetched, or validated where something stale is at hand.
     Fetch {
@@ -88,7 +98,7 @@ pub(crate) fn look_up(
     }
 }
 
-fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
+pub(crate) fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
     let now = selection.exchange.now;
     match proxy.store.lookup(key, selection, now) {
         Lookup::Found { response, soft_invalidated } => match decide::reuse(&response, soft_invalidated, now) {

@@ -38,7 +38,7 @@ pub(crate) fn confirmed(
         }
     }
     let received = Received {
-        status: stale.status,
+        status: asked.judged(&stale),
         headers: &judged,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
