@@ -16,14 +16,17 @@ pub mod targeted;
 pub mod time;
 pub mod vary;
 
+mod age;
 mod encoding;
 mod entity_tag;
 mod list;
 mod structured;
+mod ttl_header;
 
 #[cfg(test)]
 mod tests;
 
+pub use age::initial_age;
 pub use cache_status::CacheStatus;
 pub use conditional::{
     Precondition, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head, strip_conditionals,
@@ -31,10 +34,10 @@ pub use conditional::{
 };
 pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
 pub use fields::{append_via, content_length, remove_hop_by_hop, via_loop};
-pub use freshness::{Freshness, FreshnessState};
-pub use lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, initial_age, lifetime};
+pub use freshness::{Freshness, FreshnessState, StaleRules};
+pub use lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, jittered, lifetime};
 pub use range::{RangeAnswer, content_range, range, unsatisfied_range};
-pub use storability::{NotStored, Overrides, StoreFacts, storable};
+pub use storability::{NotStored, Overrides, StoreFacts, has_leave, storable, unstored_fields};
 pub use target::{Target, TargetError, normalise, resolve};
 pub use targeted::{DEFAULT_ORDER, Source, SurrogateControl, effective_directives};
 pub use time::{Timestamp, parse_http_date};

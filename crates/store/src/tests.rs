@@ -72,6 +72,7 @@ fn fresh_from(response_time: Timestamp) -> Freshness {
         stale_if_error: Duration::ZERO,
         no_cache: false,
         must_revalidate: false,
+        s_maxage: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Table tests named by clause, and property tests for every parser.
 
+mod age;
 mod cache_status;
 mod conditional;
 mod directives;

@@ -89,6 +89,7 @@ async fn fill(store: &Arc<Store>, number: usize, body: usize) {
             stale_if_error: Duration::ZERO,
             no_cache: false,
             must_revalidate: false,
+            s_maxage: false,
         },
         extras: String::new(),
         vary: Vary::default().with(http::header::ACCEPT_ENCODING),
