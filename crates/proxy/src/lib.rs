@@ -10,6 +10,7 @@ mod body;
 mod clock;
 mod decide;
 mod deliver;
+mod directed;
 mod exchange;
 mod explain;
 mod fault;

@@ -33,6 +33,10 @@ pub struct Head {
     pub esi: bool,
     /// The name of the rule.
     pub rule: Arc<str>,
+    /// Whether requests with `Authorization` may be answered with it (RFC 9111 §3.5).
+    pub shared: bool,
+    /// Whether it came for a request with `Authorization`.
+    pub authorized: bool,
     /// Bytes of the body, where the origin announced them (`Content-Length`).
     pub length: Option<u64>,
 }
@@ -52,6 +56,10 @@ pub struct HeadInfo {
     pub esi: bool,
     /// The name of the rule.
     pub rule: Arc<str>,
+    /// Whether requests with `Authorization` may be answered with it (RFC 9111 §3.5).
+    pub shared: bool,
+    /// Whether it came for a request with `Authorization`.
+    pub authorized: bool,
     pub(crate) headers_weight: usize,
     pub(crate) variant: Variant,
     pub(crate) tags: Arc<[u64]>,
@@ -71,6 +79,8 @@ impl HeadInfo {
             length: head.length,
             esi: head.esi,
             rule: head.rule,
+            shared: head.shared,
+            authorized: head.authorized,
             headers_weight,
             tags: tags.into(),
         }
@@ -100,6 +110,8 @@ struct Parts {
     status: StatusCode,
     esi: bool,
     rule: Arc<str>,
+    shared: bool,
+    authorized: bool,
     variant: Variant,
     tags: Arc<[u64]>,
     body: StoredBody,
@@ -123,6 +135,8 @@ impl Parts {
             body: self.body,
             esi: self.esi,
             rule: self.rule,
+            shared: self.shared,
+            authorized: self.authorized,
             variant: self.variant,
             tags: self.tags,
             id: made.id,
@@ -148,6 +162,10 @@ pub struct StoredResponse {
     pub esi: bool,
     /// The name of the rule that stored it.
     pub rule: Arc<str>,
+    /// Whether requests with `Authorization` may be answered with it (RFC 9111 §3.5).
+    pub shared: bool,
+    /// Whether it came for a request with `Authorization`.
+    pub authorized: bool,
     pub(crate) variant: Variant,
     pub(crate) tags: Arc<[u64]>,
     /// Counts the stored responses of a store; a higher one was made later.
@@ -169,6 +187,8 @@ impl StoredResponse {
             status: head.status,
             esi: head.esi,
             rule: Arc::clone(&head.rule),
+            shared: head.shared,
+            authorized: head.authorized,
             variant: head.variant.clone(),
             tags: Arc::clone(&head.tags),
             body: body.body,
@@ -183,6 +203,7 @@ impl StoredResponse {
         &self,
         headers: &HeaderMap,
         freshness: Freshness,
+        shared: bool,
         made: Made,
         keep_for_validation: Duration,
     ) -> Self {
@@ -190,6 +211,8 @@ impl StoredResponse {
             status: self.status,
             esi: self.esi,
             rule: Arc::clone(&self.rule),
+            shared,
+            authorized: self.authorized,
             variant: self.variant.clone(),
             tags: Arc::clone(&self.tags),
             body: self.body.clone(),
