@@ -9,6 +9,7 @@ mod collapsing;
 mod forwarding;
 mod front;
 mod grace;
+mod large;
 mod origins;
 mod process;
 mod protocol;
