@@ -10,6 +10,7 @@ mod forwarding;
 mod front;
 mod grace;
 mod interim;
+mod large;
 mod origins;
 mod process;
 mod protocol;
