@@ -433,6 +433,8 @@ impl Announcement<'_> {
             esi: self.esi,
             rule: Arc::clone(&self.rule.name),
             length: if self.esi { None } else { fields::content_length(source) },
+            part: None,
+            completes: None,
         }
     }
 }

@@ -112,6 +112,7 @@ fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
                 FreshnessState::StaleIfError | FreshnessState::Expired => Found::Fetch { stale: Some(response), why },
             }
         }
+        Lookup::Partial { .. } => Found::Fetch { stale: None, why: Reason::Miss },
         Lookup::HitForMiss => Found::Fetch { stale: None, why: Reason::HitForMiss },
         Lookup::VariantMiss => Found::Fetch { stale: None, why: Reason::VariantMiss },
         Lookup::Miss => Found::Fetch { stale: None, why: Reason::Miss },

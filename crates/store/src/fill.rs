@@ -56,8 +56,11 @@ pub enum Discarded {
     /// More is stored at this moment than can be evicted: it is let go rather than that the memory limit is.
     #[error("no room at this moment")]
     NoRoom,
-    /// A response that came later has been stored for the same requests.
-    #[error("a newer response is stored")]
+    /// A partial response with other content than its `Content-Range` can mean.
+    #[error("not the part that it says")]
+    Inconsistent,
+    /// A response that came later has been stored for the same requests, or a fresh whole one where this is a part.
+    #[error("a newer response, or a whole one, is stored")]
     Superseded,
 }
 
@@ -190,9 +193,10 @@ impl FillWriter {
         let stored = self.store_whole(now);
         self.permit.store.flights().remove(&self.permit.flight);
         self.growing.end(match &stored {
-            Ok(response) => End::Stored(Arc::clone(response)),
+            // A part may have become one with others: its readers are at home in what they read only.
+            Ok(response) if self.head.part.is_none() => End::Stored(Arc::clone(response)),
             Err(Discarded::Incomplete) => End::Failed(Arc::new(self.wrong_length())),
-            Err(_) => End::Complete,
+            Ok(_) | Err(_) => End::Complete,
         });
         stored
     }
@@ -203,7 +207,12 @@ impl FillWriter {
         if !self.head.esi && self.head.length.is_some_and(|announced| announced != length) {
             return Err(Discarded::Incomplete);
         }
-        self.permit.store.store(&self.permit.flight.key, &self.head, pieces, self.permit.began(), now)
+        let brought = match self.head.part {
+            Some(part) => Some(part.range.brought(length, part.asked).ok_or(Discarded::Inconsistent)?),
+            None => None,
+        };
+        let key = &self.permit.flight.key;
+        self.permit.store.store(key, &self.head, (pieces, brought), self.permit.began(), now)
     }
 
     fn wrong_length(&self) -> FillAborted {
