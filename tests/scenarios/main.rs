@@ -10,6 +10,7 @@ mod forwarding;
 mod front;
 mod grace;
 mod interim;
+mod large;
 mod methods;
 mod origins;
 mod process;

@@ -7,7 +7,7 @@ use copal_origin::OriginBody;
 use copal_policy::EsiMode;
 use copal_semantics::{FreshnessState, Timestamp};
 use copal_store::{Announced, FillPermit, FillReader, FillWriter, StoredResponse, Turn};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 
@@ -18,17 +18,17 @@ use crate::fault::Fault;
 use crate::interim::Interim;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
-use crate::representation::Representation;
 use crate::send::{self, Fetched};
-use crate::{assemble, deliver, pass, request, slice, validate};
+use crate::slice::{self, Came};
+use crate::{assemble, deliver, pass, request, validate};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 pub(crate) const TURNS: usize = 3;
 
 /// What a fill tells the client that began it.
 pub(crate) enum Led {
-    /// The response is being stored: read along.
-    Storing(FillReader),
+    /// The response is being stored: read along. The fields are this client's alone: they are not stored.
+    Storing(FillReader, HeaderMap),
     /// The stored response was confirmed, or was there already.
     Ready(Arc<StoredResponse>, Reason),
     /// The response may not be stored: it is this client's alone.
@@ -43,7 +43,8 @@ pub(crate) async fn fetch(
     stale: Option<Arc<StoredResponse>>,
     why: Reason,
 ) -> Answer {
-    if why == Reason::HitForMiss {
+    // With Authorization what comes may be this client's alone, and what others wait for may be theirs.
+    if why == Reason::HitForMiss || asked.plan.authorized {
         return alone(proxy, asked, stale, why).await;
     }
     for _ in 0..TURNS {
@@ -51,6 +52,9 @@ pub(crate) async fn fetch(
             Turn::Lead(permit) => return lead(proxy, asked, stale, permit, why).await,
             Turn::Follow(follower) => match follower.head().await {
                 Announced::Storing(reader) => return growing(proxy, asked, reader, Reason::Collapsed),
+                Announced::Ready(response) if needs_own_answer(&response, asked) => {
+                    return alone(proxy, asked, Some(response), why).await;
+                }
                 Announced::Ready(response) => return request::usable(proxy, asked, &response, Reason::Hit),
                 Announced::NotStored => return alone(proxy, asked, stale, Reason::HitForMiss).await,
                 Announced::Failed(error) => {
@@ -67,11 +71,19 @@ pub(crate) async fn fetch(
     alone(proxy, asked, stale, why).await
 }
 
-/// Fetches without others: the last response could not be stored, so there is nothing to wait for. What comes may be
-/// stored all the same, which ends the hit-for-miss.
+/// What came for a request with `Authorization` and is stale at once is to be validated by each who wants it: the origin
+/// may refuse it to this one (RFC 9111 §3.5, §5.2.2.2).
+fn needs_own_answer(response: &StoredResponse, asked: &Asked) -> bool {
+    response.authorized && response.freshness.state(asked.exchange.now) != FreshnessState::Fresh
+}
+
+/// Fetches without others: the last response could not be stored, so there is nothing to wait for, or what comes may be
+/// for this client only. It may be stored all the same, which ends the hit-for-miss.
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
+    let not_for_others = why == Reason::HitForMiss || asked.plan.authorized;
     let get = asked.exchange.method == Method::GET;
-    let of_a_part = get && why == Reason::HitForMiss && asked.exchange.headers.contains_key(http::header::RANGE);
+    let of_a_part =
+        get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
     if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
         return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
@@ -82,7 +94,11 @@ async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredR
 
 /// Refreshes a stale response in the background, unless that is under way already.
 pub(crate) fn refresh(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: &Arc<StoredResponse>) {
-    if let Turn::Lead(permit) = proxy.store.join_after(&asked.key, Arc::clone(asked) as _, Some(stale)) {
+    let turn = match asked.plan.authorized {
+        true => Turn::Lead(proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _)),
+        false => proxy.store.join_after(&asked.key, Arc::clone(asked) as _, Some(stale)),
+    };
+    if let Turn::Lead(permit) = turn {
         let (tell, _) = oneshot::channel();
         tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), Some(Arc::clone(stale)), permit, None, tell));
     }
@@ -100,7 +116,7 @@ async fn lead(
     let interim = asked.exchange.interim.clone();
     tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), stale.clone(), permit, interim, tell));
     match told.await {
-        Ok(Led::Storing(reader)) => growing(proxy, asked, reader, why),
+        Ok(Led::Storing(reader, own)) => storing(proxy, asked, reader, &own, why),
         Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
         Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
@@ -108,7 +124,25 @@ async fn lead(
     }
 }
 
-pub(crate) fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: Reason) -> Answer {
+/// The answer to the leader's own client, with the fields that are not stored.
+pub(crate) fn storing(
+    proxy: &Arc<Proxy>,
+    asked: &Arc<Asked>,
+    reader: FillReader,
+    own: &HeaderMap,
+    reason: Reason,
+) -> Answer {
+    let mut answer = growing(proxy, asked, reader, reason);
+    if asked.exchange.depth == 0 {
+        let headers = answer.response.headers_mut();
+        for (name, value) in own {
+            headers.append(name, value.clone());
+        }
+    }
+    answer
+}
+
+fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: Reason) -> Answer {
     if reader.head().esi {
         assemble::growing(proxy, asked, reader, reason)
     } else {
@@ -118,14 +152,14 @@ pub(crate) fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader
 
 /// The origin failed: stale, if there is something and it may be used (RFC 9111 §4.2.4, RFC 5861 §4); else the fault.
 fn failed(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, fault: &Fault) -> Answer {
-    match stale.filter(|stale| usable_on_error(stale, asked.exchange.now)) {
+    match stale.filter(|stale| usable_on_error(asked, stale, asked.exchange.now)) {
         Some(stale) => request::usable(proxy, asked, &stale, Reason::StaleError),
-        None => fault.answer(NAME).under(&asked.rule),
+        None => fault.clone().forwarded(asked.exchange.told(fault.reason)).answer(NAME).under(&asked.rule),
     }
 }
 
-pub(crate) fn usable_on_error(stale: &StoredResponse, now: Timestamp) -> bool {
-    stale.freshness.state(now) != FreshnessState::Expired
+pub(crate) fn usable_on_error(asked: &Asked, stale: &StoredResponse, now: Timestamp) -> bool {
+    decide::usable_on_error(stale, asked.plan.directed.as_deref(), now)
 }
 
 /// The fill's own task. It ends when the response is stored or found not to be storable, whatever becomes of the client.
@@ -146,7 +180,7 @@ pub(crate) async fn run(
         Ok(fetched) if fetched.status == StatusCode::NOT_MODIFIED && stale.is_some() => {
             validate::confirmed(&proxy, &asked, stale, &fetched, permit, tell);
         }
-        Ok(fetched) if fetched.status.is_server_error() && stale_covers(stale.as_ref(), proxy.clock.now()) => {
+        Ok(fetched) if fetched.status.is_server_error() && stale_covers(&asked, stale.as_ref(), proxy.clock.now()) => {
             let detail = format!("the origin answered {}", fetched.status);
             let fault = Fault::new(Reason::OriginStatus, StatusCode::BAD_GATEWAY, detail);
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
@@ -157,8 +191,8 @@ pub(crate) async fn run(
     }
 }
 
-fn stale_covers(stale: Option<&Arc<StoredResponse>>, now: Timestamp) -> bool {
-    stale.is_some_and(|stale| usable_on_error(stale, now))
+fn stale_covers(asked: &Asked, stale: Option<&Arc<StoredResponse>>, now: Timestamp) -> bool {
+    stale.is_some_and(|stale| usable_on_error(asked, stale, now))
 }
 
 /// A response came: announced to the followers and stored while it is read, or handed to the one client.
@@ -172,40 +206,33 @@ async fn received(
 ) {
     let Some(cache) = asked.cache_rule() else { return };
     let config = &asked.runtime.config;
-    let asked_slice = asked.slice();
-    let of = asked_slice.and_then(|slice| Representation::of(slice, fetched.status, &fetched.headers));
+    let came = slice::came(asked, &fetched);
+    let is_slice = matches!(came, Some(Came::Slice(..)));
     let received = Received {
-        status: if of.is_some() { StatusCode::OK } else { fetched.status },
+        status: if is_slice { StatusCode::OK } else { fetched.status },
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
+        authorized: asked.plan.authorized,
+        random: proxy.random(),
     };
-    let stored = decide::store(config, cache, &received);
-    if asked_slice.is_some() && (of.is_none() || stored.is_err()) {
+    let storable = match came {
+        Some(Came::Nothing) => Err(Reason::NotStoredStatus),
+        _ => decide::store(config, cache, &received),
+    };
+    if came.is_some() && !(is_slice && storable.is_ok()) {
         // There are no slices of it: what came, and what is remembered, is of the URL itself.
         permit.file_under(proxy.store.key(asked.key.url()), None);
     }
-    // That there is nothing at this place says nothing of the whole.
-    let beyond = asked_slice.is_some() && fetched.status == StatusCode::RANGE_NOT_SATISFIABLE;
-    let freshness = match stored {
-        Ok(freshness) if !beyond => freshness,
-        refused => {
-            let reason = refused.err().unwrap_or(Reason::NotStoredStatus);
-            // A failing origin is asked again by the next request; anything else is remembered for a short time.
-            let final_word = !fetched.status.is_server_error() && !beyond;
-            let remember = final_word.then_some(config.cache.hit_for_miss);
-            if let Some(stale) = stale.filter(|_| is_final_word(fetched.status)) {
-                proxy.store.forget(&asked.key, &stale);
-            }
-            permit.not_stored(remember, fetched.response_time);
-            let _ = tell.send(Led::Private(fetched, reason));
-            return;
-        }
+    let storable = match storable {
+        Ok(storable) => storable,
+        Err(reason) => return not_stored(proxy, asked, stale, fetched, permit, tell, reason),
     };
-    let esi = of.is_none() && is_template(asked, &fetched);
+    let esi = !is_slice && is_template(asked, &fetched);
+    let own = decide::own_fields(&fetched.headers, &storable.unstored, &asked.rule, config);
     let announcement = Announcement {
         received,
-        freshness,
+        storable,
         rule: &asked.rule,
         cache,
         extras: asked.plan.extras.clone(),
@@ -213,18 +240,40 @@ async fn received(
         via: NAME,
     };
     let mut head = announcement.head(config);
+    let began = permit.began();
     head.tags.extend(asked.tags());
-    if let (Some(slice), Some(of)) = (asked_slice, of) {
+    if let Some(Came::Slice(slice, of)) = came {
         slice::head(asked, slice, &of, &mut head);
     }
-    let began = permit.began();
     let (writer, reader) = permit.storing(head);
     if cache.early_hints {
         proxy.hints.learn(&asked.key, reader.head(), began);
     }
-    let _ = tell.send(Led::Storing(reader));
+    let _ = tell.send(Led::Storing(reader, own));
     let parser = esi.then(|| parser(config));
     pump(proxy, asked, fetched.body, writer, parser).await;
+}
+
+/// A response that may not be stored: the one client's, and the others go on by themselves.
+fn not_stored(
+    proxy: &Proxy,
+    asked: &Asked,
+    stale: Option<Arc<StoredResponse>>,
+    fetched: Fetched,
+    permit: FillPermit,
+    tell: oneshot::Sender<Led>,
+    reason: Reason,
+) {
+    // A failing origin is asked again by the next request, and a place beyond the end says nothing of the others; anything
+    // else is remembered for a short time. What the origin says to a request with Authorization it does not say to others.
+    let for_others = !asked.plan.authorized;
+    let passing = fetched.status.is_server_error() || fetched.status == StatusCode::RANGE_NOT_SATISFIABLE;
+    let remember = (for_others && !passing).then_some(asked.runtime.config.cache.hit_for_miss);
+    if let Some(stale) = stale.filter(|_| for_others && is_final_word(fetched.status)) {
+        proxy.store.forget(&asked.key, &stale);
+    }
+    permit.not_stored(remember, fetched.response_time);
+    let _ = tell.send(Led::Private(fetched, reason));
 }
 
 /// The origin has spoken of the page itself (made private, taken away), so that what was stored is not to be used any

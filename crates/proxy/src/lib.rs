@@ -11,6 +11,7 @@ mod body_key;
 mod clock;
 mod decide;
 mod deliver;
+mod directed;
 mod exchange;
 mod explain;
 mod fault;

@@ -99,7 +99,7 @@ pub(crate) async fn send(
     *request.headers_mut() = outgoing.headers;
     let request_time = proxy.clock.now();
     let began = Instant::now();
-    let on_interim = outgoing.interim.map(|interim| interim.relay(runtime));
+    let on_interim = outgoing.interim.map(|interim| interim.relay(runtime, rule));
     let result = origin.send_hearing(request, on_interim).await;
     let (response_time, elapsed) = (proxy.clock.now(), began.elapsed());
     let status = result.as_ref().ok().map(|response| response.status);

@@ -36,7 +36,7 @@ pub(crate) fn begin(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
     rule: &Arc<Rule>,
-    client: Exchange,
+    mut client: Exchange,
     plan: CachePlan,
 ) -> Begun {
     let Some(size) = rule.cache().and_then(|cache| cache.slice) else {
@@ -53,6 +53,11 @@ pub(crate) fn begin(
             if let Some(first) = slices.beyond(number) {
                 return slices.at_hand(client, 0, &first, Reason::Hit);
             }
+            // RFC 9111 §5.2.1.7, as far as is known now: that a later slice is not stored turns out when it is needed.
+            if slices.plan.directed.as_ref().is_some_and(|it| it.only_if_cached(&client.method)) {
+                return Begun::Ready(Fault::only_if_cached().answer(NAME).under(rule));
+            }
+            client.fwd = why.fwd();
             Begun::Later(Box::pin(async move {
                 let begun = match slices.fetch(number, stale, why).await {
                     Ok((source, reason)) => slices.answer(client, number, source, reason),
@@ -74,6 +79,25 @@ fn first_needed(client: &Exchange, size: u64) -> u64 {
         Some([ByteRange::From(first) | ByteRange::Between(first, _)]) => first / size,
         _ => 0,
     }
+}
+
+/// What came of the request for a slice.
+pub(crate) enum Came {
+    Slice(Slice, Representation),
+    /// The whole, or another answer for the URL itself.
+    Other,
+    /// There is nothing at this place.
+    Nothing,
+}
+
+/// What a response to a fill is; none where no slice was asked for.
+pub(crate) fn came(asked: &Asked, fetched: &Fetched) -> Option<Came> {
+    let slice = asked.slice()?;
+    Some(match Representation::of(slice, fetched.status, &fetched.headers) {
+        Some(of) => Came::Slice(slice, of),
+        None if fetched.status == StatusCode::RANGE_NOT_SATISFIABLE => Came::Nothing,
+        None => Came::Other,
+    })
 }
 
 /// Makes the head of a stored slice from the head of the response that brought it.
@@ -98,21 +122,22 @@ pub(crate) struct Slices {
 /// Where the bytes of a slice come from.
 pub(crate) enum Source {
     Stored(Arc<StoredResponse>),
-    Growing(FillReader),
+    /// Being filled; with the fields for the leader's own client.
+    Growing(FillReader, HeaderMap),
 }
 
 impl Source {
     fn status(&self) -> StatusCode {
         match self {
             Self::Stored(response) => response.status,
-            Self::Growing(reader) => reader.head().status,
+            Self::Growing(reader, _) => reader.head().status,
         }
     }
 
     fn headers(&self) -> &HeaderMap {
         match self {
             Self::Stored(response) => &response.headers,
-            Self::Growing(reader) => &reader.head().headers,
+            Self::Growing(reader, _) => &reader.head().headers,
         }
     }
 
@@ -120,7 +145,7 @@ impl Source {
     pub(crate) fn time(&self) -> Timestamp {
         match self {
             Self::Stored(response) => response.freshness.response_time,
-            Self::Growing(reader) => reader.head().freshness.response_time,
+            Self::Growing(reader, _) => reader.head().freshness.response_time,
         }
     }
 
@@ -133,7 +158,7 @@ impl Source {
     pub(crate) fn body(self, first: u64, last: u64) -> Body {
         match self {
             Self::Stored(response) => Body::parts(body::part_of(&response.body.pieces, first, last)),
-            Self::Growing(reader) => Body::growing_part(reader, first, last),
+            Self::Growing(reader, _) => Body::growing_part(reader, first, last),
         }
     }
 }
@@ -247,7 +272,9 @@ impl Slices {
             match store.join_after(&asked.key, Arc::clone(&asked) as _, stale.as_ref()) {
                 Turn::Lead(permit) => return self.lead(asked, stale, permit, why).await,
                 Turn::Follow(follower) => match follower.head().await {
-                    Announced::Storing(reader) => return Ok((Source::Growing(reader), Reason::Collapsed)),
+                    Announced::Storing(reader) => {
+                        return Ok((Source::Growing(reader, HeaderMap::new()), Reason::Collapsed));
+                    }
                     Announced::Ready(response) => return Ok((Source::Stored(response), Reason::Hit)),
                     Announced::NotStored => break,
                     Announced::Failed(error) => {
@@ -255,7 +282,7 @@ impl Slices {
                         if fault.reason == Reason::OriginStatus && stale.is_none() {
                             break;
                         }
-                        return self.failed(stale, fault);
+                        return self.failed(&asked, stale, fault);
                     }
                     Announced::Abandoned | Announced::OtherVariant => {}
                 },
@@ -277,20 +304,24 @@ impl Slices {
             return Err(Missed::Whole);
         }
         let (tell, told) = oneshot::channel();
-        tokio::spawn(fill::run(Arc::clone(&self.proxy), asked, stale.clone(), permit, None, tell));
+        tokio::spawn(fill::run(Arc::clone(&self.proxy), Arc::clone(&asked), stale.clone(), permit, None, tell));
         match told.await {
-            Ok(Led::Storing(reader)) => Ok((Source::Growing(reader), why)),
+            Ok(Led::Storing(reader, own)) => Ok((Source::Growing(reader, own), why)),
             Ok(Led::Ready(response, reason)) => Ok((Source::Stored(response), reason)),
             Ok(Led::Private(fetched, reason)) => Err(Missed::Private(fetched, reason)),
-            Ok(Led::Failed(fault)) => self.failed(stale, fault),
+            Ok(Led::Failed(fault)) => self.failed(&asked, stale, fault),
             Err(_) => Err(Missed::Failed(Fault::internal("the fill's task ended without a word"))),
         }
     }
 
     /// The origin failed: the stale slice, if there is one and it may be used.
-    fn failed(&self, stale: Option<Arc<StoredResponse>>, fault: Fault) -> Result<(Source, Reason), Missed> {
-        let now = self.proxy.clock.now();
-        match stale.filter(|stale| fill::usable_on_error(stale, now)) {
+    fn failed(
+        &self,
+        asked: &Asked,
+        stale: Option<Arc<StoredResponse>>,
+        fault: Fault,
+    ) -> Result<(Source, Reason), Missed> {
+        match stale.filter(|stale| fill::usable_on_error(asked, stale, asked.exchange.now)) {
             Some(stale) => Ok((Source::Stored(stale), Reason::StaleError)),
             None => Err(Missed::Failed(fault)),
         }
@@ -317,17 +348,21 @@ impl Slices {
         let Some(of) = source.representation(self.slice(number)) else {
             return match source {
                 // The origin sent the whole, which is stored under the URL.
-                Source::Growing(reader) => {
-                    Begun::Ready(fill::growing(&self.proxy, &self.whole(client), reader, reason))
+                Source::Growing(reader, own) => {
+                    Begun::Ready(fill::storing(&self.proxy, &self.whole(client), reader, &own, reason))
                 }
                 Source::Stored(_) => self.as_a_whole(client),
             };
         };
         let (headers, freshness) = match &source {
             Source::Stored(response) => (response.headers.clone(), response.freshness),
-            Source::Growing(reader) => (reader.head().headers.clone(), reader.head().freshness),
+            Source::Growing(reader, own) => {
+                let mut headers = reader.head().headers.clone();
+                headers.extend(own.clone());
+                (headers, reader.head().freshness)
+            }
         };
-        let fetched = matches!(source, Source::Growing(_));
+        let fetched = matches!(source, Source::Growing(..));
         let whole = deliver::Whole { headers, length: of.complete, freshness, fetched };
         let slices = Arc::clone(self);
         let body = move |span: Span| Body::sliced(Sliced::new(slices, of, (number, source), span), span.length());
@@ -337,7 +372,10 @@ impl Slices {
     /// The answer where there is no slice.
     fn otherwise(self: &Arc<Self>, client: Exchange, number: u64, missed: Missed) -> Begun {
         match missed {
-            Missed::Failed(fault) => Begun::Ready(fault.answer(NAME).under(&self.rule)),
+            Missed::Failed(fault) => {
+                let told = client.told(fault.reason);
+                Begun::Ready(fault.forwarded(told).answer(NAME).under(&self.rule))
+            }
             // A part that cannot be used; or nothing at all to have a part of.
             Missed::Private(fetched, _)
                 if fetched.status == StatusCode::PARTIAL_CONTENT

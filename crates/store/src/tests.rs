@@ -88,6 +88,8 @@ fn head() -> Head {
         vary: Vary::default(),
         tags: Vec::new(),
         esi: false,
+        shared: false,
+        authorized: false,
         rule: Arc::from("pages"),
         length: None,
         part: None,
