@@ -8,7 +8,7 @@ use copal_semantics::vary;
 use copal_store::{CacheKey, Selector, StoredResponse};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
-use crate::decide::CachePlan;
+use crate::decide::{Asks, CachePlan};
 use crate::exchange::{Exchange, Once};
 use crate::forward;
 use crate::proxy::Runtime;
@@ -36,6 +36,11 @@ impl Asked {
             Some(SubKey::Body(keyed)) => (keyed.method.clone(), RequestBody::Full(keyed.body.clone())),
             Some(SubKey::Slice(_)) | None => (Method::GET, RequestBody::Empty),
         }
+    }
+
+    /// What kind of request it is, as far as it decides on storing.
+    pub(crate) fn asks(&self) -> Asks {
+        if matches!(self.plan.sub_key, Some(SubKey::Body(_))) { Asks::Body } else { Asks::Get }
     }
 
     /// The slice that is asked for, where it is not the whole.

@@ -165,7 +165,7 @@ impl Credentials {
 
 /// The fields that applications use in the place of `Authorization`: `X-Auth-Token`, `X-Api-Key`, `X-WP-Nonce`,
 /// `X-CSRF-Token` and their like. The answer to a request that carries one may be one visitor's.
-fn is_credential(name: &HeaderName) -> bool {
+pub(crate) fn is_credential(name: &HeaderName) -> bool {
     const WORDS: [&str; 7] = ["auth", "token", "api-key", "apikey", "nonce", "secret", "session"];
     let name = name.as_str();
     // Fields of browsers that happen to have such a word in them begin otherwise.
@@ -276,6 +276,7 @@ pub(crate) fn usable_on_error(response: &StoredResponse, directed: Option<&Direc
 
 /// An origin's response to a fill, as far as it decides on storing.
 pub(crate) struct Received<'a> {
+    pub(crate) asks: Asks,
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) request_time: Timestamp,
@@ -284,6 +285,17 @@ pub(crate) struct Received<'a> {
     pub(crate) authorized: bool,
     /// Any number: shortens the lifetime, where the rule says so.
     pub(crate) random: u64,
+}
+
+/// What kind of request a response is to, as far as it decides on storing (RFC 9111 §3, RFC 9110 §9.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// GET.
+    Get,
+    /// A method whose body is in the key.
+    Body,
+    /// A POST whose response says that it is what a GET gets.
+    Post,
 }
 
 /// What storing a response comes to.
@@ -296,7 +308,7 @@ pub(crate) struct Storable {
     pub(crate) unstored: Vec<HeaderName>,
 }
 
-/// Whether and for how long a response to a GET under a cache rule is stored: RFC 9111 §3 and §4.2 under the rule.
+/// Whether and for how long a response under a cache rule is stored: RFC 9111 §3 and §4.2 under the rule.
 ///
 /// # Errors
 /// The reason why it may not be stored.
@@ -320,7 +332,7 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
     );
     let overrides = overrides(cache);
     semantics::storable(&StoreFacts {
-        method: &Method::GET,
+        method: if received.asks == Asks::Post { &Method::POST } else { &Method::GET },
         authorization: received.authorized,
         status: received.status,
         headers: received.headers,
@@ -328,8 +340,8 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
         overrides,
         lifetime,
         partial: false,
-        content_location_matches: false,
-        body_key: false,
+        content_location_matches: received.asks == Asks::Post,
+        body_key: received.asks == Asks::Body,
     })
     .map_err(not_stored)?;
     if fields::content_length(received.headers).is_some_and(|length| length > config.cache.max_body) {

@@ -209,6 +209,7 @@ async fn received(
     let came = slice::came(asked, &fetched);
     let is_slice = matches!(came, Some(Came::Slice(..)));
     let received = Received {
+        asks: asked.asks(),
         status: if is_slice { StatusCode::OK } else { fetched.status },
         headers: &fetched.headers,
         request_time: fetched.request_time,
@@ -301,7 +302,13 @@ pub(crate) fn parser(config: &copal_policy::Config) -> Parser {
 }
 
 /// Reads the origin's body into the store. ESI is parsed here, once, while it comes in (invariant 4).
-async fn pump(proxy: &Proxy, asked: &Asked, mut body: OriginBody, mut writer: FillWriter, mut parser: Option<Parser>) {
+pub(crate) async fn pump(
+    proxy: &Proxy,
+    asked: &Asked,
+    mut body: OriginBody,
+    mut writer: FillWriter,
+    mut parser: Option<Parser>,
+) {
     let mut pieces = Vec::new();
     while let Some(frame) = body.frame().await {
         let chunk = match frame.map(http_body::Frame::into_data) {

@@ -21,6 +21,7 @@ mod fragment;
 mod hints;
 mod interim;
 mod pass;
+mod posted;
 mod proxy;
 mod purge;
 mod reason;

@@ -6,13 +6,14 @@ use copal_origin::Upgrading;
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::{announce_trailers, fields};
-use copal_store::Hardness;
+use copal_store::{FillReader, Hardness};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::exchange::{Exchange, Once};
+use crate::posted::{self, Invalidations};
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::{self, Fetched, Outgoing};
@@ -35,6 +36,7 @@ pub(crate) async fn pass(
         body: once.body,
         interim: exchange.interim.clone(),
     };
+    let before = proxy.store.sequence().get();
     let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
         Ok(fetched) => fetched,
         Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),
@@ -42,7 +44,16 @@ pub(crate) async fn pass(
     if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade(once.upgrade, fetched, reason).under(rule);
     }
-    invalidate_unsafe(proxy, runtime, rule, &exchange, fetched.status);
+    let own = invalidate_unsafe(proxy, runtime, rule, &exchange, fetched.status);
+    if exchange.method == Method::POST {
+        fetched = match posted::store(proxy, runtime, rule, &exchange, fetched, Invalidations { before, own }) {
+            Ok((mut headers, reader)) => {
+                clean(&mut headers, runtime, rule);
+                return being_stored(&exchange, headers, reader, reason).under(rule);
+            }
+            Err(fetched) => fetched,
+        };
+    }
     if is_assembled(rule, &exchange, &fetched) {
         return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
     }
@@ -71,6 +82,14 @@ pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetch
         return deliver::respond_with(StatusCode::NOT_MODIFIED, headers, Body::empty(), reason).under(&asked.rule);
     }
     to_client(exchange, &asked.runtime, fetched, reason).under(&asked.rule)
+}
+
+/// The response to a request that was let through, while it is stored for others: this client's is as it came.
+fn being_stored(exchange: &Exchange, mut headers: HeaderMap, reader: FillReader, reason: Reason) -> Answer {
+    headers.remove(header::TRAILER);
+    let (status, length) = (reader.head().status, reader.head().length);
+    deliver::fetched_status(&mut headers, exchange.told(reason), status, true);
+    deliver::respond_with(status, headers, Body::growing(reader, length), reason)
 }
 
 fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: Reason) -> Answer {
@@ -109,14 +128,16 @@ pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
 
 /// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid. A POST whose responses the rule
 /// stores under its body is a question, by the operator's word.
-fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &Exchange, status: StatusCode) {
+///
+/// Gives the number of invalidations that it took.
+fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &Exchange, status: StatusCode) -> u64 {
     let done = status.is_success() || status.is_redirection();
     let asks =
         exchange.method.is_safe() || rule.cache().is_some_and(|cache| cache.body_methods.contains(&exchange.method));
     if asks || !done {
-        return;
+        return 0;
     }
-    purge::purge(proxy, &runtime.config, &exchange.target, Hardness::Hard);
+    purge::purge(proxy, &runtime.config, &exchange.target, Hardness::Hard).invalidations
 }
 
 /// 101: from now on the two connections are one; bytes are copied both ways until either side closes.

@@ -38,6 +38,7 @@ pub(crate) fn confirmed(
         }
     }
     let received = Received {
+        asks: asked.asks(),
         status: asked.judged(&stale),
         headers: &judged,
         request_time: fetched.request_time,
