@@ -16,10 +16,11 @@ use crate::asked::Asked;
 use crate::decide::{self, Announcement, Received};
 use crate::exchange::Once;
 use crate::fault::Fault;
+use crate::partial::Sent;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
-use crate::send::{self, Fetched};
-use crate::{assemble, deliver, pass, request, validate};
+use crate::send::Fetched;
+use crate::{assemble, deliver, partial, pass, request, validate};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 const TURNS: usize = 3;
@@ -98,6 +99,10 @@ async fn lead(
     match told.await {
         Ok(Led::Storing(reader)) => growing(proxy, asked, reader, why),
         Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
+        // What is too large to be stored need not be sent whole to a client that asked for a part of it.
+        Ok(Led::Private(_, why @ Reason::TooLarge)) if partial::asks_in_vain(asked) => {
+            pass::pass(proxy, &asked.runtime, &asked.rule, asked.exchange.clone(), Once::nothing(), why).await
+        }
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
         Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
         Err(_) => Fault::internal("the fill's task ended without a word").answer(NAME).under(&asked.rule),
@@ -132,7 +137,8 @@ async fn run(
     permit: FillPermit,
     tell: oneshot::Sender<Led>,
 ) {
-    match send::fill(&proxy, &asked, stale.as_deref()).await {
+    let Sent { asked, fetched, completes } = partial::send(&proxy, &asked, stale.as_deref()).await;
+    match fetched {
         Err(fault) => {
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
@@ -148,7 +154,10 @@ async fn run(
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(fetched) => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        Ok(fetched) => match completes {
+            Some(head) => partial::complete(&proxy, &asked, *head, fetched, permit, tell).await,
+            None => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        },
     }
 }
 
@@ -167,17 +176,24 @@ async fn received(
 ) {
     let Some(cache) = asked.cache_rule() else { return };
     let config = &asked.runtime.config;
+    let part = partial::part_of(asked, &fetched);
     let received = Received {
-        status: fetched.status,
+        // RFC 9111 §3.3: a part is an incomplete 200.
+        status: if part.is_some() { StatusCode::OK } else { fetched.status },
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
     };
-    let freshness = match decide::store(config, cache, &received) {
+    let storable = match partial::is_of_the_range(asked, fetched.status) {
+        true => Err(Reason::NotStoredPartial),
+        false => decide::store(config, cache, &received),
+    };
+    let freshness = match storable {
         Ok(freshness) => freshness,
         Err(reason) => {
             // A failing origin is asked again by the next request; anything else is remembered for a short time.
-            let remember = (!fetched.status.is_server_error()).then_some(config.cache.hit_for_miss);
+            let passing = fetched.status.is_server_error() || partial::is_forgotten(asked, fetched.status, reason);
+            let remember = (!passing).then_some(config.cache.hit_for_miss);
             if let Some(stale) = stale.filter(|_| is_final_word(fetched.status)) {
                 proxy.store.forget(&asked.key, &stale);
             }
@@ -197,6 +213,7 @@ async fn received(
         via: NAME,
     };
     let head = announcement.head(config);
+    let head = part.into_iter().fold(head, partial::head_of_part);
     let (writer, reader) = permit.storing(head);
     let _ = tell.send(Led::Storing(reader));
     let parser = esi.then(|| parser(config));

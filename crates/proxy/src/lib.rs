@@ -16,6 +16,8 @@ mod fault;
 mod fill;
 mod forward;
 mod fragment;
+mod multipart;
+mod partial;
 mod pass;
 mod proxy;
 mod purge;

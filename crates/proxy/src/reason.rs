@@ -77,6 +77,8 @@ reasons! {
     VariantMiss = "variant-miss", Miss, Some("vary-miss");
     /// Stored, but no longer fresh and not to be had stale; fetched anew and stored.
     Expired = "expired", Miss, Some("stale");
+    /// Stored in part; what was asked for beyond it was fetched, and stored with it.
+    Partial = "partial", Miss, Some("partial");
     /// Followed a fill that another request had begun.
     Collapsed = "collapsed", Miss, Some("uri-miss");
     /// Fetched alone, because the last response for this key could not be stored.

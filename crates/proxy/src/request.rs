@@ -11,6 +11,7 @@ use crate::answer::Answer;
 use crate::asked::{Asked, Selection};
 use crate::decide::{self, CachePlan, Verdict};
 use crate::exchange::{Exchange, Once};
+use crate::partial::Wanted;
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
 use crate::{assemble, deliver, fill, pass, purge};
@@ -53,6 +54,8 @@ enum Found {
         stale: Option<Arc<StoredResponse>>,
         why: Reason,
     },
+    /// A part that does not have what is asked for, and whether it is fresh.
+    Part(Arc<StoredResponse>, bool),
 }
 
 fn look_up(
@@ -69,16 +72,27 @@ fn look_up(
             Begun::Ready(deliver::stored(&exchange, rule, &response, Reason::Hit))
         }
         Found::Usable(response, reason) => {
-            let asked = Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), runtime: Arc::clone(runtime) });
+            let wanted = Wanted::of(&exchange, rule, Some(&response));
+            let asked =
+                Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), wanted, runtime: Arc::clone(runtime) });
             if reason == Reason::StaleRefreshing {
                 fill::refresh(proxy, &asked, &response);
             }
             Begun::Ready(usable(proxy, &asked, &response, reason))
         }
         Found::Fetch { stale, why } => {
-            let asked = Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), runtime: Arc::clone(runtime) });
+            let wanted = Wanted::of(&exchange, rule, stale.as_deref());
+            let asked =
+                Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), wanted, runtime: Arc::clone(runtime) });
             let proxy = Arc::clone(proxy);
             Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, stale, why).await }))
+        }
+        Found::Part(part, fresh) => {
+            let wanted = Wanted::beyond(&exchange, rule, &part, fresh, runtime.config.cache.max_body);
+            let asked =
+                Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), wanted, runtime: Arc::clone(runtime) });
+            let proxy = Arc::clone(proxy);
+            Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, None, Reason::Partial).await }))
         }
     }
 }
@@ -93,7 +107,10 @@ fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
                 Found::Fetch { stale: Some(response), why: Reason::Expired }
             }
         },
-        Lookup::Partial { .. } => Found::Fetch { stale: None, why: Reason::Miss },
+        Lookup::Partial { response, soft_invalidated } => {
+            let fresh = decide::reuse(&response, soft_invalidated, now) == FreshnessState::Fresh;
+            Found::Part(response, fresh)
+        }
         Lookup::HitForMiss => Found::Fetch { stale: None, why: Reason::HitForMiss },
         Lookup::VariantMiss => Found::Fetch { stale: None, why: Reason::VariantMiss },
         Lookup::Miss => Found::Fetch { stale: None, why: Reason::Miss },
