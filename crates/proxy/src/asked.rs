@@ -79,6 +79,10 @@ impl Selector for Selection<'_> {
         if name == header::COOKIE {
             return vary::normalise_field(name, self.plan.cookie.iter());
         }
+        if name == header::AUTHORIZATION {
+            // Forwarded when it is there: the look-up knows by what terms (RFC 9111 §3.5).
+            return vary::normalise_field(name, self.exchange.headers.get_all(name).iter());
+        }
         match name.as_str() {
             "x-forwarded-for" => return forward::chain(self.exchange),
             "x-forwarded-proto" => return self.exchange.target.scheme.to_owned(),

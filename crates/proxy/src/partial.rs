@@ -19,6 +19,7 @@ use crate::decide::{self, Announcement, Received};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::fill::Led;
+use crate::interim::Interim;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
 use crate::send::{self, Fetched};
@@ -140,26 +141,39 @@ pub(crate) struct Sent {
     /// Asked for the whole in the end, where it was asked for once more.
     pub(crate) asked: Arc<Asked>,
     pub(crate) fetched: Result<Fetched, Fault>,
-    /// The head of the whole, where what came is what was missing of it.
-    pub(crate) completes: Option<Box<Head>>,
+    /// The whole, where what came is what was missing of it.
+    pub(crate) completes: Option<Box<Completion>>,
+}
+
+/// A whole that can be put together.
+pub(crate) struct Completion {
+    head: Head,
+    /// Fields for the leader's own client.
+    own: HeaderMap,
+    missing: Span,
 }
 
 /// Sends the request of a fill. Where a part comes of which nothing can be made, the whole is asked for, once.
-pub(crate) async fn send(proxy: &Proxy, asked: &Arc<Asked>, stale: Option<&StoredResponse>) -> Sent {
+pub(crate) async fn send(
+    proxy: &Proxy,
+    asked: &Arc<Asked>,
+    stale: Option<&StoredResponse>,
+    interim: Option<Interim>,
+) -> Sent {
     let asked = if is_still_held(proxy, asked) { Arc::clone(asked) } else { for_the_whole(asked) };
-    let fetched = match send::fill(proxy, &asked, stale).await {
+    let fetched = match send::fill(proxy, &asked, stale, interim.clone()).await {
         Ok(fetched) => fetched,
         Err(fault) => return Sent { asked, fetched: Err(fault), completes: None },
     };
-    match made_of(&asked, &fetched) {
+    match made_of(proxy, &asked, &fetched) {
         Made::Response => Sent { asked, fetched: Ok(fetched), completes: None },
-        Made::Whole(head) => Sent { asked, fetched: Ok(fetched), completes: Some(head) },
+        Made::Whole(whole) => Sent { asked, fetched: Ok(fetched), completes: Some(whole) },
         Made::Nothing => {
             tracing::debug!(key = asked.key.as_str(), "a part that is of no use; asking for the whole");
             // What is not wanted of it need not come.
             drop(fetched);
             let asked = for_the_whole(&asked);
-            let fetched = send::fill(proxy, &asked, None).await;
+            let fetched = send::fill(proxy, &asked, None, interim).await;
             Sent { asked, fetched, completes: None }
         }
     }
@@ -181,16 +195,16 @@ fn for_the_whole(asked: &Asked) -> Arc<Asked> {
 enum Made {
     /// A response like any other; one that is a part is stored as such.
     Response,
-    /// With what is stored it is the whole, under this head.
-    Whole(Box<Head>),
+    /// With what is stored it is the whole.
+    Whole(Box<Completion>),
     /// Nothing.
     Nothing,
 }
 
-fn made_of(asked: &Asked, fetched: &Fetched) -> Made {
+fn made_of(proxy: &Proxy, asked: &Asked, fetched: &Fetched) -> Made {
     match (&asked.wanted.held, fetched.status) {
-        (Some((held, gap)), StatusCode::PARTIAL_CONTENT) => match completed(asked, held, *gap, fetched) {
-            Some(head) => Made::Whole(Box::new(head)),
+        (Some((held, gap)), StatusCode::PARTIAL_CONTENT) => match completed(proxy, asked, held, *gap, fetched) {
+            Some(whole) => Made::Whole(Box::new(whole)),
             None => Made::Nothing,
         },
         // Whatever it says may be of a range and a condition that the client has not stated.
@@ -203,9 +217,15 @@ fn made_of(asked: &Asked, fetched: &Fetched) -> Made {
     }
 }
 
-/// The head of the whole that a stored part and what has come make; none where they may not be put together (RFC 9111 §3.4), or the
-/// whole not be stored.
-fn completed(asked: &Asked, held: &Arc<StoredResponse>, gap: ByteRange, fetched: &Fetched) -> Option<Head> {
+/// The whole that a stored part and what has come make; none where they may not be put together (RFC 9111 §3.4), or the whole
+/// not be stored.
+fn completed(
+    proxy: &Proxy,
+    asked: &Asked,
+    held: &Arc<StoredResponse>,
+    gap: ByteRange,
+    fetched: &Fetched,
+) -> Option<Completion> {
     let cache = asked.cache_rule()?;
     let config = &asked.runtime.config;
     let came = ContentRange::of(&fetched.headers)?;
@@ -230,11 +250,18 @@ fn completed(asked: &Asked, held: &Arc<StoredResponse>, gap: ByteRange, fetched:
         headers: &headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
+        authorized: asked.plan.authorized,
+        random: proxy.random(),
     };
-    let freshness = decide::store(config, cache, &received).ok()?;
+    let mut storable = decide::store(config, cache, &received).ok()?;
+    storable.shared &= held.shared;
+    let own = decide::own_fields(&fetched.headers, &storable.unstored, &asked.rule, config);
     let extras = asked.plan.extras.clone();
-    let announcement = Announcement { received, freshness, rule: &asked.rule, cache, extras, esi: false, via: NAME };
-    Some(Head { completes: Some(Arc::clone(held)), ..announcement.head(config) })
+    let announcement = Announcement { received, storable, rule: &asked.rule, cache, extras, esi: false, via: NAME };
+    let mut head = announcement.head(config);
+    head.authorized |= held.authorized;
+    head.completes = Some(Arc::clone(held));
+    Some(Completion { head, own, missing: came.span })
 }
 
 /// The part that a response to a fill is, where it is one that was asked for and says which.
@@ -268,17 +295,15 @@ pub(crate) fn is_forgotten(asked: &Asked, status: StatusCode, reason: Reason) ->
 pub(crate) async fn complete(
     proxy: &Proxy,
     asked: &Asked,
-    head: Head,
+    whole: Completion,
     fetched: Fetched,
     permit: FillPermit,
     tell: oneshot::Sender<Led>,
 ) {
     let Some((held, _)) = &asked.wanted.held else { return };
-    let Some(came) = ContentRange::of(&fetched.headers) else { return };
-    let (mut writer, reader) = permit.storing(head);
-    let _ = tell.send(Led::Storing(reader));
-    let before = held_before(held, came.span.first);
-    match joined(held, before, came.span, fetched, &mut writer).await {
+    let (mut writer, reader) = permit.storing(whole.head);
+    let _ = tell.send(Led::Storing(reader, whole.own));
+    match joined(held, whole.missing, fetched, &mut writer).await {
         Ok(()) => {
             if let Err(discarded) = writer.finish(proxy.clock.now()) {
                 tracing::debug!(key = asked.key.as_str(), ?discarded, "not stored");
@@ -312,11 +337,11 @@ fn held_before(held: &StoredResponse, first: u64) -> u64 {
 
 async fn joined(
     held: &StoredResponse,
-    before: u64,
     missing: Span,
     mut fetched: Fetched,
     writer: &mut FillWriter,
 ) -> Result<(), Broken> {
+    let before = held_before(held, missing.first);
     for text in slices(&held.body.pieces, 0, before) {
         writer.push(Piece::Text(text)).await?;
     }

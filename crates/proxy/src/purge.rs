@@ -40,7 +40,7 @@ pub(crate) fn keys(config: &Config, target: &Target) -> Vec<String> {
 
 /// Answers a `PURGE`: 403 unless the peer's own address is allowed, else what went.
 pub(crate) fn answer(proxy: &Proxy, runtime: &Runtime, exchange: &Exchange) -> Answer {
-    if !may_purge(&runtime.config, exchange) {
+    if !exchange.is_from(&runtime.config.purge.allow) {
         tracing::warn!(peer = %exchange.peer, path = %exchange.target.path, "PURGE refused: not in purge.allow");
         let body = r#"{"status":"denied","hint":"add the client's address to purge.allow"}"#;
         return json(StatusCode::FORBIDDEN, body.to_owned(), Reason::PurgeDenied);
@@ -55,18 +55,6 @@ pub(crate) fn answer(proxy: &Proxy, runtime: &Runtime, exchange: &Exchange) -> A
         done.sequence
     );
     json(StatusCode::OK, body, Reason::Purged)
-}
-
-/// The peer must be allowed; and, where the peer is a trusted proxy that speaks for somebody, that somebody too. Otherwise
-/// whoever reaches a TLS terminator on the same machine could purge.
-fn may_purge(config: &Config, exchange: &Exchange) -> bool {
-    let allow = &config.purge.allow;
-    let spoken_for = exchange.headers.get_all("x-forwarded-for").iter().next_back().filter(|_| exchange.trusted);
-    allow.contains(exchange.peer)
-        && spoken_for.is_none_or(|chain| {
-            let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
-            last.and_then(|address| address.trim().parse().ok()).is_some_and(|address| allow.contains(address))
-        })
 }
 
 impl Proxy {

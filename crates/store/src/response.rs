@@ -34,6 +34,10 @@ pub struct Head {
     pub esi: bool,
     /// The name of the rule.
     pub rule: Arc<str>,
+    /// Whether requests with `Authorization` may be answered with it (RFC 9111 §3.5).
+    pub shared: bool,
+    /// Whether it came for a request with `Authorization`.
+    pub authorized: bool,
     /// Bytes of the body, where the origin announced them (`Content-Length`).
     pub length: Option<u64>,
     /// Of a partial response (206) which part it is; its `headers` have no `Content-Range` then.
@@ -57,6 +61,10 @@ pub struct HeadInfo {
     pub esi: bool,
     /// The name of the rule.
     pub rule: Arc<str>,
+    /// Whether requests with `Authorization` may be answered with it (RFC 9111 §3.5).
+    pub shared: bool,
+    /// Whether it came for a request with `Authorization`.
+    pub authorized: bool,
     /// Of a partial response (206) which part it is, as the origin says.
     pub part: Option<Part>,
     /// Whether only what was missing of a partial stored response is fetched.
@@ -79,6 +87,8 @@ impl HeadInfo {
             length: head.length,
             esi: head.esi,
             rule: head.rule,
+            shared: head.shared,
+            authorized: head.authorized,
             part: head.part,
             completed: head.completes.is_some(),
             headers_weight,
@@ -118,6 +128,8 @@ struct Kept {
     status: StatusCode,
     esi: bool,
     rule: Arc<str>,
+    shared: bool,
+    authorized: bool,
     variant: Variant,
     tags: Arc<[u64]>,
     body: StoredBody,
@@ -144,6 +156,8 @@ impl Kept {
             parts: self.parts,
             esi: self.esi,
             rule: self.rule,
+            shared: self.shared,
+            authorized: self.authorized,
             variant: self.variant,
             tags: self.tags,
             id: made.id,
@@ -184,6 +198,10 @@ pub struct StoredResponse {
     pub esi: bool,
     /// The name of the rule that stored it.
     pub rule: Arc<str>,
+    /// Whether requests with `Authorization` may be answered with it (RFC 9111 §3.5).
+    pub shared: bool,
+    /// Whether it came for a request with `Authorization`.
+    pub authorized: bool,
     pub(crate) variant: Variant,
     pub(crate) tags: Arc<[u64]>,
     /// Counts the stored responses of a store; a higher one was made later.
@@ -213,6 +231,8 @@ impl StoredResponse {
             status,
             esi: head.esi,
             rule: Arc::clone(&head.rule),
+            shared: head.shared,
+            authorized: head.authorized,
             variant: head.variant.clone(),
             tags: Arc::clone(&head.tags),
             body: body.body,
@@ -228,6 +248,7 @@ impl StoredResponse {
         &self,
         headers: &HeaderMap,
         freshness: Freshness,
+        shared: bool,
         made: Made,
         keep_for_validation: Duration,
     ) -> Self {
@@ -235,6 +256,8 @@ impl StoredResponse {
             status: self.status,
             esi: self.esi,
             rule: Arc::clone(&self.rule),
+            shared,
+            authorized: self.authorized,
             variant: self.variant.clone(),
             tags: Arc::clone(&self.tags),
             body: self.body.clone(),
@@ -253,6 +276,8 @@ impl StoredResponse {
             status,
             esi: false,
             rule: Arc::clone(&newer.rule),
+            shared: self.shared && stored.shared,
+            authorized: self.authorized || stored.authorized,
             variant: newer.variant.clone(),
             tags: sorted(self.tags.iter().chain(&*stored.tags).copied()),
             body: combined.body.body,

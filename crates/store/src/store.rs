@@ -179,7 +179,7 @@ impl Store {
     }
 
     /// Replaces a stored response by itself with the fields and the freshness that a 304 brought (RFC 9111 §4.3.4), where
-    /// `headers` are the stored fields as updated. `began` is of the permit under which it was validated, and the permit is
+    /// `headers` are the stored fields as updated, and `shared` is what they say of requests with `Authorization`. `began` is of the permit under which it was validated, and the permit is
     /// still held.
     ///
     /// None when it is not stored: an invalidation came since `began`, or a newer response has taken its place.
@@ -189,10 +189,11 @@ impl Store {
         old: &Arc<StoredResponse>,
         headers: HeaderMap,
         freshness: Freshness,
+        shared: bool,
         began: Sequence,
     ) -> Option<Arc<StoredResponse>> {
         let now = freshness.response_time;
-        let fresh = old.freshened(&headers, freshness, self.made(began), self.settings.keep_for_validation);
+        let fresh = old.freshened(&headers, freshness, shared, self.made(began), self.settings.keep_for_validation);
         self.put(key, Arc::new(fresh), now, Some(old)).ok()
     }
 

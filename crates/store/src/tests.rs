@@ -5,6 +5,7 @@ mod growing;
 mod lookup;
 mod model;
 mod parts;
+mod provenance;
 mod purge;
 
 use std::sync::Arc;
@@ -73,6 +74,7 @@ fn fresh_from(response_time: Timestamp) -> Freshness {
         stale_if_error: Duration::ZERO,
         no_cache: false,
         must_revalidate: false,
+        s_maxage: false,
     }
 }
 
@@ -85,6 +87,8 @@ fn head() -> Head {
         vary: Vary::default(),
         tags: Vec::new(),
         esi: false,
+        shared: false,
+        authorized: false,
         rule: Arc::from("pages"),
         length: None,
         part: None,
