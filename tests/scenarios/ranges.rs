@@ -597,6 +597,27 @@ async fn a_part_of_a_template_is_not_asked_for_nor_given() {
     }
 }
 
+/// RFC 9111 §3.5: what was not given leave to be shared answers no request with Authorization, not in part either, and is not mixed
+/// into what such a request brings.
+#[tokio::test]
+async fn a_part_answers_authorization_only_with_leave() {
+    for (target, leave) in [("/own", "max-age=60"), ("/shared", "public, max-age=60")] {
+        let front = Front::with("").await;
+        front.origin.on(target, part("bytes 0-4/10", "01234", "\"e\"").header("cache-control", leave));
+        let mut client = front.client().await;
+        client.get(target).header("range", "bytes=0-4").send().await;
+        let told = move |request: &Request| {
+            part_or_whole(request, "abcdefghij", "\"e\"").header("cache-control", leave).header("etag", "\"e\"")
+        };
+        front.origin.replace(target, Answer::from_fn(told));
+        let got = client.get(target).header("range", "bytes=1-2").header("authorization", "Basic x").send().await;
+        assert_eq!(got.text(), if target == "/own" { "bc" } else { "12" });
+        let whole = client.get(target).header("authorization", "Basic x").send().await;
+        assert_eq!(whole.text(), if target == "/own" { "abcdefghij" } else { "01234fghij" });
+        assert_eq!(front.origin.last().header("authorization"), Some("Basic x"));
+    }
+}
+
 #[tokio::test]
 async fn head_knows_no_ranges() {
     let front = Front::with("").await;
