@@ -11,6 +11,7 @@ mod front;
 mod grace;
 mod interim;
 mod large;
+mod methods;
 mod origins;
 mod process;
 mod protocol;

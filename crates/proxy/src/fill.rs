@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::decide::{self, Announcement, Received};
-use crate::exchange::Once;
 use crate::fault::Fault;
 use crate::interim::Interim;
 use crate::partial::Sent;
@@ -82,10 +81,12 @@ fn needs_own_answer(response: &StoredResponse, asked: &Asked) -> bool {
 /// for this client only. It may be stored all the same, which ends the hit-for-miss.
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
     let not_for_others = why == Reason::HitForMiss || asked.plan.authorized;
-    let of_a_part = not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
+    let get = asked.exchange.method == Method::GET;
+    let of_a_part =
+        get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
     if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
-        return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, Once::nothing(), why).await;
+        return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
     }
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _);
     lead(proxy, asked, stale, permit, why).await
@@ -128,7 +129,7 @@ async fn lead(
         Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
         // What is too large to be stored need not be sent whole to a client that asked for a part of it.
         Ok(Led::Private(_, why @ Reason::TooLarge)) if partial::asks_in_vain(asked) => {
-            pass::pass(proxy, &asked.runtime, &asked.rule, asked.exchange.clone(), Once::nothing(), why).await
+            pass::pass(proxy, &asked.runtime, &asked.rule, asked.exchange.clone(), asked.once(), why).await
         }
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
         Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
@@ -246,8 +247,9 @@ async fn received(
         via: NAME,
     };
     let head = announcement.head(config);
-    let head = part.into_iter().fold(head, partial::head_of_part);
+    let mut head = part.into_iter().fold(head, partial::head_of_part);
     let began = permit.began();
+    head.tags.extend(asked.tags());
     let (writer, reader) = permit.storing(head);
     if cache.early_hints {
         proxy.hints.learn(&asked.key, reader.head(), began);

@@ -7,6 +7,7 @@ mod answer;
 mod asked;
 mod assemble;
 mod body;
+mod body_key;
 mod clock;
 mod decide;
 mod deliver;
@@ -28,6 +29,7 @@ mod reason;
 mod record;
 mod request;
 mod send;
+mod sub_key;
 mod validate;
 mod watch;
 

@@ -259,6 +259,7 @@ fn completed(
     let extras = asked.plan.extras.clone();
     let announcement = Announcement { received, storable, rule: &asked.rule, cache, extras, esi: false, via: NAME };
     let mut head = announcement.head(config);
+    head.tags.extend(asked.tags());
     head.authorized |= held.authorized;
     head.completes = Some(Arc::clone(held));
     Some(Completion { head, own, missing: came.span })

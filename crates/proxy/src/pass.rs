@@ -6,7 +6,7 @@ use copal_origin::Upgrading;
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::{announce_trailers, fields};
-use copal_store::{Hardness, Invalidation};
+use copal_store::Hardness;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::Answer;
@@ -42,7 +42,7 @@ pub(crate) async fn pass(
     if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade(once.upgrade, fetched, reason).under(rule);
     }
-    invalidate_unsafe(proxy, runtime, &exchange, fetched.status);
+    invalidate_unsafe(proxy, runtime, rule, &exchange, fetched.status);
     if is_assembled(rule, &exchange, &fetched) {
         return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
     }
@@ -107,15 +107,16 @@ pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
     fields::append_via(headers, "1.1", NAME);
 }
 
-/// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid.
-fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, exchange: &Exchange, status: StatusCode) {
+/// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid. A POST whose responses the rule
+/// stores under its body is a question, by the operator's word.
+fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &Exchange, status: StatusCode) {
     let done = status.is_success() || status.is_redirection();
-    if exchange.method.is_safe() || !done {
+    let asks =
+        exchange.method.is_safe() || rule.cache().is_some_and(|cache| cache.body_methods.contains(&exchange.method));
+    if asks || !done {
         return;
     }
-    for key in purge::keys(&runtime.config, &exchange.target) {
-        proxy.store.invalidate(&Invalidation::Key(proxy.store.key(key)), Hardness::Hard);
-    }
+    purge::purge(proxy, &runtime.config, &exchange.target, Hardness::Hard);
 }
 
 /// 101: from now on the two connections are one; bytes are copied both ways until either side closes.

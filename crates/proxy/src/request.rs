@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::partial::Wanted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, deliver, fill, hints, pass, purge};
+use crate::{assemble, body_key, deliver, fill, hints, pass, purge};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -47,6 +47,10 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
             Begun::Later(Box::pin(async move { pass::pass(&proxy, &runtime, &rule, exchange, once, reason).await }))
         }
         Verdict::Cache(plan) => look_up(proxy, runtime, rule, exchange, plan),
+        Verdict::CacheByBody(plan) => {
+            let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
+            Begun::Later(Box::pin(body_key::look_up(proxy, runtime, rule, exchange, once, plan)))
+        }
     }
 }
 
@@ -65,7 +69,7 @@ enum Found {
     },
 }
 
-fn look_up(
+pub(crate) fn look_up(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
     rule: &Arc<copal_policy::Rule>,

@@ -1,6 +1,7 @@
 //! Tests of the store as a whole. Each module has one subject; here is what they share.
 
 mod collapse;
+mod filing;
 mod growing;
 mod lookup;
 mod model;
