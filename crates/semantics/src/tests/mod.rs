@@ -9,6 +9,7 @@ mod freshness;
 mod lifetime;
 mod properties;
 mod range;
+mod reuse_properties;
 mod storability;
 mod target;
 mod targeted;
