@@ -4,11 +4,14 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test reports by failing")]
 
 mod assembly;
+mod authorization;
 mod caching;
 mod collapsing;
+mod directives;
 mod forwarding;
 mod front;
 mod grace;
+mod lifetimes;
 mod origins;
 mod process;
 mod protocol;
