@@ -87,8 +87,14 @@ pub(crate) fn passed(
 }
 
 /// Fields that speak of the template's bytes, not of the page's (invariant 5).
-const OF_THE_TEMPLATE: [HeaderName; 5] =
-    [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::ACCEPT_RANGES, header::EXPIRES];
+const OF_THE_TEMPLATE: [HeaderName; 6] = [
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::CONTENT_LENGTH,
+    header::ACCEPT_RANGES,
+    header::EXPIRES,
+    header::TRAILER,
+];
 
 /// The head of an assembled page. A part of it may be one visitor's, so no shared cache after us may keep it, and a
 /// browser asks again; `client_cache_control` of the rule says otherwise, but never for a page that was let through.

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use crate::directed::Directed;
 use crate::exchange::Exchange;
 use crate::reason::Reason;
+use crate::sub_key::SubKey;
 
 /// What happens with a request.
 pub(crate) struct Decision<'c> {
@@ -24,6 +25,8 @@ pub(crate) struct Decision<'c> {
 pub(crate) enum Verdict {
     /// Looked up, and stored if the response may be.
     Cache(CachePlan),
+    /// As [`Verdict::Cache`], once the request's body has been read: it is in the key too.
+    CacheByBody(CachePlan),
     /// Let through.
     Pass(Reason),
     /// Answered by the rule itself.
@@ -46,6 +49,8 @@ pub(crate) struct CachePlan {
     pub(crate) authorized: bool,
     /// What counts of the request's own directives; mostly there are none.
     pub(crate) directed: Option<Box<Directed>>,
+    /// What the key has beyond the URL.
+    pub(crate) sub_key: Option<SubKey>,
 }
 
 /// Decides on a request: the first rule that matches, then what no rule can allow.
@@ -77,8 +82,9 @@ fn cache_or_pass(
     exchange: &Exchange,
     cookies: &Cookies<'_>,
 ) -> Verdict {
+    let by_body = cache.body_methods.contains(&exchange.method);
     let credentials = Credentials::of(exchange, cache);
-    if let Some(reason) = never_looked_up(exchange, credentials) {
+    if let Some(reason) = never_looked_up(exchange, credentials, by_body) {
         return Verdict::Pass(reason);
     }
     let directed = Directed::of(config, cache, exchange);
@@ -95,7 +101,8 @@ fn cache_or_pass(
         verdict.keyed
     };
     let authorized = credentials == Credentials::Authorization;
-    Verdict::Cache(CachePlan { authorized, directed, ..plan(config, rule, exchange, &kept, cache) })
+    let plan = CachePlan { authorized, directed, ..plan(config, rule, exchange, &kept, cache) };
+    if by_body { Verdict::CacheByBody(plan) } else { Verdict::Cache(plan) }
 }
 
 pub(crate) fn looked_up(method: &Method) -> bool {
@@ -110,21 +117,23 @@ pub(crate) fn wants_cached_only(config: &Config, rule: &Rule, exchange: &Exchang
 }
 
 /// Requests that go to the origin whatever the rule says.
-fn never_looked_up(exchange: &Exchange, credentials: Credentials) -> Option<Reason> {
-    if !looked_up(&exchange.method) {
+fn never_looked_up(exchange: &Exchange, credentials: Credentials, by_body: bool) -> Option<Reason> {
+    if !looked_up(&exchange.method) && !by_body {
         return Some(Reason::PassMethod);
     }
     if exchange.upgrades {
         return Some(Reason::Upgrade);
     }
-    if exchange.has_body {
+    if exchange.has_body && !by_body {
         return Some(Reason::RequestBody);
     }
     if credentials == Credentials::Other {
         return Some(Reason::Authorization);
     }
-    // RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin to evaluate.
-    conditional::not_applicable_to_cache(&exchange.headers).then_some(Reason::Precondition)
+    // RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin to evaluate; so is every condition of a POST,
+    // which asks for 412 and not for 304 (RFC 9110 §13.1.2).
+    let of_a_post = exchange.method == Method::POST && exchange.headers.contains_key(header::IF_NONE_MATCH);
+    (of_a_post || conditional::not_applicable_to_cache(&exchange.headers)).then_some(Reason::Precondition)
 }
 
 /// Fields of a request that say who it is from, beyond those that the rule keys.
@@ -177,6 +186,13 @@ impl CachePlan {
     pub(crate) fn keyed(&self) -> &str {
         self.extras.split('\n').next().unwrap_or_default()
     }
+
+    /// The same under a key that is more than the URL.
+    pub(crate) fn with_sub_key(&mut self, suffix: &str, sub_key: SubKey) {
+        self.key.push('\n');
+        self.key.push_str(suffix);
+        self.sub_key = Some(sub_key);
+    }
 }
 
 /// Rules that ask different origins for a URL, or read it differently, have different responses for it. Neither a field
@@ -218,7 +234,8 @@ fn plan(
     }
     let mut extras = cache.key.extras(&exchange.headers, keyed);
     tell_rules_apart(&mut extras, config, rule);
-    CachePlan { key, origin_form, extras, cookie: cookie_field(keyed), authorized: false, directed: None }
+    let cookie = cookie_field(keyed);
+    CachePlan { key, origin_form, extras, cookie, authorized: false, directed: None, sub_key: None }
 }
 
 /// The `Cookie` field of these cookies, byte for byte as they came.
@@ -433,6 +450,8 @@ impl Announcement<'_> {
             esi: self.esi,
             rule: Arc::clone(&self.rule.name),
             length: if self.esi { None } else { fields::content_length(source) },
+            part: None,
+            completes: None,
         }
     }
 }
@@ -448,11 +467,18 @@ pub(crate) fn clean_stored(headers: &mut HeaderMap, unstored: &[HeaderName], res
     }
     headers.remove(header::AGE);
     headers.remove(header::CONTENT_LENGTH);
+    // Trailer fields are not stored.
+    headers.remove(header::TRAILER);
     // RFC 9110 §6.6.1: a recipient with a clock records the time of a response that has no Date.
     if !headers.contains_key(header::DATE) {
         headers.insert(header::DATE, response_time.http_date());
     }
     fields::append_via(headers, "1.1", via);
+}
+
+/// Whether a field is between the origin and Copal.
+pub(crate) fn is_internal(name: &HeaderName, tag_headers: &[HeaderName]) -> bool {
+    name == "surrogate-control" || tag_headers.contains(name)
 }
 
 /// Removes the fields that are between the origin and Copal.

@@ -120,6 +120,7 @@ impl Selected<'_> {
         match range::range(&exchange.method, asked, self.status, self.headers, length) {
             RangeAnswer::Whole => Shape::Whole,
             RangeAnswer::Part { first, last } => Shape::Part { first, last, length },
+            RangeAnswer::Parts(_) => Shape::Whole,
             RangeAnswer::Unsatisfiable => Shape::Unsatisfiable { length },
         }
     }

@@ -104,7 +104,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             explanation.origin = None;
             explanation.cookies_kept.clear();
         }
-        Verdict::Cache(plan) => {
+        Verdict::Cache(plan) | Verdict::CacheByBody(plan) => {
             explanation.decision = "cache";
             explanation.limits = plan.authorized.then_some(WITH_LEAVE);
             if let Action::Cache(cache) = &rule.action {
@@ -139,6 +139,8 @@ pub(crate) fn exchange(method: &Method, target: Target, headers: &HeaderMap) -> 
         depth: 0,
         has_body: false,
         upgrades: *method == Method::GET && headers.contains_key(http::header::UPGRADE),
+        interim: None,
+        trailers: false,
         fwd: None,
         lineage: None,
     }

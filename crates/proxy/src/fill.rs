@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::decide::{self, Announcement, Received};
-use crate::exchange::Once;
 use crate::fault::Fault;
+use crate::interim::Interim;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
 use crate::send::{self, Fetched};
@@ -80,10 +80,11 @@ fn needs_own_answer(response: &StoredResponse, asked: &Asked) -> bool {
 /// for this client only. It may be stored all the same, which ends the hit-for-miss.
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
     let not_for_others = why == Reason::HitForMiss || asked.plan.authorized;
-    let of_a_part = not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
+    let get = asked.exchange.method == Method::GET;
+    let of_a_part = get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
     if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
-        return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, Once::nothing(), why).await;
+        return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
     }
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _);
     lead(proxy, asked, stale, permit, why).await
@@ -97,7 +98,7 @@ pub(crate) fn refresh(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: &Arc<Stored
     };
     if let Turn::Lead(permit) = turn {
         let (tell, _) = oneshot::channel();
-        tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), Some(Arc::clone(stale)), permit, tell));
+        tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), Some(Arc::clone(stale)), permit, None, tell));
     }
 }
 
@@ -109,7 +110,9 @@ async fn lead(
     why: Reason,
 ) -> Answer {
     let (tell, told) = oneshot::channel();
-    tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), stale.clone(), permit, tell));
+    // To the leader's own client: the followers wait for a response, not for this exchange.
+    let interim = asked.exchange.interim.clone();
+    tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), stale.clone(), permit, interim, tell));
     match told.await {
         Ok(Led::Storing(reader, own)) => {
             let mut answer = growing(proxy, asked, reader, why);
@@ -154,9 +157,10 @@ async fn run(
     asked: Arc<Asked>,
     stale: Option<Arc<StoredResponse>>,
     permit: FillPermit,
+    interim: Option<Interim>,
     tell: oneshot::Sender<Led>,
 ) {
-    match send::fill(&proxy, &asked, stale.as_deref()).await {
+    match send::fill(&proxy, &asked, stale.as_deref(), interim).await {
         Err(fault) => {
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
@@ -225,8 +229,13 @@ async fn received(
         esi,
         via: NAME,
     };
-    let head = announcement.head(config);
+    let mut head = announcement.head(config);
+    let began = permit.began();
+    head.tags.extend(asked.tags());
     let (writer, reader) = permit.storing(head);
+    if cache.early_hints {
+        proxy.hints.learn(&asked.key, reader.head(), began);
+    }
     let _ = tell.send(Led::Storing(reader, own));
     let parser = esi.then(|| parser(config));
     pump(proxy, asked, fetched.body, writer, parser).await;

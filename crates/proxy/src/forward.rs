@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use copal_policy::{EsiMode, Rule};
-use copal_semantics::{conditional, fields, vary};
+use copal_semantics::{announce_trailers, conditional, fields, vary};
 use copal_store::StoredResponse;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -131,11 +131,24 @@ pub(crate) fn pass_head(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> 
     }
     advertise_esi(&mut headers, rule);
     forwarded_for(&mut headers, exchange, runtime, rule);
+    trailers(&mut headers, rule, exchange);
     if exchange.upgrades {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     headers
+}
+
+/// Says that trailer fields of the response reach the client, where they do (RFC 9110 §10.1.4), and announces those of the request
+/// that may reach the origin: what is withheld from the head does not come in behind the body.
+fn trailers(headers: &mut HeaderMap, rule: &Rule, exchange: &Exchange) {
+    if headers.contains_key(header::TRAILER) {
+        announce_trailers(headers, |name| *name != header::COOKIE && (exchange.trusted || !is_withheld(name)));
+    }
+    if exchange.takes_trailers() && rule.esi != EsiMode::On && !exchange.upgrades {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
 }
 
 fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {

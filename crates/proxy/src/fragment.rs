@@ -215,6 +215,8 @@ impl Page {
             depth: self.depth,
             has_body: false,
             upgrades: false,
+            interim: None,
+            trailers: false,
             fwd: None,
             lineage: Some(Arc::clone(&self.lineage)),
         };

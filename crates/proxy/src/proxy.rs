@@ -19,6 +19,7 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
+use crate::hints::Hints;
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::watch::Watch;
@@ -45,6 +46,7 @@ pub struct Proxy {
     pub(crate) store: Arc<Store>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Clock,
+    pub(crate) hints: Hints,
     runtime: ArcSwap<Runtime>,
     /// Tells this server's own `Via` from another Copal's.
     via: Arc<str>,
@@ -86,6 +88,7 @@ impl Proxy {
             store: parts.store,
             observer: parts.observer,
             clock: parts.clock,
+            hints: Hints::new(),
             runtime: ArcSwap::from_pointee(runtime),
             via,
             no_rule: "".into(),
@@ -131,6 +134,12 @@ impl Proxy {
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// [`Store::sweep`], and the same for what is remembered beside the store.
+    pub fn sweep(&self) {
+        self.hints.sweep(&self.store);
+        self.store.sweep();
     }
 
     /// Serves one request of a client. Never fails: every error is a response. A hit is ready at once.

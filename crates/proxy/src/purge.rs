@@ -12,6 +12,7 @@ use crate::deliver;
 use crate::exchange::Exchange;
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
+use crate::sub_key;
 
 pub(crate) fn is_purge(method: &Method) -> bool {
     method.as_str() == "PURGE"
@@ -68,16 +69,36 @@ impl Proxy {
         if target.host.is_empty() {
             return Err(format!("{url}: give the whole URL, as in http://www.example.com/page"));
         }
-        Ok(purge(self, &self.config(), &target, hardness))
+        let done = purge(self, &self.config(), &target, hardness);
+        Ok(Invalidated { sequence: done.sequence, removed: done.removed })
     }
 }
 
-fn purge(proxy: &Proxy, config: &Config, target: &Target, hardness: Hardness) -> Invalidated {
-    let mut total = Invalidated { sequence: 0, removed: 0 };
-    for key in keys(config, target) {
-        let done = proxy.store.invalidate(&Invalidation::Key(proxy.store.key(key)), hardness);
+/// What purging a URL came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Purged {
+    /// The number of the last invalidation that it took.
+    pub(crate) sequence: u64,
+    /// How many invalidations it took.
+    pub(crate) invalidations: u64,
+    /// How many stored responses of the URL itself went.
+    pub(crate) removed: u64,
+}
+
+/// Invalidates everything that is stored for a URL, under whatever key.
+pub(crate) fn purge(proxy: &Proxy, config: &Config, target: &Target, hardness: Hardness) -> Purged {
+    let mut total = Purged::default();
+    let mut invalidate = |what: Invalidation| {
+        let done = proxy.store.invalidate(&what, hardness);
         total.removed += done.removed;
         total.sequence = total.sequence.max(done.sequence);
+        total.invalidations += 1;
+    };
+    for key in keys(config, target) {
+        if config.has_sub_keys {
+            invalidate(Invalidation::Tag(sub_key::tag(&key)));
+        }
+        invalidate(Invalidation::Key(proxy.store.key(key)));
     }
     total
 }

@@ -140,6 +140,8 @@ reasons! {
     Precondition = "precondition", Pass, Some("bypass");
     /// A GET or HEAD with a body.
     RequestBody = "request-body", Pass, Some("bypass");
+    /// A body that would be in the cache key, and is longer than `cache.max_key_body`.
+    LongKeyBody = "long-key-body", Pass, Some("bypass");
     /// A protocol upgrade (WebSocket).
     Upgrade = "upgrade", Pass, Some("bypass");
 

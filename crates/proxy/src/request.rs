@@ -14,7 +14,7 @@ use crate::exchange::{Exchange, Once};
 use crate::fault::Fault;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, deliver, fill, pass, purge};
+use crate::{assemble, body_key, deliver, fill, hints, pass, purge};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -46,6 +46,10 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
             Begun::Later(Box::pin(async move { pass::pass(&proxy, &runtime, &rule, exchange, once, reason).await }))
         }
         Verdict::Cache(plan) => look_up(proxy, runtime, rule, exchange, plan),
+        Verdict::CacheByBody(plan) => {
+            let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
+            Begun::Later(Box::pin(body_key::look_up(proxy, runtime, rule, exchange, once, plan)))
+        }
     }
 }
 
@@ -59,7 +63,7 @@ enum Found {
     },
 }
 
-fn look_up(
+pub(crate) fn look_up(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
     rule: &Arc<copal_policy::Rule>,
@@ -85,6 +89,7 @@ fn look_up(
         Found::Fetch { stale, why } => {
             exchange.fwd = why.fwd();
             let asked = Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), runtime: Arc::clone(runtime) });
+            hints::send(proxy, &asked);
             let proxy = Arc::clone(proxy);
             Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, stale, why).await }))
         }
@@ -111,6 +116,7 @@ fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
                 FreshnessState::StaleIfError | FreshnessState::Expired => Found::Fetch { stale: Some(response), why },
             }
         }
+        Lookup::Partial { .. } => Found::Fetch { stale: None, why: Reason::Miss },
         Lookup::HitForMiss => Found::Fetch { stale: None, why: Reason::HitForMiss },
         Lookup::VariantMiss => Found::Fetch { stale: None, why: Reason::VariantMiss },
         Lookup::Miss => Found::Fetch { stale: None, why: Reason::Miss },

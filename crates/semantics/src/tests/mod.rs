@@ -7,12 +7,15 @@ mod directives;
 mod fields;
 mod freshness;
 mod lifetime;
+mod link;
+mod partial;
 mod properties;
 mod range;
 mod storability;
 mod target;
 mod targeted;
 mod time;
+mod trailer;
 mod vary;
 
 use std::time::Duration;

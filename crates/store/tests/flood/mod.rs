@@ -99,6 +99,8 @@ async fn fill(store: &Arc<Store>, number: usize, body: usize) {
         authorized: false,
         rule: Arc::from("pages"),
         length: Some(body as u64),
+        part: None,
+        completes: None,
     });
     drop(reader);
     writer.push(Piece::Text(buffer.freeze())).await.unwrap();
