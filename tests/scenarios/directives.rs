@@ -121,7 +121,12 @@ async fn rfc9111_5_2_1_honoured_directives_make_the_origin_be_asked() {
         scenario.exchange(control, asks(control), sees, validated()).await;
     }
     let pragma = Sends::get("/p").header("pragma", "no-cache");
-    scenario.exchange("Pragma", pragma, confirms(), validated()).await;
+    let sees = confirms().header("cache-control", "no-cache").without("pragma");
+    scenario.exchange("Pragma", pragma, sees, validated()).await;
+    let odd = asks("No-Cache, max-age=\"7\", <script>=1");
+    scenario
+        .exchange("in our own words", odd, confirms().header("cache-control", "no-cache, max-age=7"), validated())
+        .await;
     let both = Sends::get("/p").header("pragma", "no-cache").header("cache-control", "max-stale");
     scenario.exchange("Pragma beside Cache-Control", both, Sees::nothing(), status("copal; hit")).await;
     let anew = Sees::get("/p").answers(page("y").header("etag", "\"2\""));

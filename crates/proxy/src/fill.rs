@@ -81,7 +81,8 @@ fn needs_own_answer(response: &StoredResponse, asked: &Asked) -> bool {
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
     let not_for_others = why == Reason::HitForMiss || asked.plan.authorized;
     let get = asked.exchange.method == Method::GET;
-    let of_a_part = get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
+    let of_a_part =
+        get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
     if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
         return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
