@@ -17,4 +17,5 @@ mod purging;
 mod ranges;
 mod separation;
 mod sessions;
+mod simulator;
 mod tidy;
