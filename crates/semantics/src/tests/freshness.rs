@@ -2,16 +2,23 @@ use std::time::Duration;
 
 use super::{NOW, after, headers, secs};
 use crate::directives::ResponseDirectives;
-use crate::freshness::{Freshness, FreshnessState};
+use crate::freshness::{Freshness, FreshnessState, StaleRules};
 use crate::lifetime::{Lifetime, LifetimeSource};
 use crate::storability::Overrides;
 use crate::time::Timestamp;
 
 /// Fresh for a minute, then as `cache_control` and `grace` say.
 fn freshness(cache_control: &str, grace: u64, overrides: Overrides) -> Freshness {
-    let lifetime = Lifetime { duration: secs(60), source: LifetimeSource::MaxAge };
+    let lifetime = Lifetime { duration: secs(60), source: LifetimeSource::MaxAge, forbidden: false };
     let directives = ResponseDirectives::parse(&headers(&[("cache-control", cache_control)]));
-    Freshness::new(NOW, secs(0), lifetime, &directives, overrides, secs(grace))
+    Freshness::new(
+        NOW,
+        secs(0),
+        lifetime,
+        &directives,
+        overrides,
+        StaleRules { grace: secs(grace), ..StaleRules::default() },
+    )
 }
 
 fn states(freshness: &Freshness, at: &[u64]) -> Vec<FreshnessState> {
@@ -79,7 +86,7 @@ fn rfc9111_s5_2_2_10_s_maxage_alone_leaves_stale_uses_that_someone_asked_for() {
 
 #[test]
 fn rfc9111_s5_2_2_4_no_cache_is_validated_each_time() {
-    for value in ["no-cache", "no-cache=\"set-cookie\""] {
+    for value in ["no-cache", "no-cache=\"\"", "no-cache=\"content-type\"", "no-cache, no-cache=\"a\""] {
         let strict = freshness(value, 100, Overrides::default());
         assert_eq!(states(&strict, &[0, 60]), [Expired, Expired]);
         assert_eq!(strict.retention(), Duration::ZERO);
@@ -87,6 +94,8 @@ fn rfc9111_s5_2_2_4_no_cache_is_validated_each_time() {
         let lax = freshness(value, 100, overrides);
         assert_eq!(states(&lax, &[0, 60]), [Fresh, StaleWhileRevalidate]);
     }
+    let fields = freshness("no-cache=\"set-cookie\"", 0, Overrides::default());
+    assert_eq!(states(&fields, &[0, 60]), [Fresh, Expired]);
 }
 
 #[test]

@@ -1,13 +1,11 @@
-use std::time::Duration;
-
 use http::StatusCode;
 
 use super::{NOW, after, date, headers, secs};
-use crate::lifetime::{Lifetime, LifetimeRules, LifetimeSource, initial_age, lifetime};
+use crate::lifetime::{Lifetime, LifetimeRules, LifetimeSource, lifetime};
 use crate::targeted::{DEFAULT_ORDER, effective_directives};
 use crate::time::Timestamp;
 
-fn of(status: u16, lines: &[(&str, &str)], rules: &LifetimeRules) -> (u64, LifetimeSource) {
+fn of(status: u16, lines: &[(&str, &str)], rules: &LifetimeRules<'_>) -> (u64, LifetimeSource) {
     let headers = headers(lines);
     let (directives, _) = effective_directives(&headers, &DEFAULT_ORDER);
     let status = StatusCode::from_u16(status).unwrap();
@@ -166,57 +164,4 @@ fn min_ttl_raises_and_max_ttl_cuts_what_the_origin_states() {
     let unusual = of(503, &[("cache-control", "max-age=500")], &rules);
     assert_eq!(unusual, (100, LifetimeSource::MaxAge));
     assert_eq!(Lifetime::default().source, LifetimeSource::None);
-}
-
-#[test]
-fn rfc9111_s4_2_3_age_includes_response_delay() {
-    let sent = NOW;
-    let received = NOW.plus(Duration::from_millis(2500));
-    assert_eq!(initial_age(&headers(&[("age", "10")]), sent, received), Duration::from_millis(12_500));
-    assert_eq!(initial_age(&headers(&[]), sent, received), Duration::from_millis(2500));
-    // A clock that jumped back between the two.
-    assert_eq!(initial_age(&headers(&[]), received, sent), secs(0));
-}
-
-#[test]
-fn rfc9111_s4_2_3_the_larger_of_apparent_and_corrected_age_counts() {
-    let age = |age: &str, made: Timestamp| {
-        let made = date(made);
-        initial_age(&headers(&[("age", age), ("date", &made)]), NOW, NOW).as_secs()
-    };
-    let ago = |seconds| Timestamp::from_secs(NOW.as_secs() - seconds);
-    assert_eq!(age("10", ago(50)), 50);
-    assert_eq!(age("50", ago(10)), 50);
-    // A Date ahead of us says nothing about age.
-    assert_eq!(age("5", after(1000)), 5);
-}
-
-#[test]
-fn rfc9111_s4_2_3_a_date_of_this_second_adds_no_age() {
-    let received = NOW.plus(Duration::from_millis(900));
-    let made = date(NOW);
-    assert_eq!(initial_age(&headers(&[("date", &made)]), received, received), Duration::ZERO);
-}
-
-#[test]
-fn rfc9111_s5_1_age_takes_the_first_member_and_ignores_what_is_none() {
-    let age = |lines: &[(&str, &str)]| initial_age(&headers(lines), NOW, NOW).as_secs();
-    for (value, expected) in [
-        ("7200", 7200),
-        (" 7200 ", 7200),
-        ("7200, 0", 7200),
-        ("0, 7200", 0),
-        ("abc, 7200", 0),
-        ("", 0),
-        ("-7200", 0),
-        ("7200.0", 0),
-        ("7200a", 0),
-        ("7200;foo=bar", 0),
-        ("2147483647", 2_147_483_647),
-        ("2147483649", 2_147_483_648),
-        ("99999999999999999999999", 2_147_483_648),
-    ] {
-        assert_eq!(age(&[("age", value)]), expected, "{value}");
-    }
-    assert_eq!(age(&[("age", "7200"), ("age", "0")]), 7200);
 }

@@ -1,17 +1,21 @@
 //! Table tests named by clause, and property tests for every parser.
 
+mod age;
 mod cache_status;
 mod conditional;
 mod directives;
 mod fields;
 mod freshness;
 mod lifetime;
+mod link;
+mod partial;
 mod properties;
 mod range;
 mod storability;
 mod target;
 mod targeted;
 mod time;
+mod trailer;
 mod vary;
 
 use std::time::Duration;

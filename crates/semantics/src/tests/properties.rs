@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::NOW;
 use crate::cache_status::CacheStatus;
+use crate::directives::FieldList;
 use crate::freshness::{Freshness, FreshnessState};
 use crate::lifetime::LifetimeRules;
 use crate::range::RangeAnswer;
@@ -80,8 +81,8 @@ fn timestamp() -> impl Strategy<Value = Timestamp> {
 
 fn freshness() -> impl Strategy<Value = Freshness> {
     let durations = (duration(), duration(), duration(), duration(), duration());
-    (timestamp(), durations, any::<bool>(), any::<bool>()).prop_map(
-        |(response_time, durations, no_cache, must_revalidate)| Freshness {
+    (timestamp(), durations, any::<[bool; 3]>()).prop_map(
+        |(response_time, durations, [no_cache, must_revalidate, s_maxage])| Freshness {
             response_time,
             initial_age: durations.0,
             lifetime: durations.1,
@@ -90,6 +91,7 @@ fn freshness() -> impl Strategy<Value = Freshness> {
             stale_if_error: durations.4,
             no_cache,
             must_revalidate,
+            s_maxage,
         },
     )
 }
@@ -116,9 +118,13 @@ proptest! {
             directives: &directives,
             overrides: crate::Overrides::default(),
             lifetime,
+            partial: false,
+            content_location_matches: false,
+            body_key: false,
         });
         // What must never be shared is not, whatever else the message says.
-        if directives.private.is_present() || stored.contains_key("set-cookie") {
+        let named = crate::unstored_fields(&directives).any(|name| name == "set-cookie");
+        if directives.private == FieldList::All || (stored.contains_key("set-cookie") && !named) {
             prop_assert!(stored_at_all.is_err());
         }
         crate::evaluate(&Method::GET, &request, StatusCode::OK, &stored);
@@ -327,8 +333,9 @@ proptest! {
             match state {
                 FreshnessState::Fresh => 0,
                 FreshnessState::StaleWhileRevalidate => 1,
-                FreshnessState::StaleIfError => 2,
-                FreshnessState::Expired => 3,
+                FreshnessState::StaleAccepted => 2,
+                FreshnessState::StaleIfError => 3,
+                FreshnessState::Expired => 4,
             }
         }
         let then = now.plus(later);

@@ -13,7 +13,10 @@ struct Case {
     status: u16,
     headers: HeaderMap,
     overrides: Overrides,
-    rules: LifetimeRules,
+    rules: LifetimeRules<'static>,
+    partial: bool,
+    content_location_matches: bool,
+    body_key: bool,
 }
 
 fn case(lines: &[(&str, &str)]) -> Case {
@@ -24,6 +27,9 @@ fn case(lines: &[(&str, &str)]) -> Case {
         headers: headers(lines),
         overrides: Overrides::default(),
         rules: LifetimeRules::default(),
+        partial: false,
+        content_location_matches: false,
+        body_key: false,
     }
 }
 
@@ -44,6 +50,9 @@ impl Case {
             directives: &directives,
             overrides: self.overrides,
             lifetime: lifetime(status, &self.headers, &directives, NOW, &self.rules),
+            partial: self.partial,
+            content_location_matches: self.content_location_matches,
+            body_key: self.body_key,
         })
     }
 }
@@ -127,8 +136,13 @@ fn rfc9111_s5_2_2_3_must_understand_voids_no_store_for_an_understood_status() {
 }
 
 #[test]
-fn rfc9111_s5_2_2_7_private_with_or_without_field_names() {
-    for value in ["private, max-age=60", "max-age=60, private=\"x-user\"", "public, private, s-maxage=60"] {
+fn rfc9111_s5_2_2_7_private_for_the_whole_response() {
+    for value in [
+        "private, max-age=60",
+        "max-age=60, private=\"\"",
+        "public, private, s-maxage=60",
+        "private=\"a, vary\", max-age=60",
+    ] {
         let mut case = cache_control(value);
         assert_eq!(case.result(), Err(NotStored::Private), "{value}");
         case.overrides.private = true;
