@@ -418,3 +418,28 @@ async fn a_purge_takes_every_slice() {
     front.get("/f").await;
     assert_eq!(front.origin.count("GET /f"), 6);
 }
+
+#[tokio::test]
+async fn several_ranges_are_put_together_from_their_slices() {
+    let front = Front::with(FILES).await;
+    let body = file(4 * SLICE);
+    front.origin.on("/f", ranged(body.clone(), "\"1\""));
+    let mut client = front.client().await;
+    let far = 3 * SLICE;
+    for range in [format!("bytes=0-4,{far}-{}", far + 4), format!("bytes={far}-{},0-4,10-14", far + 4)] {
+        let got = client.get("/f").header("range", &*range).send().await;
+        assert_eq!(got.status, 206, "{range}");
+        let boundary = got.header("content-type").unwrap().split_once("boundary=").unwrap().1;
+        let mut expected = String::new();
+        for (at, span) in range["bytes=".len()..].split(',').enumerate() {
+            let (first, last) = span.split_once('-').unwrap();
+            let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+            let (before, part) = (if at == 0 { "" } else { "\r\n" }, std::str::from_utf8(&body[first..=last]).unwrap());
+            expected += &format!("{before}--{boundary}\r\nContent-Range: bytes {span}/{}\r\n\r\n{part}", body.len());
+        }
+        expected += &format!("\r\n--{boundary}--\r\n");
+        assert_eq!(got.text(), expected, "{range}");
+        assert_eq!(got.header("content-length"), Some(&*expected.len().to_string()));
+    }
+    assert_eq!(asked(&front), [slice(0), slice(3)]);
+}

@@ -11,15 +11,19 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use crate::decide::{Asks, CachePlan};
 use crate::exchange::{Exchange, Once};
 use crate::forward;
+use crate::partial::{self, Wanted};
 use crate::proxy::Runtime;
 use crate::sub_key::{self, Slice, SubKey};
 
 /// A request under a cache rule. Shared by the client's task and the fill's.
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) exchange: Exchange,
     pub(crate) plan: CachePlan,
     pub(crate) key: CacheKey,
     pub(crate) rule: Arc<Rule>,
+    /// What of the representation the origin is asked for, should it be asked.
+    pub(crate) wanted: Wanted,
     /// The settings that were in force when the request came; a reload changes them for later requests only.
     pub(crate) runtime: Arc<Runtime>,
 }
@@ -53,7 +57,7 @@ impl Asked {
 
     /// The status of a stored response as far as it decides on storing: a slice is a unit of its own.
     pub(crate) fn judged(&self, stored: &StoredResponse) -> StatusCode {
-        if self.slice().is_some() { StatusCode::OK } else { stored.status }
+        if self.slice().is_some() { StatusCode::OK } else { stored.status_of_whole() }
     }
 
     /// What of the request can be used once, once more: for letting it through after all.
@@ -87,6 +91,14 @@ impl Selector for Asked {
     fn accepts(&self, content_encoding: &HeaderValue) -> bool {
         Selection { exchange: &self.exchange, plan: &self.plan }.accepts(content_encoding)
     }
+
+    fn part(&self) -> &str {
+        self.wanted.part()
+    }
+
+    fn takes_part(&self, partial: &StoredResponse) -> bool {
+        partial::answer(&self.exchange, partial).is_some()
+    }
 }
 
 /// Selects by a request that is not shared yet: the hit path.
@@ -109,6 +121,10 @@ impl Selector for Selection<'_> {
             // Forwarded when it is there: the look-up knows by what terms (RFC 9111 §3.5).
             return vary::normalise_field(name, self.exchange.headers.get_all(name).iter());
         }
+        if name == header::CACHE_CONTROL || name == header::PRAGMA {
+            let wishes = self.plan.directed.as_ref().filter(|_| name == header::CACHE_CONTROL);
+            return vary::normalise_field(name, wishes.and_then(|wishes| wishes.forwarded()).iter());
+        }
         match name.as_str() {
             "x-forwarded-for" => return forward::chain(self.exchange),
             "x-forwarded-proto" => return self.exchange.target.scheme.to_owned(),
@@ -125,5 +141,9 @@ impl Selector for Selection<'_> {
 
     fn accepts(&self, content_encoding: &HeaderValue) -> bool {
         self.exchange.depth == 0 && copal_semantics::vary::coding_acceptable(content_encoding, &self.exchange.headers)
+    }
+
+    fn takes_part(&self, partial: &StoredResponse) -> bool {
+        partial::answer(self.exchange, partial).is_some()
     }
 }

@@ -16,11 +16,12 @@ use crate::asked::Asked;
 use crate::decide::{self, Announcement, Received};
 use crate::fault::Fault;
 use crate::interim::Interim;
+use crate::partial::Sent;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
-use crate::send::{self, Fetched};
+use crate::send::Fetched;
 use crate::slice::{self, Came};
-use crate::{assemble, deliver, pass, request, validate};
+use crate::{assemble, deliver, partial, pass, request, validate};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 pub(crate) const TURNS: usize = 3;
@@ -118,6 +119,10 @@ async fn lead(
     match told.await {
         Ok(Led::Storing(reader, own)) => storing(proxy, asked, reader, &own, why),
         Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
+        // What is too large to be stored need not be sent whole to a client that asked for a part of it.
+        Ok(Led::Private(_, why @ Reason::TooLarge)) if partial::asks_in_vain(asked) => {
+            pass::pass(proxy, &asked.runtime, &asked.rule, asked.exchange.clone(), asked.once(), why).await
+        }
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
         Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
         Err(_) => Fault::internal("the fill's task ended without a word").answer(NAME).under(&asked.rule),
@@ -171,7 +176,8 @@ pub(crate) async fn run(
     interim: Option<Interim>,
     tell: oneshot::Sender<Led>,
 ) {
-    match send::fill(&proxy, &asked, stale.as_deref(), interim).await {
+    let Sent { asked, fetched, completes } = partial::send(&proxy, &asked, stale.as_deref(), interim).await;
+    match fetched {
         Err(fault) => {
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
@@ -187,7 +193,10 @@ pub(crate) async fn run(
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(fetched) => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        Ok(fetched) => match completes {
+            Some(whole) => partial::complete(&proxy, &asked, *whole, fetched, permit, tell).await,
+            None => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        },
     }
 }
 
@@ -206,11 +215,12 @@ async fn received(
 ) {
     let Some(cache) = asked.cache_rule() else { return };
     let config = &asked.runtime.config;
-    let came = slice::came(asked, &fetched);
+    let (part, came) = (partial::part_of(asked, &fetched), slice::came(asked, &fetched));
     let is_slice = matches!(came, Some(Came::Slice(..)));
     let received = Received {
         asks: asked.asks(),
-        status: if is_slice { StatusCode::OK } else { fetched.status },
+        // RFC 9111 §3.3: a part is an incomplete 200.
+        status: if part.is_some() || is_slice { StatusCode::OK } else { fetched.status },
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
@@ -219,6 +229,7 @@ async fn received(
     };
     let storable = match came {
         Some(Came::Nothing) => Err(Reason::NotStoredStatus),
+        _ if partial::is_of_the_range(asked, fetched.status) => Err(Reason::NotStoredPartial),
         _ => decide::store(config, cache, &received),
     };
     if came.is_some() && !(is_slice && storable.is_ok()) {
@@ -240,7 +251,8 @@ async fn received(
         esi,
         via: NAME,
     };
-    let mut head = announcement.head(config);
+    let head = announcement.head(config);
+    let mut head = part.into_iter().fold(head, partial::head_of_part);
     let began = permit.began();
     head.tags.extend(asked.tags());
     if let Some(Came::Slice(slice, of)) = came {
@@ -265,10 +277,12 @@ fn not_stored(
     tell: oneshot::Sender<Led>,
     reason: Reason,
 ) {
-    // A failing origin is asked again by the next request, and a place beyond the end says nothing of the others; anything
-    // else is remembered for a short time. What the origin says to a request with Authorization it does not say to others.
+    // A failing origin is asked again by the next request; anything else is remembered for a short time. What the origin
+    // says to a request with Authorization it does not say to others, nor what it says of a range of the whole.
     let for_others = !asked.plan.authorized;
-    let passing = fetched.status.is_server_error() || fetched.status == StatusCode::RANGE_NOT_SATISFIABLE;
+    let passing = fetched.status.is_server_error()
+        || fetched.status == StatusCode::RANGE_NOT_SATISFIABLE
+        || partial::is_forgotten(asked, fetched.status, reason);
     let remember = (for_others && !passing).then_some(asked.runtime.config.cache.hit_for_miss);
     if let Some(stale) = stale.filter(|_| for_others && is_final_word(fetched.status)) {
         proxy.store.forget(&asked.key, &stale);

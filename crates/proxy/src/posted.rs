@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use crate::asked::Asked;
 use crate::decide::{self, Announcement, Asks, Received, Verdict};
 use crate::exchange::Exchange;
+use crate::partial::Wanted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::send::Fetched;
 use crate::{fill, forward};
@@ -93,7 +94,8 @@ fn as_a_get(
         return None;
     }
     let (key, rule) = (proxy.store.key(std::mem::take(&mut plan.key)), Arc::clone(decision.rule));
-    Some(Arc::new(Asked { exchange: get, plan, key, rule, runtime: Arc::clone(runtime) }))
+    let (wanted, runtime) = (Wanted::default(), Arc::clone(runtime));
+    Some(Arc::new(Asked { exchange: get, plan, key, rule, wanted, runtime }))
 }
 
 /// Whether the one `Content-Location` is the target, resolved against it and in normal form.

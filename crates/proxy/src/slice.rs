@@ -5,22 +5,25 @@ use std::sync::Arc;
 
 use copal_policy::Rule;
 use copal_semantics::{ByteRange, Span, Timestamp, byte_ranges, conditional};
-use copal_store::{Announced, CacheKey, FillPermit, FillReader, Hardness, Head, Invalidation, StoredResponse, Turn};
+use copal_store::{
+    Announced, CacheKey, FillPermit, FillReader, Hardness, Head, Invalidation, StoredResponse, Turn, slices as pieces,
+};
 use http::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::oneshot;
 
 use crate::asked::{Asked, Selection};
-use crate::body::{self, Body};
+use crate::body::Body;
 use crate::decide::CachePlan;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::fill::{self, Led, TURNS};
+use crate::partial::Wanted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::representation::Representation;
 use crate::request::{self, Begun, Found};
 use crate::send::Fetched;
-use crate::sliced::Sliced;
+use crate::sliced::{Layout, Sliced};
 use crate::sub_key::{Slice, SubKey};
 use crate::{deliver, pass};
 
@@ -49,7 +52,8 @@ pub(crate) fn begin(
     let number = first_needed(&client, size);
     match slices.find(number) {
         Found::Usable(response, reason) => slices.at_hand(client, number, &response, reason),
-        Found::Fetch { stale, why } => {
+        found => {
+            let (stale, why) = found.to_fetch();
             if let Some(first) = slices.beyond(number) {
                 return slices.at_hand(client, 0, &first, Reason::Hit);
             }
@@ -157,7 +161,7 @@ impl Source {
     /// The bytes `first..=last` of it, counted from its own first.
     pub(crate) fn body(self, first: u64, last: u64) -> Body {
         match self {
-            Self::Stored(response) => Body::parts(body::part_of(&response.body.pieces, first, last)),
+            Self::Stored(response) => Body::parts(pieces(&response.body.pieces, first, last - first + 1).collect()),
             Self::Growing(reader, _) => Body::growing_part(reader, first, last),
         }
     }
@@ -239,7 +243,12 @@ impl Slices {
         let key = self.proxy.store.key(std::mem::take(&mut plan.key));
         // A long body outlives the moment of its request: each slice is judged at its own.
         let exchange = Exchange { now: self.proxy.clock.now(), ..self.exchange.clone() };
-        Arc::new(Asked { exchange, plan, key, rule: Arc::clone(&self.rule), runtime: Arc::clone(&self.runtime) })
+        Arc::new(self.asked_for(exchange, plan, key))
+    }
+
+    fn asked_for(&self, exchange: Exchange, plan: CachePlan, key: CacheKey) -> Asked {
+        let (rule, runtime) = (Arc::clone(&self.rule), Arc::clone(&self.runtime));
+        Asked { exchange, plan, key, rule, wanted: Wanted::default(), runtime }
     }
 
     /// What the store has of a slice; one that is stale and may be used is being refreshed.
@@ -365,7 +374,7 @@ impl Slices {
         let fetched = matches!(source, Source::Growing(..));
         let whole = deliver::Whole { headers, length: of.complete, freshness, fetched };
         let slices = Arc::clone(self);
-        let body = move |span: Span| Body::sliced(Sliced::new(slices, of, (number, source), span), span.length());
+        let body = move |layout: Layout| Body::sliced(layout.length, Sliced::new(slices, of, (number, source), layout));
         Begun::Ready(deliver::sliced(&client, &self.rule, whole, reason, body))
     }
 
@@ -393,14 +402,7 @@ impl Slices {
 
     /// The client's request for the URL itself.
     fn whole(&self, client: Exchange) -> Arc<Asked> {
-        let (plan, key) = (self.plan.clone(), self.url.clone());
-        Arc::new(Asked {
-            exchange: client,
-            plan,
-            key,
-            rule: Arc::clone(&self.rule),
-            runtime: Arc::clone(&self.runtime),
-        })
+        Arc::new(self.asked_for(client, self.plan.clone(), self.url.clone()))
     }
 
     /// Goes on as if there were no slices.

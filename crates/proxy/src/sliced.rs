@@ -1,6 +1,7 @@
 //! A body that is put together from slices while it is sent: one is read, and the next is fetched meanwhile. At most two
 //! are under way for a client, however long the body is.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,16 +17,32 @@ use crate::representation::Representation;
 use crate::request::Found;
 use crate::slice::{Slices, Source};
 
-/// The bytes of a span of the whole, in order.
+/// What a body is made of: spans of the whole, with text before each and after the last.
+pub(crate) struct Layout {
+    pub(crate) parts: VecDeque<(Bytes, Span)>,
+    pub(crate) tail: Bytes,
+    /// Bytes of all of it.
+    pub(crate) length: u64,
+}
+
+impl Layout {
+    /// One span and nothing else.
+    pub(crate) fn of(span: Span) -> Self {
+        Self { parts: VecDeque::from([(Bytes::new(), span)]), tail: Bytes::new(), length: span.length() }
+    }
+}
+
+/// Spans of the whole, in order.
 pub(crate) struct Sliced {
     slices: Arc<Slices>,
-    /// What all of them must be of.
+    /// What all slices must be of.
     of: Arc<Of>,
+    layout: Layout,
+    /// What is left of the part that is being sent; none between parts.
+    left: Option<Span>,
     now: Now,
-    ahead: Option<Coming>,
-    /// The next byte of the whole to be sent, and the last.
-    next: u64,
-    last: u64,
+    /// The slice that is needed after the present one.
+    ahead: Option<(u64, Coming)>,
     /// The slice that has been asked for once more, as it broke off.
     again: Option<u64>,
 }
@@ -37,8 +54,9 @@ struct Of {
 }
 
 enum Now {
-    Reading(Box<Body>),
+    Between,
     Waiting(Coming),
+    Reading(Box<Body>),
 }
 
 /// A slice that is at hand, or is being fetched; given up when it is dropped (but for its fill, which others may follow).
@@ -68,17 +86,16 @@ impl Coming {
 }
 
 impl Sliced {
-    /// The bytes of `span`; `first` is the slice at hand with its number, often the one in which they begin.
+    /// A body of this layout; `first` is the slice at hand with its number, often the one in which it begins.
     pub(crate) fn new(
         slices: Arc<Slices>,
         representation: Representation,
-        (number, source): (u64, Source),
-        span: Span,
+        (number, first): (u64, Source),
+        layout: Layout,
     ) -> Self {
-        let of = Arc::new(Of { time: source.time(), representation });
-        let needed = slices.number_of(span.first);
-        let coming = if number == needed { Coming::AtHand(Some(source)) } else { Self::begin(&slices, &of, needed) };
-        Self { slices, of, now: Now::Waiting(coming), ahead: None, next: span.first, last: span.last, again: None }
+        let of = Arc::new(Of { time: first.time(), representation });
+        let ahead = Some((number, Coming::AtHand(Some(first))));
+        Self { slices, of, layout, left: None, now: Now::Between, ahead, again: None }
     }
 
     /// Begins to get a slice: at once where it is stored, else in a task of its own, so that it comes while another is sent.
@@ -94,24 +111,32 @@ impl Sliced {
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
-        while self.next <= self.last {
-            let number = self.slices.number_of(self.next);
+        loop {
+            let Some(left) = self.left else {
+                let Some((lead, span)) = self.layout.parts.pop_front() else {
+                    let tail = std::mem::take(&mut self.layout.tail);
+                    return Poll::Ready(Ok((!tail.is_empty()).then_some(tail)));
+                };
+                self.left = Some(span);
+                self.now = Now::Waiting(self.take(self.slices.number_of(span.first)));
+                if lead.is_empty() {
+                    continue;
+                }
+                return Poll::Ready(Ok(Some(lead)));
+            };
+            let number = self.slices.number_of(left.first);
             match &mut self.now {
+                Now::Between => self.now = Now::Waiting(self.take(number)),
                 Now::Waiting(coming) => {
                     let source = ready!(coming.poll(cx))?;
-                    let (first, last) = self.slices.window(number, self.next, self.last);
+                    let (first, last) = self.slices.window(number, left.first, left.last);
                     self.now = Now::Reading(Box::new(source.body(first, last)));
-                    if self.slices.number_of(self.last) > number && self.ahead.is_none() {
-                        self.ahead = Some(Self::begin(&self.slices, &self.of, number + 1));
-                    }
+                    self.look_ahead(number, left);
                 }
                 Now::Reading(body) => match ready!(Pin::new(&mut **body).poll_frame(cx)) {
                     Some(Ok(frame)) => {
                         let Ok(data) = frame.into_data() else { continue };
-                        self.next += data.len() as u64;
-                        if self.slices.number_of(self.next) > number {
-                            self.turn(number + 1);
-                        }
+                        self.sent(left, data.len() as u64);
                         if !data.is_empty() {
                             return Poll::Ready(Ok(Some(data)));
                         }
@@ -121,14 +146,38 @@ impl Sliced {
                 },
             }
         }
-        Poll::Ready(Ok(None))
     }
 
-    /// Goes on to the next slice.
-    fn turn(&mut self, number: u64) {
-        if self.next <= self.last {
-            let ahead = self.ahead.take().unwrap_or_else(|| Self::begin(&self.slices, &self.of, number));
-            self.now = Now::Waiting(ahead);
+    /// Goes on behind what was sent, in the next slice or the next part where this one ends.
+    fn sent(&mut self, left: Span, bytes: u64) {
+        let first = left.first + bytes;
+        if first > left.last {
+            self.left = None;
+            self.now = Now::Between;
+        } else {
+            self.left = Some(Span { first, ..left });
+            if self.slices.number_of(first) != self.slices.number_of(left.first) {
+                self.now = Now::Between;
+            }
+        }
+    }
+
+    /// The slice of this number, which may have come already.
+    fn take(&mut self, number: u64) -> Coming {
+        match self.ahead.take() {
+            Some((ahead, coming)) if ahead == number => coming,
+            _ => Self::begin(&self.slices, &self.of, number),
+        }
+    }
+
+    /// Begins to get the slice that follows, while this one is sent.
+    fn look_ahead(&mut self, number: u64, left: Span) {
+        let next = match self.slices.number_of(left.last) > number {
+            true => Some(number + 1),
+            false => self.layout.parts.front().map(|(_, span)| self.slices.number_of(span.first)),
+        };
+        if let Some(next) = next.filter(|next| *next != number) {
+            self.ahead = Some((next, Self::begin(&self.slices, &self.of, next)));
         }
     }
 
@@ -152,11 +201,14 @@ async fn get(slices: &Arc<Slices>, of: &Of, number: u64) -> Result<Source, BodyE
     for _ in 0..2 {
         let source = match slices.find(number) {
             Found::Usable(response, _) => Source::Stored(response),
-            Found::Fetch { stale, why } => match slices.fetch(number, stale, why).await {
-                Ok((source, _)) => source,
-                Err(missed) if missed.is_final_word() => break,
-                Err(missed) => return Err(missed.detail().into()),
-            },
+            found => {
+                let (stale, why) = found.to_fetch();
+                match slices.fetch(number, stale, why).await {
+                    Ok((source, _)) => source,
+                    Err(missed) if missed.is_final_word() => break,
+                    Err(missed) => return Err(missed.detail().into()),
+                }
+            }
         };
         match source.representation(slices.slice(number)) {
             Some(found) if found == of.representation => return Ok(source),

@@ -173,7 +173,7 @@ impl Answer {
         self
     }
 
-    /// Another status: a 206 whose body the test sends piece by piece.
+    /// The same with this status.
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
