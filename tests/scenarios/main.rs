@@ -22,5 +22,6 @@ mod purging;
 mod ranges;
 mod separation;
 mod sessions;
+mod simulator;
 mod tidy;
 mod trailers;
