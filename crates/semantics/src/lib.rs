@@ -3,6 +3,7 @@
 //! `now` is always an argument and every decision is a returned value. Storability, the freshness lifetime and reuse are three
 //! questions with three types: [`storable`], [`Lifetime`], [`Freshness`]. Nothing here panics on any input.
 
+pub mod cache_groups;
 pub mod cache_status;
 pub mod conditional;
 pub mod directives;
@@ -10,6 +11,8 @@ pub mod fields;
 pub mod freshness;
 pub mod lifetime;
 pub mod link;
+pub mod no_vary_search;
+pub mod proxy_status;
 pub mod range;
 pub mod storability;
 pub mod target;
@@ -21,6 +24,7 @@ pub mod vary;
 mod age;
 mod encoding;
 mod entity_tag;
+mod field_text;
 mod list;
 mod structured;
 mod ttl_header;
@@ -29,16 +33,19 @@ mod ttl_header;
 mod tests;
 
 pub use age::initial_age;
+pub use cache_groups::{cache_group_invalidation, cache_groups};
 pub use cache_status::CacheStatus;
 pub use conditional::{
-    Precondition, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head, strip_conditionals,
-    validators,
+    Precondition, etag_names, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head,
+    strip_conditionals, validators, validators_of,
 };
 pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
-pub use fields::{append_via, content_length, remove_hop_by_hop, via_loop};
+pub use fields::{append_cdn_loop, append_via, cdn_loop, content_length, remove_hop_by_hop, via_loop};
 pub use freshness::{Freshness, FreshnessState, StaleRules};
 pub use lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, jittered, lifetime};
 pub use link::early_links;
+pub use no_vary_search::NoVarySearch;
+pub use proxy_status::{ProxyError, ProxyStatus};
 pub use range::{RangeAnswer, content_range, range, unsatisfied_range};
 pub use storability::{NotStored, Overrides, StoreFacts, has_leave, storable, unstored_fields};
 pub use target::{Target, TargetError, normalise, resolve};

@@ -11,12 +11,18 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(1 << 31);
 /// A quote without its end is an ordinary byte, so that a broken value hides none of the directives after it.
 pub(crate) struct Elements<'a> {
     rest: &'a [u8],
+    separator: u8,
     quotes: bool,
 }
 
 /// The elements of `line`.
 pub(crate) fn elements(line: &[u8]) -> Elements<'_> {
-    Elements { rest: line, quotes: true }
+    Elements { rest: line, separator: b',', quotes: true }
+}
+
+/// An element and its parameters (RFC 9110 §5.6.6): what stands between semicolons.
+pub(crate) fn parts(element: &[u8]) -> Elements<'_> {
+    Elements { rest: element, separator: b';', quotes: true }
 }
 
 impl<'a> Iterator for Elements<'a> {
@@ -41,7 +47,7 @@ impl Elements<'_> {
         let mut at = 0;
         while let Some(&byte) = self.rest.get(at) {
             match byte {
-                b',' => return at,
+                _ if byte == self.separator => return at,
                 b'"' if self.quotes => match quoted_length(&self.rest[at..]) {
                     Some(length) => at += length,
                     None => {
