@@ -21,6 +21,8 @@ pub mod time;
 pub mod trailer;
 pub mod vary;
 
+mod accept_encoding;
+mod accept_language;
 mod age;
 mod encoding;
 mod entity_tag;
@@ -52,4 +54,7 @@ pub use target::{Target, TargetError, normalise, resolve};
 pub use targeted::{DEFAULT_ORDER, Source, SurrogateControl, effective_directives};
 pub use time::{Timestamp, parse_http_date};
 pub use trailer::{announce_trailers, takes_trailers};
-pub use vary::{Vary, accept_encoding, coding_acceptable, normalise_field};
+pub use vary::{
+    Vary, accept_encoding, accept_language, coding_acceptable, coding_preference, language_preferred, normalise_field,
+    single_language,
+};

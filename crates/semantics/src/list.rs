@@ -157,6 +157,26 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// A weight in thousandths (RFC 9110 §12.4.2): 0 to 1 with at most three decimals. More decimals, which some send, are cut off, but what is
+/// above zero stays so.
+pub(crate) fn quality(weight: &[u8]) -> Option<u16> {
+    let (whole, fraction) = match weight {
+        [whole @ (b'0' | b'1')] => (*whole, &[][..]),
+        [whole @ (b'0' | b'1'), b'.', fraction @ ..] => (*whole, fraction),
+        _ => return None,
+    };
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    if whole == b'1' {
+        return Some(1000);
+    }
+    let digits = fraction.iter().chain(b"000").take(3);
+    let thousandths = digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    let positive = fraction.iter().any(|&digit| digit != b'0');
+    Some(thousandths.max(u16::from(positive)))
+}
+
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
 pub(crate) const fn is_tchar(byte: u8) -> bool {
     matches!(

@@ -222,7 +222,7 @@ impl<'a> Input<'a> {
         let digits = self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
         let padding = self.take_while(|byte| byte == b'=');
         self.take(b':')?;
-        let decodes = digits.len() % 4 != 1 && (padding.is_empty() || (digits.len() + padding.len()) % 4 == 0);
+        let decodes = digits.len() % 4 != 1 && (padding.is_empty() || (digits.len() + padding.len()).is_multiple_of(4));
         (decodes && padding.len() <= 2).then_some(Item::Other)
     }
 
