@@ -10,6 +10,8 @@ mod forwarding;
 mod front;
 mod grace;
 mod interim;
+mod large;
+mod methods;
 mod origins;
 mod process;
 mod protocol;

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, he
 use crate::fault::Fault;
 use crate::fragment::Lineage;
 use crate::interim::Interim;
-use crate::reason::Reason;
+use crate::reason::{Reason, Told};
 
 /// What the listener knows of the connection that a request came on.
 pub struct ClientInfo {
@@ -47,6 +47,8 @@ pub(crate) struct Exchange {
     pub(crate) interim: Option<Interim>,
     /// `TE: trailers` stood beside a `Connection`, and went with it.
     pub(crate) trailers: bool,
+    /// Why it goes forward, once that is known (RFC 9211 §2.2).
+    pub(crate) fwd: Option<&'static str>,
     /// The pages that this fragment is in; none for a client's request.
     pub(crate) lineage: Option<Arc<Lineage>>,
 }
@@ -98,6 +100,7 @@ impl Exchange {
             upgrades,
             interim: client.interim,
             trailers,
+            fwd: None,
             lineage: None,
             headers: parts.headers,
         };
@@ -109,6 +112,23 @@ impl Exchange {
     /// Whether trailer fields reach the client (RFC 9110 §10.1.4).
     pub(crate) fn takes_trailers(&self) -> bool {
         self.depth == 0 && (self.trailers || takes_trailers(&self.headers))
+    }
+
+    /// Whether the client is in these networks: the peer's own address, and, where the peer is a trusted proxy that speaks
+    /// for somebody, that somebody's too. Otherwise whoever reaches a TLS terminator on the same machine would be in.
+    pub(crate) fn is_from(&self, networks: &Networks) -> bool {
+        let spoken_for = self.headers.get_all("x-forwarded-for").iter().next_back().filter(|_| self.trusted);
+        networks.contains(self.peer)
+            && spoken_for.is_none_or(|chain| {
+                let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
+                last.and_then(|address| address.trim().parse().ok()).is_some_and(|address| networks.contains(address))
+            })
+    }
+
+    /// The reason as `Cache-Status` tells it for this request: with why this one went forward, where the reason is told of
+    /// several.
+    pub(crate) fn told(&self, reason: Reason) -> Told {
+        Told { reason, fwd: reason.fwd().map(|usual| self.fwd.unwrap_or(usual)) }
     }
 }
 

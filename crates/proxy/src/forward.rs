@@ -64,7 +64,8 @@ const REWRITING: &[&str] = &[
 /// Fields that change the method behind the cache's back: withheld where the response may be stored.
 const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
 
-/// The field never reaches an origin on a request whose response may be stored.
+/// The field never reaches an origin on a request whose response may be stored; `Authorization` only by the terms of
+/// RFC 9111 §3.5, or where the rule keys it.
 pub(crate) fn is_withheld(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(name, "proxy" | "authorization")
@@ -95,8 +96,10 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
     withhold(&mut headers, REWRITING);
     withhold(&mut headers, METHOD_OVERRIDES);
     conditional::strip_conditionals(&mut headers);
-    headers.remove(header::CACHE_CONTROL);
-    headers.remove(header::PRAGMA);
+    if !asked.plan.directed.as_ref().is_some_and(|directed| directed.honoured) {
+        headers.remove(header::CACHE_CONTROL);
+        headers.remove(header::PRAGMA);
+    }
     headers.remove(header::COOKIE);
     if let Some(cookie) = &asked.plan.cookie {
         headers.insert(header::COOKIE, cookie.clone());

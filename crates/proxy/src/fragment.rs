@@ -217,6 +217,7 @@ impl Page {
             upgrades: false,
             interim: None,
             trailers: false,
+            fwd: None,
             lineage: Some(Arc::clone(&self.lineage)),
         };
         Ok(request::begin(&self.proxy, &self.runtime, exchange, Once::nothing()))

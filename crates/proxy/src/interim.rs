@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use copal_origin::OnInterim;
+use copal_policy::Rule;
 use http::{HeaderMap, StatusCode, header};
 
 use crate::pass;
@@ -35,11 +36,11 @@ impl Interim {
     }
 
     /// Passes on what an origin sends, without the fields between the origin and Copal.
-    pub(crate) fn relay(self, runtime: &Arc<Runtime>) -> OnInterim {
-        let runtime = Arc::clone(runtime);
+    pub(crate) fn relay(self, runtime: &Arc<Runtime>, rule: &Arc<Rule>) -> OnInterim {
+        let (runtime, rule) = (Arc::clone(runtime), Arc::clone(rule));
         Arc::new(move |status, headers| {
             let mut headers = headers.clone();
-            pass::clean(&mut headers, &runtime);
+            pass::clean(&mut headers, &runtime, &rule);
             // There is no content that they could speak of (RFC 9110 §15.2).
             headers.remove(header::CONTENT_LENGTH);
             headers.remove(header::TRAILER);

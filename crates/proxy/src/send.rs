@@ -36,7 +36,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) interim: Option<Interim>,
 }
 
-/// The request of a fill: a whole GET, conditional where something stale can be confirmed. Interim responses go to the
+/// The request of a fill: a whole GET (or what the key holds of another method), conditional where something stale can be
+/// confirmed. Interim responses go to the
 /// one client that waits for it, if one does.
 pub(crate) async fn fill(
     proxy: &Proxy,
@@ -44,13 +45,9 @@ pub(crate) async fn fill(
     stale: Option<&StoredResponse>,
     interim: Option<Interim>,
 ) -> Result<Fetched, Fault> {
-    let outgoing = Outgoing {
-        method: Method::GET,
-        path_and_query: asked.path_and_query(),
-        headers: forward::fill_head(asked, stale),
-        body: RequestBody::Empty,
-        interim,
-    };
+    let (method, body) = asked.method_and_body();
+    let headers = forward::fill_head(asked, stale);
+    let outgoing = Outgoing { method, path_and_query: asked.path_and_query(), headers, body, interim };
     readable(proxy, &asked.runtime, &asked.rule, outgoing).await
 }
 
@@ -103,7 +100,7 @@ pub(crate) async fn send(
     *request.headers_mut() = outgoing.headers;
     let request_time = proxy.clock.now();
     let began = Instant::now();
-    let on_interim = outgoing.interim.map(|interim| interim.relay(runtime));
+    let on_interim = outgoing.interim.map(|interim| interim.relay(runtime, rule));
     let result = origin.send_hearing(request, on_interim).await;
     let (response_time, elapsed) = (proxy.clock.now(), began.elapsed());
     let status = result.as_ref().ok().map(|response| response.status);

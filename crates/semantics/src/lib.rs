@@ -3,9 +3,12 @@
 //! `now` is always an argument and every decision is a returned value. Storability, the freshness lifetime and reuse are three
 //! questions with three types: [`storable`], [`Lifetime`], [`Freshness`]. Nothing here panics on any input.
 
+pub mod byteranges;
 pub mod cache_groups;
 pub mod cache_status;
+pub mod combine;
 pub mod conditional;
+pub mod content_range;
 pub mod directives;
 pub mod fields;
 pub mod freshness;
@@ -35,12 +38,15 @@ mod ttl_header;
 mod tests;
 
 pub use age::initial_age;
+pub use byteranges::ByteRanges;
 pub use cache_groups::{cache_group_invalidation, cache_groups};
 pub use cache_status::CacheStatus;
+pub use combine::{combined_fields, if_range, may_combine, part_fields_out, strong_tag};
 pub use conditional::{
     Precondition, etag_names, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head,
     strip_conditionals, validators, validators_of,
 };
+pub use content_range::{Brought, ContentRange, content_range, unsatisfied_range};
 pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
 pub use fields::{append_cdn_loop, append_via, cdn_loop, content_length, remove_hop_by_hop, via_loop};
 pub use freshness::{Freshness, FreshnessState, StaleRules};
@@ -48,7 +54,7 @@ pub use lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cachea
 pub use link::early_links;
 pub use no_vary_search::NoVarySearch;
 pub use proxy_status::{ProxyError, ProxyStatus};
-pub use range::{RangeAnswer, content_range, range, unsatisfied_range};
+pub use range::{ByteRange, RangeAnswer, Span, byte_ranges, if_range_holds, range};
 pub use storability::{NotStored, Overrides, StoreFacts, has_leave, storable, unstored_fields};
 pub use target::{Target, TargetError, normalise, resolve};
 pub use targeted::{DEFAULT_ORDER, Source, SurrogateControl, effective_directives};

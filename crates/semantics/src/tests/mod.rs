@@ -8,6 +8,7 @@ mod fields;
 mod freshness;
 mod lifetime;
 mod link;
+mod partial;
 mod properties;
 mod range;
 mod storability;
