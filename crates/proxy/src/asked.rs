@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use copal_origin::RequestBody;
 use copal_policy::{CacheRule, Rule};
 use copal_semantics::vary;
 use copal_store::{CacheKey, Selector};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Method, header};
 
 use crate::decide::CachePlan;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Once};
 use crate::forward;
 use crate::proxy::Runtime;
+use crate::sub_key::{self, SubKey};
 
 /// A request under a cache rule. Shared by the client's task and the fill's.
 pub(crate) struct Asked {
@@ -25,7 +27,25 @@ pub(crate) struct Asked {
 impl Asked {
     /// The path and query that the origin sees: as keyed, nothing beyond it.
     pub(crate) fn path_and_query(&self) -> &str {
-        self.key.as_str().get(self.plan.origin_form..).unwrap_or("/")
+        self.key.url().get(self.plan.origin_form..).unwrap_or("/")
+    }
+
+    /// The method and the body that the origin sees.
+    pub(crate) fn method_and_body(&self) -> (Method, RequestBody) {
+        match &self.plan.sub_key {
+            Some(SubKey::Body(keyed)) => (keyed.method.clone(), RequestBody::Full(keyed.body.clone())),
+            None => (Method::GET, RequestBody::Empty),
+        }
+    }
+
+    /// What of the request can be used once, once more: for letting it through after all.
+    pub(crate) fn once(&self) -> Once {
+        Once { body: self.method_and_body().1, upgrade: None }
+    }
+
+    /// The tags that a response gets from its key.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = String> {
+        self.plan.sub_key.iter().map(|_| sub_key::tag(self.key.url()))
     }
 
     /// The rule's cache settings; none cannot happen, as only cache rules are asked under.
@@ -66,6 +86,10 @@ impl Selector for Selection<'_> {
     fn field(&self, name: &HeaderName) -> String {
         if name == header::COOKIE {
             return vary::normalise_field(name, self.plan.cookie.iter());
+        }
+        if name == header::AUTHORIZATION {
+            // Forwarded when it is there: the look-up knows by what terms (RFC 9111 §3.5).
+            return vary::normalise_field(name, self.exchange.headers.get_all(name).iter());
         }
         match name.as_str() {
             "x-forwarded-for" => return forward::chain(self.exchange),

@@ -35,8 +35,15 @@ enum Kind {
     Stored(Arc<StoredResponse>, usize),
     Parts(VecDeque<Bytes>),
     Growing(Box<Growing>),
-    Origin(Box<OriginBody>),
+    /// As it comes; the trailer fields after it where the client takes them.
+    Origin(Box<OriginBody>, Trailers),
     Assembled(Box<Assembly>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trailers {
+    Drop,
+    Pass,
 }
 
 /// A window on a body that is being filled: skip the first bytes, then give at most `take`.
@@ -86,10 +93,19 @@ impl Body {
         Self::of(Kind::Growing(Box::new(Growing { reader, skip: first, take })), Some(take))
     }
 
-    /// The origin's body, as it comes.
+    /// The origin's body, as it comes, without its trailer fields.
     pub(crate) fn origin(body: OriginBody) -> Self {
+        Self::passing(body, Trailers::Drop)
+    }
+
+    /// The origin's body, as it comes, with its trailer fields (RFC 9110 §6.5).
+    pub(crate) fn origin_with_trailers(body: OriginBody) -> Self {
+        Self::passing(body, Trailers::Pass)
+    }
+
+    fn passing(body: OriginBody, trailers: Trailers) -> Self {
         let length = http_body::Body::size_hint(&body).exact();
-        if length == Some(0) { Self::empty() } else { Self::of(Kind::Origin(Box::new(body)), length) }
+        if length == Some(0) { Self::empty() } else { Self::of(Kind::Origin(Box::new(body), trailers), length) }
     }
 
     /// A page put together while it is sent.
@@ -143,8 +159,16 @@ impl Body {
                 text
             }
             Kind::Growing(growing) => ready!(growing.poll(cx))?,
-            Kind::Origin(body) => {
-                return Pin::new(&mut **body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)));
+            Kind::Origin(body, trailers) => {
+                let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
+                if *trailers == Trailers::Drop
+                    && frame.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_trailers))
+                {
+                    // Nothing follows them.
+                    self.kind = Kind::Empty;
+                    return Poll::Ready(None);
+                }
+                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
             }
             Kind::Assembled(assembly) => ready!(assembly.poll(cx))?,
         };
@@ -213,7 +237,8 @@ impl http_body::Body for Body {
                 }
                 if let Some(watch) = &mut this.watch {
                     watch.sent(sent);
-                    if this.remaining == Some(0) {
+                    // Nothing follows trailers, and nobody asks whether something does.
+                    if this.remaining == Some(0) || frame.is_trailers() {
                         watch.complete();
                     }
                 }
@@ -231,7 +256,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
-            Kind::Origin(body) => body.is_end_stream(),
+            Kind::Origin(body, _) => body.is_end_stream(),
             _ => self.remaining == Some(0),
         }
     }

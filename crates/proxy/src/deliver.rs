@@ -14,7 +14,7 @@ use crate::body::{self, Body};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::proxy::NAME;
-use crate::reason::{Outcome, Reason};
+use crate::reason::{Outcome, Reason, Told};
 
 /// A stored response without includes.
 pub(crate) fn stored(exchange: &Exchange, rule: &Arc<Rule>, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
@@ -33,7 +33,7 @@ pub(crate) fn stored(exchange: &Exchange, rule: &Arc<Rule>, response: &Arc<Store
     let freshness = &response.freshness;
     age(&mut headers, freshness.current_age(exchange.now).as_secs());
     client_cache_control(&mut headers, rule);
-    cache_status(&mut headers, reason, Some(freshness.ttl(exchange.now)));
+    cache_status(&mut headers, exchange.told(reason), Some(freshness.ttl(exchange.now)));
     respond_with(shape.status(response.status), headers, body, reason).under(rule)
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn growing(exchange: &Exchange, rule: &Arc<Rule>, reader: FillReader,
     let mut headers = selected.head(shape, exchange);
     age_of_growing(&mut headers, &head, reason, exchange.now);
     client_cache_control(&mut headers, rule);
-    fetched_status(&mut headers, reason, head.status, true);
+    fetched_status(&mut headers, exchange.told(reason), head.status, true);
     respond_with(shape.status(head.status), headers, body, reason).under(rule)
 }
 
@@ -120,6 +120,7 @@ impl Selected<'_> {
         match range::range(&exchange.method, asked, self.status, self.headers, length) {
             RangeAnswer::Whole => Shape::Whole,
             RangeAnswer::Part { first, last } => Shape::Part { first, last, length },
+            RangeAnswer::Parts(_) => Shape::Whole,
             RangeAnswer::Unsatisfiable => Shape::Unsatisfiable { length },
         }
     }
@@ -196,11 +197,12 @@ pub(crate) fn client_cache_control(headers: &mut HeaderMap, rule: &Rule) {
 }
 
 /// `Cache-Status` of a response from the store (RFC 9211).
-pub(crate) fn cache_status(headers: &mut HeaderMap, reason: Reason, ttl: Option<i64>) {
+pub(crate) fn cache_status(headers: &mut HeaderMap, told: impl Into<Told>, ttl: Option<i64>) {
+    let Told { reason, fwd } = told.into();
     let hit = matches!(reason.outcome(), Outcome::Hit | Outcome::Stale) && reason != Reason::Validated;
     let status = CacheStatus {
-        hit: hit && reason.fwd().is_none(),
-        fwd: reason.fwd(),
+        hit: hit && fwd.is_none(),
+        fwd,
         fwd_status: (reason == Reason::Validated).then_some(304),
         ttl,
         stored: reason == Reason::Validated,
@@ -211,10 +213,11 @@ pub(crate) fn cache_status(headers: &mut HeaderMap, reason: Reason, ttl: Option<
 }
 
 /// `Cache-Status` of a response that was fetched (RFC 9211).
-pub(crate) fn fetched_status(headers: &mut HeaderMap, reason: Reason, status: StatusCode, stored: bool) {
+pub(crate) fn fetched_status(headers: &mut HeaderMap, told: impl Into<Told>, status: StatusCode, stored: bool) {
+    let Told { reason, fwd } = told.into();
     let status = CacheStatus {
         hit: false,
-        fwd: reason.fwd(),
+        fwd,
         fwd_status: Some(status.as_u16()),
         ttl: None,
         stored: stored && reason != Reason::Collapsed,

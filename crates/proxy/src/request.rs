@@ -11,9 +11,10 @@ use crate::answer::Answer;
 use crate::asked::{Asked, Selection};
 use crate::decide::{self, CachePlan, Verdict};
 use crate::exchange::{Exchange, Once};
-use crate::proxy::{Proxy, Runtime};
+use crate::fault::Fault;
+use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, deliver, fill, pass, purge};
+use crate::{assemble, body_key, deliver, fill, hints, pass, purge};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -37,11 +38,18 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
     let rule = decision.rule;
     match decision.verdict {
         Verdict::Respond => Begun::Ready(deliver::respond(rule)),
+        Verdict::Pass(_) if decide::wants_cached_only(&runtime.config, rule, &exchange) => {
+            Begun::Ready(Fault::only_if_cached().answer(NAME).under(rule))
+        }
         Verdict::Pass(reason) => {
             let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
             Begun::Later(Box::pin(async move { pass::pass(&proxy, &runtime, &rule, exchange, once, reason).await }))
         }
         Verdict::Cache(plan) => look_up(proxy, runtime, rule, exchange, plan),
+        Verdict::CacheByBody(plan) => {
+            let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
+            Begun::Later(Box::pin(body_key::look_up(proxy, runtime, rule, exchange, once, plan)))
+        }
     }
 }
 
@@ -55,11 +63,11 @@ enum Found {
     },
 }
 
-fn look_up(
+pub(crate) fn look_up(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
     rule: &Arc<copal_policy::Rule>,
-    exchange: Exchange,
+    mut exchange: Exchange,
     mut plan: CachePlan,
 ) -> Begun {
     let key = proxy.store.key(std::mem::take(&mut plan.key));
@@ -75,8 +83,13 @@ fn look_up(
             }
             Begun::Ready(usable(proxy, &asked, &response, reason))
         }
+        Found::Fetch { .. } if plan.directed.as_ref().is_some_and(|it| it.only_if_cached(&exchange.method)) => {
+            Begun::Ready(Fault::only_if_cached().answer(NAME).under(rule))
+        }
         Found::Fetch { stale, why } => {
+            exchange.fwd = why.fwd();
             let asked = Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), runtime: Arc::clone(runtime) });
+            hints::send(proxy, &asked);
             let proxy = Arc::clone(proxy);
             Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, stale, why).await }))
         }
@@ -86,13 +99,24 @@ fn look_up(
 fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
     let now = selection.exchange.now;
     match proxy.store.lookup(key, selection, now) {
-        Lookup::Found { response, soft_invalidated } => match decide::reuse(&response, soft_invalidated, now) {
-            FreshnessState::Fresh => Found::Usable(response, Reason::Hit),
-            FreshnessState::StaleWhileRevalidate => Found::Usable(response, Reason::StaleRefreshing),
-            FreshnessState::StaleAccepted | FreshnessState::StaleIfError | FreshnessState::Expired => {
-                Found::Fetch { stale: Some(response), why: Reason::Expired }
+        Lookup::Found { response, soft_invalidated } => {
+            let (state, why) = match &selection.plan.directed {
+                None => (decide::reuse(&response, soft_invalidated, now), Reason::Expired),
+                Some(directed) => directed.reuse(&response, soft_invalidated, now),
+            };
+            // RFC 9111 §3.5: not even to be validated for somebody who might see another page.
+            if selection.plan.authorized && !response.shared {
+                let why = if state == FreshnessState::Fresh { Reason::NotShared } else { Reason::Expired };
+                return Found::Fetch { stale: None, why };
             }
-        },
+            match state {
+                FreshnessState::Fresh => Found::Usable(response, Reason::Hit),
+                FreshnessState::StaleWhileRevalidate => Found::Usable(response, Reason::StaleRefreshing),
+                FreshnessState::StaleAccepted => Found::Usable(response, Reason::MaxStale),
+                FreshnessState::StaleIfError | FreshnessState::Expired => Found::Fetch { stale: Some(response), why },
+            }
+        }
+        Lookup::Partial { .. } => Found::Fetch { stale: None, why: Reason::Miss },
         Lookup::HitForMiss => Found::Fetch { stale: None, why: Reason::HitForMiss },
         Lookup::VariantMiss => Found::Fetch { stale: None, why: Reason::VariantMiss },
         Lookup::Miss => Found::Fetch { stale: None, why: Reason::Miss },

@@ -15,17 +15,22 @@
 //!
 //! Of two readings of a malformed or doubled field, the one that reuses less is taken.
 
+pub mod byteranges;
 pub mod cache_status;
+pub mod combine;
 pub mod conditional;
+pub mod content_range;
 pub mod directives;
 pub mod fields;
 pub mod freshness;
 pub mod lifetime;
+pub mod link;
 pub mod range;
 pub mod storability;
 pub mod target;
 pub mod targeted;
 pub mod time;
+pub mod trailer;
 pub mod vary;
 
 mod age;
@@ -39,18 +44,23 @@ mod ttl_header;
 mod tests;
 
 pub use age::initial_age;
+pub use byteranges::ByteRanges;
 pub use cache_status::CacheStatus;
+pub use combine::{combined_fields, if_range, may_combine, part_fields_out, strong_tag};
 pub use conditional::{
     Precondition, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head, strip_conditionals,
     validators,
 };
+pub use content_range::{Brought, ContentRange, content_range, unsatisfied_range};
 pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
 pub use fields::{append_via, content_length, remove_hop_by_hop, via_loop};
 pub use freshness::{Freshness, FreshnessState, StaleRules};
 pub use lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, jittered, lifetime};
-pub use range::{RangeAnswer, content_range, range, unsatisfied_range};
+pub use link::early_links;
+pub use range::{ByteRange, RangeAnswer, Span, byte_ranges, if_range_holds, range};
 pub use storability::{NotStored, Overrides, StoreFacts, has_leave, storable, unstored_fields};
 pub use target::{Target, TargetError, normalise, resolve};
 pub use targeted::{DEFAULT_ORDER, Source, SurrogateControl, effective_directives};
 pub use time::{Timestamp, parse_http_date};
+pub use trailer::{announce_trailers, takes_trailers};
 pub use vary::{Vary, accept_encoding, coding_acceptable, normalise_field};

@@ -1,9 +1,12 @@
 //! Tests of the store as a whole. Each module has one subject; here is what they share.
 
 mod collapse;
+mod filing;
 mod growing;
 mod lookup;
 mod model;
+mod provenance;
+mod parts;
 mod purge;
 
 use std::sync::Arc;
@@ -85,8 +88,12 @@ fn head() -> Head {
         vary: Vary::default(),
         tags: Vec::new(),
         esi: false,
+        shared: false,
+        authorized: false,
         rule: Arc::from("pages"),
         length: None,
+        part: None,
+        completes: None,
     }
 }
 
@@ -189,6 +196,7 @@ fn looked_up(store: &Store, key: &CacheKey, by: &Request, now: Timestamp) -> Str
     match store.lookup(key, by, now) {
         Lookup::Found { response, soft_invalidated: false } => shown(&response),
         Lookup::Found { response, soft_invalidated: true } => format!("soft {}", shown(&response)),
+        Lookup::Partial { response, .. } => format!("partial {}", shown(&response)),
         Lookup::HitForMiss => "hit-for-miss".to_owned(),
         Lookup::VariantMiss => "variant-miss".to_owned(),
         Lookup::Miss => "miss".to_owned(),

@@ -4,6 +4,8 @@ use copal_semantics::Vary;
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
+use crate::response::StoredResponse;
+
 /// What of a request picks the variant: what the rule keys besides the URL, and the fields as the origin would see them.
 pub trait Selector {
     /// The keyed cookies and fields of the rule as one text; empty when there are none.
@@ -12,6 +14,15 @@ pub trait Selector {
     fn field(&self, name: &HeaderName) -> String;
     /// Whether the client takes this `Content-Encoding` (RFC 9110 §12.5.3).
     fn accepts(&self, content_encoding: &HeaderValue) -> bool;
+    /// The range that the origin is asked for, as text; empty when it is asked for the whole. Fills of different parts are kept apart.
+    fn part(&self) -> &str {
+        ""
+    }
+    /// Whether this partial response has all that the request asks for, so that it can answer like a whole one (RFC 9111 §3.3).
+    fn takes_part(&self, partial: &StoredResponse) -> bool {
+        let _ = partial;
+        false
+    }
 }
 
 /// The secondary key of a response: what a request must share to be answered with it.

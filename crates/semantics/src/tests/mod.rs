@@ -7,6 +7,8 @@ mod directives;
 mod fields;
 mod freshness;
 mod lifetime;
+mod link;
+mod partial;
 mod properties;
 mod range;
 mod reuse_properties;
@@ -14,6 +16,7 @@ mod storability;
 mod target;
 mod targeted;
 mod time;
+mod trailer;
 mod vary;
 
 use std::time::Duration;

@@ -95,8 +95,12 @@ async fn fill(store: &Arc<Store>, number: usize, body: usize) {
         vary: Vary::default().with(http::header::ACCEPT_ENCODING),
         tags: vec![format!("article-{number}"), "articles".to_owned()],
         esi: false,
+        shared: false,
+        authorized: false,
         rule: Arc::from("pages"),
         length: Some(body as u64),
+        part: None,
+        completes: None,
     });
     drop(reader);
     writer.push(Piece::Text(buffer.freeze())).await.unwrap();
