@@ -89,7 +89,7 @@ fn withhold(headers: &mut HeaderMap, names: &[&str]) {
     }
 }
 
-/// The head of a fill: nothing of the visitor but what the key holds, no precondition but our own validators.
+/// The head of a fill: nothing of the visitor but what the key holds and the range, no precondition but our own validators.
 pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> HeaderMap {
     let exchange = &asked.exchange;
     let mut headers = common(&asked.runtime, &asked.rule, exchange);
@@ -112,6 +112,7 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
     if let Some(validators) = stale.and_then(|stale| conditional::validators(&stale.headers)) {
         headers.extend(validators);
     }
+    asked.wanted.ask(&mut headers);
     headers
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn confirmed(
         }
     }
     let received = Received {
-        status: stale.status,
+        status: stale.status_of_whole(),
         headers: &judged,
         request_time: fetched.request_time,
         response_time: fetched.response_time,

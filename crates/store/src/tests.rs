@@ -5,8 +5,8 @@ mod filing;
 mod growing;
 mod lookup;
 mod model;
-mod provenance;
 mod parts;
+mod provenance;
 mod purge;
 
 use std::sync::Arc;
