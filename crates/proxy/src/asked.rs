@@ -103,6 +103,10 @@ impl Selector for Selection<'_> {
             // Forwarded when it is there: the look-up knows by what terms (RFC 9111 §3.5).
             return vary::normalise_field(name, self.exchange.headers.get_all(name).iter());
         }
+        if name == header::CACHE_CONTROL || name == header::PRAGMA {
+            let wishes = self.plan.directed.as_ref().filter(|_| name == header::CACHE_CONTROL);
+            return vary::normalise_field(name, wishes.and_then(|wishes| wishes.forwarded()).iter());
+        }
         match name.as_str() {
             "x-forwarded-for" => return forward::chain(self.exchange),
             "x-forwarded-proto" => return self.exchange.target.scheme.to_owned(),

@@ -96,9 +96,10 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
     withhold(&mut headers, REWRITING);
     withhold(&mut headers, METHOD_OVERRIDES);
     conditional::strip_conditionals(&mut headers);
-    if !asked.plan.directed.as_ref().is_some_and(|directed| directed.honoured) {
-        headers.remove(header::CACHE_CONTROL);
-        headers.remove(header::PRAGMA);
+    headers.remove(header::CACHE_CONTROL);
+    headers.remove(header::PRAGMA);
+    if let Some(wishes) = asked.plan.directed.as_ref().and_then(|directed| directed.forwarded()) {
+        headers.insert(header::CACHE_CONTROL, wishes);
     }
     headers.remove(header::COOKIE);
     if let Some(cookie) = &asked.plan.cookie {
