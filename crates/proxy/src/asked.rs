@@ -6,7 +6,7 @@ use copal_origin::RequestBody;
 use copal_policy::{CacheRule, Rule};
 use copal_semantics::vary;
 use copal_store::{CacheKey, Selector, StoredResponse};
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::decide::{Asks, CachePlan};
 use crate::exchange::{Exchange, Once};
@@ -99,6 +99,10 @@ impl Selector for Asked {
     fn takes_part(&self, partial: &StoredResponse) -> bool {
         partial::answer(&self.exchange, partial).is_some()
     }
+
+    fn negotiates(&self) -> Option<&HeaderMap> {
+        negotiates(&self.exchange)
+    }
 }
 
 /// Selects by a request that is not shared yet: the hit path.
@@ -146,4 +150,13 @@ impl Selector for Selection<'_> {
     fn takes_part(&self, partial: &StoredResponse) -> bool {
         partial::answer(self.exchange, partial).is_some()
     }
+
+    fn negotiates(&self) -> Option<&HeaderMap> {
+        negotiates(self.exchange)
+    }
+}
+
+/// A fragment is assembled: it is fetched without a coding, and only such a response answers it.
+fn negotiates(exchange: &Exchange) -> Option<&HeaderMap> {
+    (exchange.depth == 0).then_some(&exchange.headers)
 }
