@@ -20,6 +20,7 @@ mod process;
 mod protocol;
 mod purging;
 mod ranges;
+mod searching;
 mod separation;
 mod sessions;
 mod simulator;

@@ -29,8 +29,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The path and query that the origin sees: as keyed, nothing beyond it.
+    /// The path and query that the origin sees: as keyed, nothing beyond it but what the origin itself said not to matter.
     pub(crate) fn path_and_query(&self) -> &str {
+        if let Some(search) = &self.plan.search {
+            return &search.sent;
+        }
         self.key.url().get(self.plan.origin_form..).unwrap_or("/")
     }
 

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use crate::directed::Directed;
 use crate::exchange::Exchange;
 use crate::reason::Reason;
+use crate::searching::Search;
 use crate::sub_key::SubKey;
 
 /// What happens with a request.
@@ -51,6 +52,8 @@ pub(crate) struct CachePlan {
     pub(crate) directed: Option<Box<Directed>>,
     /// What the key has beyond the URL.
     pub(crate) sub_key: Option<SubKey>,
+    /// How the query is keyed where responses say what of it matters, under a rule with `no_vary_search`.
+    pub(crate) search: Option<Box<Search>>,
 }
 
 /// Decides on a request: the first rule that matches, then what no rule can allow.
@@ -211,6 +214,13 @@ fn tell_rules_apart(extras: &mut String, config: &Config, rule: &Rule) {
     }
 }
 
+/// What of a plan's extras is the rule's, whatever the request.
+pub(crate) fn apart(config: &Config, rule: &Rule) -> String {
+    let mut apart = String::new();
+    tell_rules_apart(&mut apart, config, rule);
+    apart
+}
+
 fn plan(
     config: &Config,
     rule: &Rule,
@@ -235,7 +245,7 @@ fn plan(
     let mut extras = cache.key.extras(&exchange.headers, keyed);
     tell_rules_apart(&mut extras, config, rule);
     let cookie = cookie_field(keyed);
-    CachePlan { key, origin_form, extras, cookie, authorized: false, directed: None, sub_key: None }
+    CachePlan { key, origin_form, extras, cookie, authorized: false, directed: None, sub_key: None, search: None }
 }
 
 /// The `Cookie` field of these cookies, byte for byte as they came.

@@ -6,7 +6,7 @@ use copal_esi::{Limits, Parser, Piece};
 use copal_origin::OriginBody;
 use copal_policy::EsiMode;
 use copal_semantics::{FreshnessState, Timestamp};
-use copal_store::{Announced, FillPermit, FillReader, FillWriter, StoredResponse, Turn};
+use copal_store::{Announced, FillPermit, FillReader, FillWriter, Head, StoredResponse, Turn};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
@@ -50,7 +50,15 @@ pub(crate) async fn fetch(
     }
     for _ in 0..TURNS {
         match proxy.store.join_after(&asked.key, Arc::clone(asked) as _, stale.as_ref()) {
-            Turn::Lead(permit) => return lead(proxy, asked, stale, permit, why).await,
+            Turn::Lead(permit) => {
+                if let Some(plan) = proxy.searching.news(asked) {
+                    // What it missed is stored by now, or on its way, where it did not look.
+                    drop(permit);
+                    let (runtime, rule, exchange) = (&asked.runtime, &asked.rule, asked.exchange.clone());
+                    return request::look_up(proxy, runtime, rule, exchange, plan).finish().await;
+                }
+                return lead(proxy, asked, stale, permit, why).await;
+            }
             Turn::Follow(follower) => match follower.head().await {
                 Announced::Storing(reader) => return growing(proxy, asked, reader, Reason::Collapsed),
                 Announced::Ready(response) if needs_own_answer(&response, asked) => {
@@ -258,6 +266,7 @@ async fn received(
     if let Some(Came::Slice(slice, of)) = came {
         slice::head(asked, slice, &of, &mut head);
     }
+    file(proxy, asked, &fetched.headers, &mut head, &mut permit);
     let (writer, reader) = permit.storing(head);
     if cache.early_hints {
         proxy.hints.learn(&asked.key, reader.head(), began);
@@ -265,6 +274,22 @@ async fn received(
     let _ = tell.send(Led::Storing(reader, own));
     let parser = esi.then(|| parser(config));
     pump(proxy, asked, fetched.body, writer, parser).await;
+}
+
+/// Stores a response where it says itself that it belongs (`No-Vary-Search`).
+fn file(proxy: &Proxy, asked: &Asked, headers: &HeaderMap, head: &mut Head, permit: &mut FillPermit) {
+    let Some(heard) = proxy.searching.hear(asked, headers) else { return };
+    head.tags.extend(heard.tag);
+    if let Some(filed) = heard.filed {
+        let key = proxy.store.key(filed.key);
+        if filed.for_all {
+            permit.file_under(key, Some(filed.extras));
+        } else {
+            // Who asked by an older word is not answered by this one.
+            head.extras = filed.extras;
+            permit.file_under(key, None);
+        }
+    }
 }
 
 /// A response that may not be stored: the one client's, and the others go on by themselves.

@@ -56,7 +56,10 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
             Begun::Later(Box::pin(async move { pass::pass(&proxy, &runtime, &rule, exchange, once, reason).await }))
         }
         Verdict::Cache(plan) if slice::applies(rule, &exchange) => slice::begin(proxy, runtime, rule, exchange, plan),
-        Verdict::Cache(plan) => look_up(proxy, runtime, rule, exchange, plan),
+        Verdict::Cache(mut plan) => {
+            proxy.searching.apply(rule, &mut plan);
+            look_up(proxy, runtime, rule, exchange, plan)
+        }
         Verdict::CacheByBody(plan) => {
             let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
             Begun::Later(Box::pin(body_key::look_up(proxy, runtime, rule, exchange, once, plan)))

@@ -52,6 +52,7 @@ pub(crate) fn confirmed(
             decide::clean_stored(&mut merged, &unstored, fetched.response_time, NAME);
             match proxy.store.freshen(&asked.key, &stale, merged, freshness, shared, permit.began()) {
                 Some(response) => {
+                    let _ = proxy.searching.hear(asked, &response.headers);
                     permit.ready(Arc::clone(&response));
                     let _ = tell.send(Led::Ready(response, Reason::Validated));
                 }
