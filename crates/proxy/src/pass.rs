@@ -51,7 +51,7 @@ pub(crate) async fn pass(
                 clean(&mut headers, runtime, rule);
                 return being_stored(&exchange, headers, reader, reason).under(rule);
             }
-            Err(fetched) => fetched,
+            Err(fetched) => *fetched,
         };
     }
     if is_assembled(rule, &exchange, &fetched) {

@@ -35,9 +35,9 @@ pub(crate) fn store(
     exchange: &Exchange,
     fetched: Fetched,
     invalidations: Invalidations,
-) -> Result<(HeaderMap, FillReader), Fetched> {
-    let Some(asked) = as_a_get(proxy, runtime, rule, exchange, &fetched) else { return Err(fetched) };
-    let (Some(cache), config) = (asked.cache_rule(), &runtime.config) else { return Err(fetched) };
+) -> Result<(HeaderMap, FillReader), Box<Fetched>> {
+    let Some(asked) = as_a_get(proxy, runtime, rule, exchange, &fetched) else { return Err(Box::new(fetched)) };
+    let (Some(cache), config) = (asked.cache_rule(), &runtime.config) else { return Err(Box::new(fetched)) };
     let received = Received {
         asks: Asks::Post,
         status: fetched.status,
@@ -47,10 +47,10 @@ pub(crate) fn store(
         authorized: false,
         random: proxy.random(),
     };
-    let Ok(storable) = decide::store(config, cache, &received) else { return Err(fetched) };
+    let Ok(storable) = decide::store(config, cache, &received) else { return Err(Box::new(fetched)) };
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(&asked) as _);
     if permit.began().get() != invalidations.before + invalidations.own {
-        return Err(fetched);
+        return Err(Box::new(fetched));
     }
     let announcement = Announcement {
         received,

@@ -84,7 +84,7 @@ pub(crate) enum Found {
 
 impl Found {
     /// What there is to be validated, and why it is fetched.
-    pub(crate) fn to_fetch(self) -> (Option<Arc<StoredResponse>>, Reason) {
+    pub(crate) fn into_fetch(self) -> (Option<Arc<StoredResponse>>, Reason) {
         match self {
             Self::Usable(response, reason) => (Some(response), reason),
             Self::Fetch { stale, why } => (stale, why),

@@ -53,7 +53,7 @@ pub(crate) fn begin(
     match slices.find(number) {
         Found::Usable(response, reason) => slices.at_hand(client, number, &response, reason),
         found => {
-            let (stale, why) = found.to_fetch();
+            let (stale, why) = found.into_fetch();
             if let Some(first) = slices.beyond(number) {
                 return slices.at_hand(client, 0, &first, Reason::Hit);
             }
@@ -172,7 +172,7 @@ pub(crate) enum Missed {
     /// There are no slices of this.
     Whole,
     /// What came is for one client, and is no slice.
-    Private(Fetched, Reason),
+    Private(Box<Fetched>, Reason),
     Failed(Fault),
 }
 
@@ -317,7 +317,7 @@ impl Slices {
         match told.await {
             Ok(Led::Storing(reader, own)) => Ok((Source::Growing(reader, own), why)),
             Ok(Led::Ready(response, reason)) => Ok((Source::Stored(response), reason)),
-            Ok(Led::Private(fetched, reason)) => Err(Missed::Private(fetched, reason)),
+            Ok(Led::Private(fetched, reason)) => Err(Missed::Private(Box::new(fetched), reason)),
             Ok(Led::Failed(fault)) => self.failed(&asked, stale, fault),
             Err(_) => Err(Missed::Failed(Fault::internal("the fill's task ended without a word"))),
         }
@@ -394,7 +394,7 @@ impl Slices {
                 self.as_a_whole(client)
             }
             Missed::Private(fetched, reason) => {
-                Begun::Ready(pass::private(&self.proxy, &self.whole(client), fetched, reason))
+                Begun::Ready(pass::private(&self.proxy, &self.whole(client), *fetched, reason))
             }
             Missed::Whole => self.as_a_whole(client),
         }

@@ -202,7 +202,7 @@ async fn get(slices: &Arc<Slices>, of: &Of, number: u64) -> Result<Source, BodyE
         let source = match slices.find(number) {
             Found::Usable(response, _) => Source::Stored(response),
             found => {
-                let (stale, why) = found.to_fetch();
+                let (stale, why) = found.into_fetch();
                 match slices.fetch(number, stale, why).await {
                     Ok((source, _)) => source,
                     Err(missed) if missed.is_final_word() => break,
