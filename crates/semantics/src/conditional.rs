@@ -86,15 +86,16 @@ pub fn validators(stored: &HeaderMap) -> Option<Vec<(HeaderName, HeaderValue)>> 
 
 /// The fields of a stored response after a 304 confirmed it (RFC 9111 §3.2, §4.3.4): those of the 304 replace those of the same name.
 ///
-/// Not taken over: fields of the connection; `Content-Length`, `Content-Encoding` and `Content-Range`, which describe the content that
-/// is stored; and `Set-Cookie`, which was made for the one visitor whose request validated. The stored `Age` goes in any case: the
-/// response is as old as the 304 says.
+/// Not taken over: fields of the connection; those that describe the content that is stored (`Content-Length`, `Content-Encoding`,
+/// `Content-Range`, digests; `ETag` where there is one); and `Set-Cookie`, which was made for the one visitor whose request validated.
+/// The stored `Age` goes in any case: the response is as old as the 304 says.
 pub fn freshen(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
     let mut fresh = stored.clone();
     fresh.remove(AGE);
     let nominated = nominated(not_modified);
     for name in not_modified.keys() {
-        if is_kept(name) || is_hop_by_hop(name) || nominated.contains(name) {
+        let tagged = *name == ETAG && stored.contains_key(ETAG);
+        if tagged || is_kept(name) || is_hop_by_hop(name) || nominated.contains(name) {
             continue;
         }
         fresh.remove(name);
@@ -107,7 +108,8 @@ pub fn freshen(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
 
 /// Fields that a 304 does not update.
 fn is_kept(name: &HeaderName) -> bool {
-    [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, SET_COOKIE].contains(name)
+    static DIGESTS: [&str; 4] = ["content-md5", "content-digest", "digest", "repr-digest"];
+    [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, SET_COOKIE].contains(name) || DIGESTS.contains(&name.as_str())
 }
 
 /// The stored fields that a 304 to the client carries (RFC 9110 §15.4.5). `Last-Modified` only where there is no `ETag`.

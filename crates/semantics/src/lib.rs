@@ -7,6 +7,7 @@ pub mod byteranges;
 pub mod cache_status;
 pub mod combine;
 pub mod conditional;
+pub mod confirmation;
 pub mod content_range;
 pub mod directives;
 pub mod fields;
@@ -40,6 +41,7 @@ pub use conditional::{
     validators,
 };
 pub use content_range::{Brought, ContentRange, content_range, unsatisfied_range};
+pub use confirmation::{HeadSays, etag_names, etag_names_weakly, head_says, validators_of};
 pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
 pub use fields::{append_via, content_length, remove_hop_by_hop, via_loop};
 pub use freshness::{Freshness, FreshnessState, StaleRules};

@@ -46,7 +46,28 @@ impl Variant {
         same_text(&self.extras, request.by.extras())
             && !self.vary.is_star()
             && (self.values.is_empty() || request.has(&self.vary, &self.values))
-            && self.coding.as_ref().is_none_or(|coding| request.by.accepts(coding))
+            && self.is_readable_by(request.by)
+    }
+
+    /// The same requests picked by the fields of another `Vary`; none where it names a field of which nothing is known of them.
+    pub(crate) fn narrowed(&self, vary: &Vary) -> Option<Self> {
+        let known = |name: &HeaderName| self.vary.names().iter().position(|other| other == name);
+        let values: Option<Vec<_>> = vary.names().iter().map(|name| self.values.get(known(name)?).cloned()).collect();
+        let values = values.filter(|_| !vary.is_star())?.into();
+        Some(Self { extras: self.extras.clone(), vary: vary.clone(), values, coding: self.coding.clone() })
+    }
+
+    /// Whether the client takes its coding.
+    pub(crate) fn is_readable_by(&self, by: &dyn Selector) -> bool {
+        self.coding.as_ref().is_none_or(|coding| by.accepts(coding))
+    }
+
+    pub(crate) fn extras(&self) -> &str {
+        &self.extras
+    }
+
+    pub(crate) fn vary(&self) -> &Vary {
+        &self.vary
     }
 
     /// Whether one of the two replaces the other.
