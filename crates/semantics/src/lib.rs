@@ -4,16 +4,19 @@
 //! questions with three types: [`storable`], [`Lifetime`], [`Freshness`]. Nothing here panics on any input.
 
 pub mod byteranges;
+pub mod cache_groups;
 pub mod cache_status;
 pub mod combine;
 pub mod conditional;
-pub mod confirmation;
 pub mod content_range;
 pub mod directives;
 pub mod fields;
 pub mod freshness;
+pub mod head_says;
 pub mod lifetime;
 pub mod link;
+pub mod no_vary_search;
+pub mod proxy_status;
 pub mod range;
 pub mod storability;
 pub mod target;
@@ -22,9 +25,12 @@ pub mod time;
 pub mod trailer;
 pub mod vary;
 
+mod accept_encoding;
+mod accept_language;
 mod age;
 mod encoding;
 mod entity_tag;
+mod field_text;
 mod list;
 mod structured;
 mod ttl_header;
@@ -34,23 +40,29 @@ mod tests;
 
 pub use age::initial_age;
 pub use byteranges::ByteRanges;
+pub use cache_groups::{cache_group_invalidation, cache_groups};
 pub use cache_status::CacheStatus;
 pub use combine::{combined_fields, if_range, may_combine, part_fields_out, strong_tag};
 pub use conditional::{
-    Precondition, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head, strip_conditionals,
-    validators,
+    Precondition, etag_names, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head,
+    strip_conditionals, validators, validators_of,
 };
 pub use content_range::{Brought, ContentRange, content_range, unsatisfied_range};
-pub use confirmation::{HeadSays, etag_names, etag_names_weakly, head_says, validators_of};
 pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
-pub use fields::{append_via, content_length, remove_hop_by_hop, via_loop};
+pub use fields::{append_cdn_loop, append_via, cdn_loop, content_length, remove_hop_by_hop, via_loop};
 pub use freshness::{Freshness, FreshnessState, StaleRules};
+pub use head_says::{HeadSays, head_says};
 pub use lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, jittered, lifetime};
 pub use link::early_links;
+pub use no_vary_search::NoVarySearch;
+pub use proxy_status::{ProxyError, ProxyStatus};
 pub use range::{ByteRange, RangeAnswer, Span, byte_ranges, if_range_holds, range};
 pub use storability::{NotStored, Overrides, StoreFacts, has_leave, storable, unstored_fields};
 pub use target::{Target, TargetError, normalise, resolve};
 pub use targeted::{DEFAULT_ORDER, Source, SurrogateControl, effective_directives};
 pub use time::{Timestamp, parse_http_date};
 pub use trailer::{announce_trailers, takes_trailers};
-pub use vary::{Vary, accept_encoding, coding_acceptable, normalise_field};
+pub use vary::{
+    Vary, accept_encoding, accept_language, coding_acceptable, coding_preference, language_preferred, normalise_field,
+    single_language,
+};

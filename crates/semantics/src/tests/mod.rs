@@ -6,6 +6,7 @@ mod conditional;
 mod directives;
 mod fields;
 mod freshness;
+mod head_says;
 mod lifetime;
 mod link;
 mod partial;

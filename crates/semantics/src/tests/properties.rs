@@ -130,7 +130,7 @@ proptest! {
         crate::evaluate(&Method::GET, &request, StatusCode::OK, &stored);
         crate::validators(&stored);
         crate::not_modified_head(&stored);
-        prop_assert!(!crate::freshen(&stored, &request).contains_key("connection")
+        prop_assert!(!crate::freshen(&stored, &request, false).contains_key("connection")
             || stored.contains_key("connection"));
         if let RangeAnswer::Part { first, last } =
             crate::range(&Method::GET, &request, StatusCode::OK, &stored, length)
