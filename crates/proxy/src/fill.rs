@@ -18,8 +18,9 @@ use crate::fault::Fault;
 use crate::interim::Interim;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
-use crate::send::{self, Fetched};
-use crate::{assemble, deliver, pass, request, validate};
+use crate::send::Fetched;
+use crate::validate::{self, Candidates, Heard};
+use crate::{assemble, deliver, head, pass, request};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 const TURNS: usize = 3;
@@ -42,6 +43,9 @@ pub(crate) async fn fetch(
     stale: Option<Arc<StoredResponse>>,
     why: Reason,
 ) -> Answer {
+    if head::is_for(asked) {
+        return head::fetch(proxy, asked, stale, why).await;
+    }
     // With Authorization what comes may be this client's alone, and what others wait for may be theirs.
     if why == Reason::HitForMiss || asked.plan.authorized {
         return alone(proxy, asked, stale, why).await;
@@ -81,7 +85,8 @@ fn needs_own_answer(response: &StoredResponse, asked: &Asked) -> bool {
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
     let not_for_others = why == Reason::HitForMiss || asked.plan.authorized;
     let get = asked.exchange.method == Method::GET;
-    let of_a_part = get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
+    let of_a_part =
+        get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
     if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
         return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
@@ -140,14 +145,19 @@ fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: R
 }
 
 /// The origin failed: stale, if there is something and it may be used (RFC 9111 §4.2.4, RFC 5861 §4); else the fault.
-fn failed(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, fault: &Fault) -> Answer {
+pub(crate) fn failed(
+    proxy: &Arc<Proxy>,
+    asked: &Arc<Asked>,
+    stale: Option<Arc<StoredResponse>>,
+    fault: &Fault,
+) -> Answer {
     match stale.filter(|stale| usable_on_error(asked, stale, asked.exchange.now)) {
         Some(stale) => request::usable(proxy, asked, &stale, Reason::StaleError),
         None => fault.clone().forwarded(asked.exchange.told(fault.reason)).answer(NAME).under(&asked.rule),
     }
 }
 
-fn usable_on_error(asked: &Asked, stale: &StoredResponse, now: Timestamp) -> bool {
+pub(crate) fn usable_on_error(asked: &Asked, stale: &StoredResponse, now: Timestamp) -> bool {
     decide::usable_on_error(stale, asked.plan.directed.as_deref(), now)
 }
 
@@ -160,23 +170,35 @@ async fn run(
     interim: Option<Interim>,
     tell: oneshot::Sender<Led>,
 ) {
-    match send::fill(&proxy, &asked, stale.as_deref(), interim).await {
+    let candidates = Candidates::of(&proxy, &asked, stale.as_ref());
+    match validate::ask(&proxy, &asked, asked.method(), candidates, interim).await {
         Err(fault) => {
+            refresh_failed(&proxy, stale.as_deref());
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(fetched) if fetched.status == StatusCode::NOT_MODIFIED && stale.is_some() => {
-            validate::confirmed(&proxy, &asked, stale, &fetched, permit, tell);
+        Ok(Heard::Confirmed(fetched, named)) => {
+            validate::confirmed(&proxy, &asked, &named, &fetched, permit, tell);
         }
-        Ok(fetched) if fetched.status.is_server_error() && stale_covers(&asked, stale.as_ref(), proxy.clock.now()) => {
+        Ok(Heard::Response(fetched))
+            if fetched.status.is_server_error() && stale_covers(&asked, stale.as_ref(), proxy.clock.now()) =>
+        {
             let detail = format!("the origin answered {}", fetched.status);
             let fault = Fault::new(Reason::OriginStatus, StatusCode::BAD_GATEWAY, detail);
+            refresh_failed(&proxy, stale.as_deref());
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(fetched) => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        Ok(Heard::Response(fetched)) => received(&proxy, &asked, stale, fetched, permit, tell).await,
+    }
+}
+
+/// The next refresh waits, so that an origin in trouble is not asked by every visitor.
+fn refresh_failed(proxy: &Proxy, stale: Option<&StoredResponse>) {
+    if let Some(stale) = stale {
+        stale.refresh_failed(proxy.clock.now());
     }
 }
 
@@ -210,8 +232,10 @@ async fn received(
             // origin says to a request with Authorization it does not say to others.
             let for_others = !asked.plan.authorized;
             let remember = (for_others && !fetched.status.is_server_error()).then_some(config.cache.hit_for_miss);
-            if let Some(stale) = stale.filter(|_| for_others && is_final_word(fetched.status)) {
-                proxy.store.forget(&asked.key, &stale);
+            match stale {
+                Some(stale) if !is_final_word(fetched.status) => refresh_failed(proxy, Some(&stale)),
+                Some(stale) if for_others => proxy.store.forget(&asked.key, &stale),
+                _ => {}
             }
             permit.not_stored(remember, fetched.response_time);
             let _ = tell.send(Led::Private(fetched, reason));
@@ -231,7 +255,7 @@ async fn received(
     };
     let mut head = announcement.head(config);
     let began = permit.began();
-    head.tags.extend(asked.tags());
+    head.tags.extend(asked.implied_tags(&fetched.headers));
     let (writer, reader) = permit.storing(head);
     if cache.early_hints {
         proxy.hints.learn(&asked.key, reader.head(), began);
