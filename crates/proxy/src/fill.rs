@@ -16,11 +16,12 @@ use crate::asked::Asked;
 use crate::decide::{self, Announcement, Received};
 use crate::fault::Fault;
 use crate::interim::Interim;
+use crate::partial::Sent;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
 use crate::send::Fetched;
-use crate::validate::{self, Candidates, Heard};
-use crate::{assemble, deliver, head, pass, request};
+use crate::validate::{self, Heard};
+use crate::{assemble, deliver, head, partial, pass, request};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 const TURNS: usize = 3;
@@ -130,6 +131,10 @@ async fn lead(
             answer
         }
         Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
+        // What is too large to be stored need not be sent whole to a client that asked for a part of it.
+        Ok(Led::Private(_, why @ Reason::TooLarge)) if partial::asks_in_vain(asked) => {
+            pass::pass(proxy, &asked.runtime, &asked.rule, asked.exchange.clone(), asked.once(), why).await
+        }
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
         Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
         Err(_) => Fault::internal("the fill's task ended without a word").answer(NAME).under(&asked.rule),
@@ -170,8 +175,8 @@ async fn run(
     interim: Option<Interim>,
     tell: oneshot::Sender<Led>,
 ) {
-    let candidates = Candidates::of(&proxy, &asked, stale.as_ref());
-    match validate::ask(&proxy, &asked, asked.method(), candidates, interim).await {
+    let Sent { asked, heard, completes } = partial::send(&proxy, &asked, stale.as_ref(), interim).await;
+    match heard {
         Err(fault) => {
             refresh_failed(&proxy, stale.as_deref());
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
@@ -191,7 +196,10 @@ async fn run(
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(Heard::Response(fetched)) => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        Ok(Heard::Response(fetched)) => match completes {
+            Some(whole) => partial::complete(&proxy, &asked, *whole, fetched, permit, tell).await,
+            None => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        },
     }
 }
 
@@ -217,21 +225,28 @@ async fn received(
 ) {
     let Some(cache) = asked.cache_rule() else { return };
     let config = &asked.runtime.config;
+    let part = partial::part_of(asked, &fetched);
     let received = Received {
-        status: fetched.status,
+        // RFC 9111 §3.3: a part is an incomplete 200.
+        status: if part.is_some() { StatusCode::OK } else { fetched.status },
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
         authorized: asked.plan.authorized,
         random: proxy.random(),
     };
-    let storable = match decide::store(config, cache, &received) {
+    let storable = match partial::is_of_the_range(asked, fetched.status) {
+        true => Err(Reason::NotStoredPartial),
+        false => decide::store(config, cache, &received),
+    };
+    let storable = match storable {
         Ok(storable) => storable,
         Err(reason) => {
             // A failing origin is asked again by the next request; anything else is remembered for a short time. What the
-            // origin says to a request with Authorization it does not say to others.
+            // origin says to a request with Authorization it does not say to others, nor what it says of a range of the whole.
             let for_others = !asked.plan.authorized;
-            let remember = (for_others && !fetched.status.is_server_error()).then_some(config.cache.hit_for_miss);
+            let passing = fetched.status.is_server_error() || partial::is_forgotten(asked, fetched.status, reason);
+            let remember = (for_others && !passing).then_some(config.cache.hit_for_miss);
             match stale {
                 Some(stale) if !is_final_word(fetched.status) => refresh_failed(proxy, Some(&stale)),
                 Some(stale) if for_others => proxy.store.forget(&asked.key, &stale),
@@ -253,7 +268,8 @@ async fn received(
         esi,
         via: NAME,
     };
-    let mut head = announcement.head(config);
+    let head = announcement.head(config);
+    let mut head = part.into_iter().fold(head, partial::head_of_part);
     let began = permit.began();
     head.tags.extend(asked.implied_tags(&fetched.headers));
     let (writer, reader) = permit.storing(head);

@@ -88,16 +88,17 @@ fn withhold(headers: &mut HeaderMap, names: &[&str]) {
     }
 }
 
-/// The head of a fill: nothing of the visitor but what the key holds, and none of its preconditions.
+/// The head of a fill: nothing of the visitor but what the key holds and the range, and none of its preconditions.
 pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
     let exchange = &asked.exchange;
     let mut headers = common(&asked.runtime, &asked.rule, exchange);
     withhold(&mut headers, REWRITING);
     withhold(&mut headers, METHOD_OVERRIDES);
     conditional::strip_conditionals(&mut headers);
-    if !asked.plan.directed.as_ref().is_some_and(|directed| directed.honoured) {
-        headers.remove(header::CACHE_CONTROL);
-        headers.remove(header::PRAGMA);
+    headers.remove(header::CACHE_CONTROL);
+    headers.remove(header::PRAGMA);
+    if let Some(wishes) = asked.plan.directed.as_ref().and_then(|directed| directed.forwarded()) {
+        headers.insert(header::CACHE_CONTROL, wishes);
     }
     headers.remove(header::COOKIE);
     if let Some(cookie) = &asked.plan.cookie {
@@ -108,6 +109,7 @@ pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
     headers.insert(header::ACCEPT_ENCODING, codings.unwrap_or(IDENTITY));
     advertise_esi(&mut headers, &asked.rule);
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
+    asked.wanted.ask(&mut headers);
     headers
 }
 

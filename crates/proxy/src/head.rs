@@ -40,12 +40,7 @@ pub(crate) async fn fetch(
     let candidates = Candidates::of(proxy, asked, Some(&stale));
     match validate::ask(proxy, asked, Method::HEAD, candidates, interim(asked)).await {
         Err(fault) => fill::failed(proxy, asked, Some(stale), &fault),
-        Ok(Heard::Confirmed(fetched, named)) => {
-            agreed(proxy, asked, &named, &fetched, &permit).unwrap_or_else(|| {
-                // By what the 304 says it is not to be kept: for this client only.
-                request::usable(proxy, asked, &named, Reason::Validated)
-            })
-        }
+        Ok(Heard::Confirmed(fetched, named)) => agreed(proxy, asked, &named, &fetched, &permit),
         Ok(Heard::Response(fetched)) if fetched.status.is_server_error() => {
             let now = proxy.clock.now();
             if fill::usable_on_error(asked, &stale, now) {
@@ -78,35 +73,27 @@ fn answered(
     };
     let for_others = !asked.plan.authorized;
     match says {
-        HeadSays::Same => {
-            if let Some(answer) = agreed(proxy, asked, stale, &fetched, permit) {
-                return answer;
-            }
-        }
+        HeadSays::Same => return agreed(proxy, asked, stale, &fetched, permit),
         HeadSays::Other if for_others => proxy.store.soften(stale),
         HeadSays::Other | HeadSays::Nothing => {}
     }
     pass::private(proxy, asked, fetched, why)
 }
 
-/// Freshens the stored response and answers with it; none where by its new fields it is not to be kept.
+/// Freshens the stored response and answers with it.
 fn agreed(
     proxy: &Arc<Proxy>,
     asked: &Arc<Asked>,
     stored: &Arc<StoredResponse>,
     fetched: &Fetched,
     permit: &FillPermit,
-) -> Option<Answer> {
-    let cache = asked.cache_rule()?;
-    match validate::freshen(proxy, asked, cache, stored, fetched, permit.began()) {
-        Ok(done) => Some(request::usable(proxy, asked, &done.response, Reason::Validated)),
-        Err(_) => {
-            if !asked.plan.authorized {
-                proxy.store.forget(&asked.key, stored);
-            }
-            None
-        }
-    }
+) -> Answer {
+    let began = permit.began();
+    let response = match validate::freshen(proxy, asked, stored, fetched, began) {
+        Ok(done) => done.response,
+        Err(unkept) => unkept.once(proxy, asked, stored, fetched, began),
+    };
+    request::usable(proxy, asked, &response, Reason::Validated)
 }
 
 fn interim(asked: &Asked) -> Option<crate::interim::Interim> {

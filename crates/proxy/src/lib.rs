@@ -22,6 +22,8 @@ mod groups;
 mod head;
 mod hints;
 mod interim;
+mod multipart;
+mod partial;
 mod pass;
 mod proxy;
 mod purge;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use copal_policy::CacheRule;
-use copal_semantics::{Freshness, Timestamp, conditional, etag_names};
+use copal_semantics::{self as semantics, Freshness, Timestamp, conditional, etag_names};
 use copal_store::{FillPermit, Freshened, Freshening, Sequence, StoredResponse, TagChange};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::sync::oneshot;
@@ -39,6 +39,10 @@ pub(crate) enum Heard {
 impl Candidates {
     /// What is stored for this request, or else for others under rules that read the page alike.
     pub(crate) fn of(proxy: &Proxy, asked: &Asked, stale: Option<&Arc<StoredResponse>>) -> Self {
+        // What is to be completed is there for this request, and has its condition with the range.
+        if asked.wanted.completes() {
+            return Self::None;
+        }
         // A POST under a condition is refused, not confirmed (RFC 9110 §13.1.2).
         if asked.method() == Method::POST {
             return Self::None;
@@ -98,6 +102,10 @@ pub(crate) async fn ask(
     if let Some(named) = candidates.named_by(&fetched.headers) {
         return Ok(Heard::Confirmed(fetched, named));
     }
+    if asked.wanted.completes() {
+        // To a request for what is missing: the whole is asked for then.
+        return Ok(Heard::Response(fetched));
+    }
     tracing::debug!(
         key = asked.key.as_str(),
         "a 304 that names nothing that is stored; asked again without conditions"
@@ -120,8 +128,7 @@ pub(crate) fn confirmed(
     permit: FillPermit,
     tell: oneshot::Sender<Led>,
 ) {
-    let Some(cache) = asked.cache_rule() else { return };
-    match freshen(proxy, asked, cache, named, fetched, permit.began()) {
+    match freshen(proxy, asked, named, fetched, permit.began()) {
         Ok(Freshening { response, stored }) => {
             if stored {
                 permit.ready(Arc::clone(&response));
@@ -131,20 +138,12 @@ pub(crate) fn confirmed(
             }
             let _ = tell.send(Led::Ready(response, Reason::Validated));
         }
-        // Said to this client alone: what is stored stays as it is for others.
-        Err(_) if asked.plan.authorized => {
-            permit.not_stored(None, fetched.response_time);
-            let _ = tell.send(Led::Ready(Arc::clone(named), Reason::Validated));
-        }
         // The origin confirmed the content, and says now that it is not to be kept: this client's answer, nobody else's.
-        Err(Unkept { reason, headers }) => {
-            tracing::debug!(key = asked.key.as_str(), reason = reason.as_str(), "confirmed, but not to be kept");
-            let freshness = Freshness { no_cache: true, lifetime: Duration::ZERO, ..named.freshness };
-            let (old, tags) = (Arc::clone(named), TagChange::default());
-            let once = Freshened { old, headers, freshness, shared: false, tags, vary: None };
-            let response = proxy.store.freshened(asked, &once, permit.began());
-            proxy.store.forget(&asked.key, named);
-            permit.not_stored(Some(asked.runtime.config.cache.hit_for_miss), fetched.response_time);
+        Err(unkept) => {
+            let response = unkept.once(proxy, asked, named, fetched, permit.began());
+            let for_others = !asked.plan.authorized;
+            let remember = for_others.then_some(asked.runtime.config.cache.hit_for_miss);
+            permit.not_stored(remember, fetched.response_time);
             let _ = tell.send(Led::Ready(response, Reason::Validated));
         }
     }
@@ -156,6 +155,34 @@ pub(crate) struct Unkept {
     headers: HeaderMap,
 }
 
+impl Unkept {
+    /// The response for this client. What is said to a request with `Authorization` is said to it alone, and what is stored
+    /// stays as it is for others; else it goes.
+    pub(crate) fn once(
+        self,
+        proxy: &Proxy,
+        asked: &Asked,
+        named: &Arc<StoredResponse>,
+        fetched: &Fetched,
+        began: Sequence,
+    ) -> Arc<StoredResponse> {
+        tracing::debug!(key = asked.key.as_str(), reason = self.reason.as_str(), "confirmed, but not to be kept");
+        if !asked.plan.authorized {
+            proxy.store.forget(&asked.key, named);
+        }
+        let freshness = Freshness {
+            no_cache: true,
+            lifetime: Duration::ZERO,
+            response_time: fetched.response_time,
+            initial_age: semantics::initial_age(&fetched.headers, fetched.request_time, fetched.response_time),
+            ..named.freshness
+        };
+        let (old, tags) = (Arc::clone(named), TagChange::default());
+        let once = Freshened { old, headers: self.headers, freshness, shared: false, tags, vary: None };
+        proxy.store.freshened(asked, &once, began)
+    }
+}
+
 /// Freshens a stored response with the fields of a 304, or of a 200 to HEAD that agrees with it; and with it every stored
 /// response that has the same strong entity tag, which is the same representation (RFC 9111 §4.3.4).
 ///
@@ -164,11 +191,13 @@ pub(crate) struct Unkept {
 pub(crate) fn freshen(
     proxy: &Proxy,
     asked: &Asked,
-    cache: &CacheRule,
     named: &Arc<StoredResponse>,
     fetched: &Fetched,
     began: Sequence,
 ) -> Result<Freshening, Unkept> {
+    let Some(cache) = asked.cache_rule() else {
+        return Err(Unkept { reason: Reason::Internal, headers: named.headers.clone() });
+    };
     let update = Update::of(proxy, asked, cache, fetched);
     let confirmed = update.apply(named)?;
     let mut others = proxy.store.variants(&asked.key, asked);

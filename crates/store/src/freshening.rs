@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use copal_semantics::{Freshness, Timestamp, Vary};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use crate::key::CacheKey;
 use crate::log::{Checked, Sequence, Verdict};
@@ -120,21 +120,19 @@ impl Store {
     /// For the request that the origin was asked for: picked by its fields where others pick now.
     fn for_request(&self, by: &dyn Selector, confirmed: &Freshened, began: Sequence) -> Put {
         let old = &confirmed.old;
-        let variant = match &confirmed.vary {
-            Some(vary) => Variant::new(by.extras(), vary.clone(), &confirmed.headers, by),
-            None if selects(by, old) => old.variant.clone(),
-            None => Variant::new(by.extras(), old.variant.vary().clone(), &confirmed.headers, by),
-        };
-        let place = if selects(by, old) { Place::OfTheOld } else { Place::First };
+        let vary = confirmed.vary.as_ref().unwrap_or(old.variant.vary());
+        let selected = selects(by, old);
+        // By its own fields where they tell: the client may have been given what was stored for another language.
+        let as_before = old.variant.narrowed(vary, &confirmed.headers).filter(|_| selected);
+        let variant = as_before.unwrap_or_else(|| Variant::new(by.extras(), vary.clone(), &confirmed.headers, by));
+        let place = if selected { Place::OfTheOld } else { Place::First };
         self.made_of(confirmed, variant, place, began)
     }
 
     /// For the requests that it is stored for already; none where they are not known by the new `Vary`.
     fn in_place(&self, other: Freshened, began: Sequence) -> Option<Put> {
-        let variant = match &other.vary {
-            Some(vary) => other.old.variant.narrowed(vary)?,
-            None => other.old.variant.clone(),
-        };
+        let vary = other.vary.as_ref().unwrap_or(other.old.variant.vary());
+        let variant = other.old.variant.narrowed(vary, &other.headers)?;
         Some(self.made_of(&other, variant, Place::Same, began))
     }
 
@@ -191,8 +189,14 @@ impl Store {
     }
 }
 
+/// Whether the request may be answered with the response, by equal fields or by what the client takes (RFC 9111 §4.1).
 fn selects(by: &dyn Selector, response: &StoredResponse) -> bool {
-    response.variant.matches(&mut Request::new(by))
+    let mut request = Request::new(by);
+    let taken = || {
+        let headers = by.negotiates().filter(|_| response.status == StatusCode::OK)?;
+        response.variant.preference(headers, &mut Request::new(by))
+    };
+    response.variant.matches(&mut request) || taken().is_some()
 }
 
 /// Puts one among the variants, but where a newer response has come for the same requests meanwhile.

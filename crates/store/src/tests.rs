@@ -64,6 +64,10 @@ impl Selector for Request {
     fn accepts(&self, content_encoding: &HeaderValue) -> bool {
         copal_semantics::coding_acceptable(content_encoding, &self.fields)
     }
+
+    fn negotiates(&self) -> Option<&HeaderMap> {
+        Some(&self.fields)
+    }
 }
 
 fn fresh_from(response_time: Timestamp) -> Freshness {

@@ -12,6 +12,7 @@ mod link;
 mod partial;
 mod properties;
 mod range;
+mod reuse_properties;
 mod storability;
 mod target;
 mod targeted;
