@@ -93,6 +93,25 @@ async fn what_is_stale_is_validated_with_the_credentials_of_each() {
 }
 
 #[tokio::test]
+async fn those_who_come_together_are_validated_each_by_itself() {
+    let front = Front::with("").await;
+    let secret = page("for members", "max-age=0, must-revalidate").header("etag", "\"1\"");
+    front.origin.on("/p", secret);
+    let mut client = front.client().await;
+    client.get("/p").header("authorization", ADA).send().await;
+    let (gate, confirmed) = Answer::gated(Answer::status(304));
+    front.origin.replace("/p", confirmed);
+    front.origin.on("/p", Answer::status(401));
+    let first = front.spawn_get("/p");
+    front.origin.wait_for(2).await;
+    let second = front.spawn_get("/p");
+    gate.open();
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(second.await.unwrap().status, 401, "what the origin let one guest have is not the other's");
+    assert_eq!(front.origin.count("/p"), 3);
+}
+
+#[tokio::test]
 async fn a_refusal_for_one_takes_nothing_from_the_others() {
     let front = Front::with("").await;
     let mut scenario = front.scenario();

@@ -107,6 +107,10 @@ pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
     let readable = exchange.depth > 0 || asked.rule.esi == EsiMode::On;
     let codings = vary::accept_encoding(&exchange.headers).filter(|_| !readable);
     headers.insert(header::ACCEPT_ENCODING, codings.unwrap_or(IDENTITY));
+    // Variants are picked by its comparable form, so the origin sees no more than that.
+    if let Some(languages) = vary::accept_language(&headers) {
+        headers.insert(header::ACCEPT_LANGUAGE, languages);
+    }
     advertise_esi(&mut headers, &asked.rule);
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
     asked.wanted.ask(&mut headers);
