@@ -10,10 +10,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::decide::{Asks, CachePlan};
 use crate::exchange::{Exchange, Once};
-use crate::forward;
 use crate::partial::{self, Wanted};
 use crate::proxy::Runtime;
+use crate::representation::Representation;
 use crate::sub_key::{self, Slice, SubKey};
+use crate::{forward, groups, searching};
 
 /// A request under a cache rule. Shared by the client's task and the fill's.
 #[derive(Clone)]
@@ -37,11 +38,11 @@ impl Asked {
         self.key.url().get(self.plan.origin_form..).unwrap_or("/")
     }
 
-    /// The method and the body that the origin sees.
-    pub(crate) fn method_and_body(&self) -> (Method, RequestBody) {
+    /// The body that the origin sees.
+    pub(crate) fn body(&self) -> RequestBody {
         match &self.plan.sub_key {
-            Some(SubKey::Body(keyed)) => (keyed.method.clone(), RequestBody::Full(keyed.body.clone())),
-            Some(SubKey::Slice(_)) | None => (Method::GET, RequestBody::Empty),
+            Some(SubKey::Body(keyed)) => RequestBody::Full(keyed.body.clone()),
+            Some(SubKey::Slice(_)) | None => RequestBody::Empty,
         }
     }
 
@@ -65,12 +66,26 @@ impl Asked {
 
     /// What of the request can be used once, once more: for letting it through after all.
     pub(crate) fn once(&self) -> Once {
-        Once { body: self.method_and_body().1, upgrade: None }
+        Once { body: self.body(), upgrade: None }
     }
 
-    /// The tags that a response gets from its key.
-    pub(crate) fn tags(&self) -> impl Iterator<Item = String> {
-        self.plan.sub_key.iter().map(|_| sub_key::tag(self.key.url()))
+    /// The method that the origin sees, where the request is not for the head alone.
+    pub(crate) fn method(&self) -> Method {
+        match &self.plan.sub_key {
+            Some(SubKey::Body(keyed)) => keyed.method.clone(),
+            Some(SubKey::Slice(_)) | None => Method::GET,
+        }
+    }
+
+    /// The tags that a response with these fields gets beside those that the origin names as such: from its key, of what it
+    /// is a slice of, of what it says of its query, and of its groups.
+    pub(crate) fn implied_tags(&self, headers: &HeaderMap) -> Vec<String> {
+        let url = self.key.url();
+        let of_key = self.plan.sub_key.iter().map(|_| sub_key::tag(url));
+        let slice = self.slice().and_then(|slice| Representation::of(slice, StatusCode::PARTIAL_CONTENT, headers));
+        let search = self.plan.search.as_ref().and_then(|_| searching::tag_of(url, headers));
+        let of_key = of_key.chain(slice.map(|of| of.tag(url))).chain(search);
+        of_key.chain(groups::tags(&self.exchange.target, headers)).collect()
     }
 
     /// The rule's cache settings; none cannot happen, as only cache rules are asked under.

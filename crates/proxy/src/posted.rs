@@ -61,7 +61,9 @@ pub(crate) fn store(
         esi: false,
         via: NAME,
     };
-    let (writer, reader) = permit.storing(announcement.head(config));
+    let mut head = announcement.head(config);
+    head.tags.extend(asked.implied_tags(&fetched.headers));
+    let (writer, reader) = permit.storing(head);
     let (proxy, body) = (Arc::clone(proxy), fetched.body);
     tokio::spawn(async move { fill::pump(&proxy, &asked, body, writer, None).await });
     Ok((fetched.headers, reader))

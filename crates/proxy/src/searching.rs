@@ -45,14 +45,6 @@ pub(crate) struct Search {
     known: Option<Arc<NoVarySearch>>,
 }
 
-/// What a response said, and what follows from it.
-pub(crate) struct Heard {
-    /// The tag that it is to carry.
-    pub(crate) tag: Option<String>,
-    /// Where it belongs, if not where it was asked for.
-    pub(crate) filed: Option<Filed>,
-}
-
 /// Where a response is stored, in the place of where it was asked for.
 pub(crate) struct Filed {
     pub(crate) key: String,
@@ -91,8 +83,8 @@ impl Searching {
         Some(CachePlan { key, extras, search, ..asked.plan.clone() })
     }
 
-    /// Hears a response that may be stored, or the confirmation of one.
-    pub(crate) fn hear(&self, asked: &Asked, headers: &HeaderMap) -> Option<Heard> {
+    /// Hears a response that may be stored, or the confirmation of one. Says where it belongs, if not where it was asked for.
+    pub(crate) fn hear(&self, asked: &Asked, headers: &HeaderMap) -> Option<Filed> {
         let search = asked.plan.search.as_ref()?;
         let said = said(headers).filter(|_| search.path.len() <= LONGEST_PATH).map(Arc::new);
         match &said {
@@ -102,18 +94,17 @@ impl Searching {
             }
             None => self.known.remove(&search.path),
         }
+        if said == search.known {
+            return None;
+        }
         let origin = asked.key.as_str().get(..asked.plan.origin_form).unwrap_or_default();
         let url = format!("{origin}{}", search.sent);
         let extras = asked.plan.extras.get(..search.extras).unwrap_or_default();
-        let tag = said.as_ref().map(|_| tag(&url));
-        let filed = (said != search.known).then(|| {
-            let (key, extras) = match &said {
-                Some(said) => filed(&url, extras, said),
-                None => (url, extras.to_owned()),
-            };
-            Filed { key, extras, for_all: search.known.is_none() }
-        });
-        Some(Heard { tag, filed })
+        let (key, extras) = match said {
+            Some(said) => filed(&url, extras, &said),
+            None => (url, extras.to_owned()),
+        };
+        Some(Filed { key, extras, for_all: search.known.is_none() })
     }
 
     /// Keys and tags under which responses for a URL may be stored by some word; none where that never was.
@@ -142,8 +133,13 @@ impl Searching {
 
 /// The tag of what is stored by some word for a path, whatever its query: what a word has made one cannot be told from a
 /// URL once that word is forgotten.
-pub(crate) fn tag(url: &str) -> String {
+fn tag(url: &str) -> String {
     format!("\nsearch {}", path_of(url))
+}
+
+/// The tag of a response with these fields, if it has a word of its own.
+pub(crate) fn tag_of(url: &str, headers: &HeaderMap) -> Option<String> {
+    said(headers).map(|_| tag(url))
 }
 
 /// A URL without its query.

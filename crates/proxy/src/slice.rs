@@ -105,10 +105,9 @@ pub(crate) fn came(asked: &Asked, fetched: &Fetched) -> Option<Came> {
 }
 
 /// Makes the head of a stored slice from the head of the response that brought it.
-pub(crate) fn head(asked: &Asked, slice: Slice, of: &Representation, head: &mut Head) {
+pub(crate) fn head(slice: Slice, of: &Representation, head: &mut Head) {
     head.status = StatusCode::PARTIAL_CONTENT;
     head.length = slice.within(of.complete).map(Span::length);
-    head.tags.push(of.tag(asked.key.url()));
 }
 
 /// The slices of one URL, for one client.

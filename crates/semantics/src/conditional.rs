@@ -29,8 +29,7 @@ pub enum Precondition {
 /// Only for GET, HEAD and QUERY (RFC 10008: as for GET) and a stored 200. Without `Last-Modified` the stored `Date` takes its place. What is not a date, or comes in
 /// several lines, is ignored.
 pub fn evaluate(method: &Method, request: &HeaderMap, status: StatusCode, stored: &HeaderMap) -> Precondition {
-    let reads = [Method::GET, Method::HEAD, Method::QUERY].contains(method);
-    let applies = reads && status == StatusCode::OK;
+    let applies = [Method::GET, Method::HEAD, Method::QUERY].contains(method) && status == StatusCode::OK;
     if applies && client_has_it(request, stored) { Precondition::NotModified } else { Precondition::Proceed }
 }
 

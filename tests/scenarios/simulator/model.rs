@@ -225,7 +225,7 @@ fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h
 }
 
 fn reuse_in(state: &State, history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Result<Way, String> {
-    shared(sent, asked)?;
+    shared(state, sent, asked)?;
     let confirmed_now = state.confirmed_in == Some(asked.step);
     // A 304 may say that from now on the response is not to be kept; whoever asked gets it all the same.
     storable(history, sent, if confirmed_now { &sent.fields } else { &state.fields })?;
@@ -241,7 +241,7 @@ fn reuse_in(state: &State, history: &History, sent: &Sent, asked: &Asked, given:
         return Ok(Way::Validated);
     }
     no_secret_in(state, given)?;
-    usable_unvalidated(history, sent, state, made_stale, asked)
+    usable_unvalidated(history, sent, state, made_stale, asked, given)
 }
 
 /// Section 4.2.4 and RFC 5861: fresh, or stale within what was allowed.
@@ -251,6 +251,7 @@ fn usable_unvalidated(
     state: &State,
     made_stale: bool,
     asked: &Asked,
+    given: &Fields,
 ) -> Result<Way, String> {
     let said = state.fields.get("cache-control");
     if directive(said, "no-cache") == Some("") {
@@ -284,8 +285,14 @@ fn usable_unvalidated(
         Some(value) => value.parse().map_or(0, |value: u64| value * 1000),
         None => 0,
     };
-    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) && refreshed {
-        return Ok(Way::StaleWhileRefreshed);
+    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) {
+        if refreshed {
+            return Ok(Way::StaleWhileRefreshed);
+        }
+        // A refresh that failed is not tried again at once.
+        if !history.failed_in.is_empty() && given.get("cache-status").is_some_and(|told| told.contains("stale-error")) {
+            return Ok(Way::StaleOnError);
+        }
     }
     // s-maxage implies proxy-revalidate (section 5.2.2.10), but for what the origin itself or the operator says.
     let implied = directive(said, "s-maxage").is_some();
@@ -306,17 +313,21 @@ fn usable_unvalidated(
 }
 
 /// Nobody gets what was made for somebody else: our own rule on cookies, and section 3.5.
-fn shared(sent: &Sent, asked: &Asked) -> Result<(), String> {
+fn shared(state: &State, sent: &Sent, asked: &Asked) -> Result<(), String> {
     if sent.asked.contains_key("cookie") || sent.fields.contains_key("set-cookie") {
         return Err("it was made for one visitor".to_owned());
     }
     if asked.fields.contains_key("cookie") {
         return Err("a visitor with an unknown cookie was served from the store".to_owned());
     }
-    let said = sent.fields.get("cache-control");
-    let leave = ["public", "s-maxage", "must-revalidate"].iter().any(|word| directive(said, word).is_some());
-    let authorized = sent.asked.contains_key("authorization") || asked.fields.contains_key("authorization");
-    if authorized && !leave { Err("Authorization, and no leave to share (section 3.5)".to_owned()) } else { Ok(()) }
+    let leave = |fields: &Fields| {
+        let said = fields.get("cache-control");
+        ["public", "s-maxage", "must-revalidate"].iter().any(|word| directive(said, word).is_some())
+    };
+    // To store it, by what it said when it came; to give it, by what it says now.
+    let stored = !sent.asked.contains_key("authorization") || leave(&sent.fields);
+    let given = !asked.fields.contains_key("authorization") || leave(&state.fields);
+    if stored && given { Ok(()) } else { Err("Authorization, and no leave to share (section 3.5)".to_owned()) }
 }
 
 /// Section 3.
@@ -365,7 +376,7 @@ fn newer<'h>(history: &'h History, sent: &Sent, state: &State, asked: &Asked) ->
             && other.status < 500
             && other.status != 206
             && !personal
-            && shared(other, asked).is_ok()
+            && shared(&as_it_came, other, asked).is_ok()
             && storable(history, other, &other.fields).is_ok()
             && directive(said, "no-cache").is_none()
             && directive(said, "private").is_none()
