@@ -30,7 +30,7 @@ pub(crate) fn confirmed(
     update.entry(http::header::DATE).or_insert_with(|| fetched.response_time.http_date());
     decide::internal_fields_out(&mut update, config, &asked.rule);
     // What decides on freshness is the merged head: the 304 may say nothing of it.
-    let mut merged = conditional::freshen(&stale.headers, &update);
+    let mut merged = conditional::freshen(&stale.headers, &update, cache.overrides.share_set_cookie);
     let mut judged = merged.clone();
     for (name, value) in &fetched.headers {
         if name == "surrogate-control" || name == http::header::AGE || cache.ttl_headers.contains(name) {
@@ -38,7 +38,7 @@ pub(crate) fn confirmed(
         }
     }
     let received = Received {
-        status: stale.status,
+        status: stale.status_of_whole(),
         headers: &judged,
         request_time: fetched.request_time,
         response_time: fetched.response_time,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use copal_esi::Piece;
 use copal_semantics::{Brought, Freshness, Timestamp};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
 use crate::compact;
@@ -110,21 +110,22 @@ impl Store {
     pub fn lookup(&self, key: &CacheKey, by: &dyn Selector, now: Timestamp) -> Lookup {
         let Some(entry) = self.memory.get(key) else { return Lookup::Miss };
         let known = &entry.known;
-        if let Some((response, soft_invalidated)) = self.select(key, known, by) {
-            let response = Arc::clone(response);
-            return if parts::suffices(&response, by) {
-                Lookup::Found { response, soft_invalidated }
-            } else {
-                Lookup::Partial { response, soft_invalidated }
-            };
+        let selected = self.select(key, known, by);
+        if let Some((response, soft_invalidated)) = selected
+            && parts::suffices(response, by)
+        {
+            return Lookup::Found { response: Arc::clone(response), soft_invalidated };
         }
         let valid = self.count_valid(key, known);
         let hit_for_miss = known.hit_for_miss.as_ref().filter(|hit_for_miss| self.holds(key, hit_for_miss));
         if valid < known.variants.len() || hit_for_miss.is_some() != known.hit_for_miss.is_some() {
             self.prune(key);
         }
-        match hit_for_miss {
-            Some(hit_for_miss) if hit_for_miss.until > now => Lookup::HitForMiss,
+        if hit_for_miss.is_some_and(|hit_for_miss| hit_for_miss.until > now) {
+            return Lookup::HitForMiss;
+        }
+        match selected {
+            Some((response, soft_invalidated)) => Lookup::Partial { response: Arc::clone(response), soft_invalidated },
             _ if valid > 0 => Lookup::VariantMiss,
             _ => Lookup::Miss,
         }
@@ -285,7 +286,8 @@ impl Store {
         self.log.current()
     }
 
-    /// The newest valid response that the request selects, and whether a soft invalidation named it.
+    /// The newest valid response that the request selects, and whether a soft invalidation named it; where there is none, the one
+    /// that it wants most of those stored for others.
     fn select<'a>(
         &self,
         key: &CacheKey,
@@ -293,11 +295,39 @@ impl Store {
         by: &dyn Selector,
     ) -> Option<(&'a Arc<StoredResponse>, bool)> {
         let mut request = Request::new(by);
-        known
+        let selected = known
             .variants
             .iter()
             .filter(|response| response.variant.matches(&mut request))
-            .find_map(|response| self.examine(key, response).map(|soft| (response, soft)))
+            .find_map(|response| self.examine(key, response).map(|soft| (response, soft)));
+        if selected.is_some() {
+            return selected;
+        }
+        self.negotiate(key, known, by)
+    }
+
+    /// Of the responses stored for other values of `Accept-Encoding` and `Accept-Language` the one that the client wants most, of equal
+    /// ones the newest (RFC 9111 §4.1). Only of what is a representation as a whole: a 406 or a part tells nothing to others.
+    fn negotiate<'a>(
+        &self,
+        key: &CacheKey,
+        known: &'a Known,
+        by: &dyn Selector,
+    ) -> Option<(&'a Arc<StoredResponse>, bool)> {
+        let headers = by.negotiates()?;
+        let mut request = Request::new(by);
+        let mut best = None;
+        let mut most = 0;
+        for response in known.variants.iter().filter(|response| response.status == StatusCode::OK) {
+            let Some(preference) = response.variant.preference(headers, &mut request).filter(|wanted| *wanted > most) else {
+                continue;
+            };
+            if let Some(soft) = self.examine(key, response) {
+                best = Some((response, soft));
+                most = preference;
+            }
+        }
+        best
     }
 
     /// Whether a response may be used, and if so, whether a soft invalidation named it.

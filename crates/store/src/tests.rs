@@ -5,8 +5,8 @@ mod filing;
 mod growing;
 mod lookup;
 mod model;
-mod provenance;
 mod parts;
+mod provenance;
 mod purge;
 
 use std::sync::Arc;
@@ -62,6 +62,10 @@ impl Selector for Request {
 
     fn accepts(&self, content_encoding: &HeaderValue) -> bool {
         copal_semantics::coding_acceptable(content_encoding, &self.fields)
+    }
+
+    fn negotiates(&self) -> Option<&HeaderMap> {
+        Some(&self.fields)
     }
 }
 
