@@ -119,9 +119,13 @@ impl Site {
     /// The origin behaves in another way from now on; half the time its content changes too.
     pub(super) fn change(&mut self, path: &str, dice: &mut Dice) {
         let status = dice.of(&[200, 200, 200, 200, 200, 404, 301, 302, 203]);
-        let before = self.behaviours.get(path).map(|old| (old.version, old.modified, old.status));
-        let (mut version, mut modified, status_before) = before.unwrap_or((0, self.now(), status));
-        if dice.one_in(2) || status != status_before {
+        let vary = dice.of(&["", "", "", "x-variant", "x-variant", "x-variant, x-other", "*"]);
+        let before = self.behaviours.get(path);
+        let (mut version, mut modified) = before.map_or((0, self.now()), |old| (old.version, old.modified));
+        // Whoever asks for a variant gets another content than before where there is only one from now on.
+        let kind = |status, vary: &str| (status, vary.contains("x-variant"));
+        let as_before = before.is_some_and(|old| kind(old.status, old.vary) == kind(status, vary));
+        if dice.one_in(2) || !as_before {
             version += 1;
             modified = (modified + 1000).max(self.now());
         }
@@ -132,7 +136,7 @@ impl Site {
             expires: dice.one_in(6).then(|| dice.of(&[-10, 0, 5, 40])),
             tells_modified: dice.one_in(3),
             tag: dice.of(&[None, Some(""), Some(""), Some("W/")]),
-            vary: dice.of(&["", "", "", "x-variant", "x-variant", "x-variant, x-other", "*"]),
+            vary,
             date_behind: dice.of(&[Some(0), Some(0), Some(0), Some(7), None]),
             age: dice.one_in(5).then(|| dice.of(&[0, 3, 25])),
             set_cookie: dice.one_in(15),
