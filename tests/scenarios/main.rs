@@ -12,6 +12,7 @@ mod grace;
 mod interim;
 mod large;
 mod methods;
+mod negotiation;
 mod origins;
 mod process;
 mod protocol;

@@ -318,7 +318,8 @@ impl Store {
         let mut best = None;
         let mut most = 0;
         for response in known.variants.iter().filter(|response| response.status == StatusCode::OK) {
-            let Some(preference) = response.variant.preference(headers, &mut request).filter(|wanted| *wanted > most) else {
+            let Some(preference) = response.variant.preference(headers, &mut request).filter(|wanted| *wanted > most)
+            else {
                 continue;
             };
             if let Some(soft) = self.examine(key, response) {

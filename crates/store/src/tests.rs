@@ -5,6 +5,7 @@ mod filing;
 mod growing;
 mod lookup;
 mod model;
+mod negotiation;
 mod parts;
 mod provenance;
 mod purge;
