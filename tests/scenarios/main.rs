@@ -4,13 +4,16 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test reports by failing")]
 
 mod assembly;
+mod authorization;
 mod caching;
 mod collapsing;
+mod directives;
 mod forwarding;
 mod front;
 mod grace;
 mod interim;
 mod large;
+mod lifetimes;
 mod methods;
 mod negotiation;
 mod origins;
@@ -20,5 +23,6 @@ mod purging;
 mod ranges;
 mod separation;
 mod sessions;
+mod simulator;
 mod tidy;
 mod trailers;

@@ -5,21 +5,25 @@ use std::sync::Arc;
 use copal_origin::RequestBody;
 use copal_policy::{CacheRule, Rule};
 use copal_semantics::vary;
-use copal_store::{CacheKey, Selector};
+use copal_store::{CacheKey, Selector, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::decide::CachePlan;
 use crate::exchange::{Exchange, Once};
 use crate::forward;
+use crate::partial::{self, Wanted};
 use crate::proxy::Runtime;
 use crate::sub_key::{self, SubKey};
 
 /// A request under a cache rule. Shared by the client's task and the fill's.
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) exchange: Exchange,
     pub(crate) plan: CachePlan,
     pub(crate) key: CacheKey,
     pub(crate) rule: Arc<Rule>,
+    /// What of the representation the origin is asked for, should it be asked.
+    pub(crate) wanted: Wanted,
     /// The settings that were in force when the request came; a reload changes them for later requests only.
     pub(crate) runtime: Arc<Runtime>,
 }
@@ -70,6 +74,14 @@ impl Selector for Asked {
         Selection { exchange: &self.exchange, plan: &self.plan }.accepts(content_encoding)
     }
 
+    fn part(&self) -> &str {
+        self.wanted.part()
+    }
+
+    fn takes_part(&self, partial: &StoredResponse) -> bool {
+        partial::answer(&self.exchange, partial).is_some()
+    }
+
     fn negotiates(&self) -> Option<&HeaderMap> {
         negotiates(&self.exchange)
     }
@@ -95,6 +107,10 @@ impl Selector for Selection<'_> {
             // Forwarded when it is there: the look-up knows by what terms (RFC 9111 §3.5).
             return vary::normalise_field(name, self.exchange.headers.get_all(name).iter());
         }
+        if name == header::CACHE_CONTROL || name == header::PRAGMA {
+            let wishes = self.plan.directed.as_ref().filter(|_| name == header::CACHE_CONTROL);
+            return vary::normalise_field(name, wishes.and_then(|wishes| wishes.forwarded()).iter());
+        }
         match name.as_str() {
             "x-forwarded-for" => return forward::chain(self.exchange),
             "x-forwarded-proto" => return self.exchange.target.scheme.to_owned(),
@@ -111,6 +127,10 @@ impl Selector for Selection<'_> {
 
     fn accepts(&self, content_encoding: &HeaderValue) -> bool {
         self.exchange.depth == 0 && copal_semantics::vary::coding_acceptable(content_encoding, &self.exchange.headers)
+    }
+
+    fn takes_part(&self, partial: &StoredResponse) -> bool {
+        partial::answer(self.exchange, partial).is_some()
     }
 
     fn negotiates(&self) -> Option<&HeaderMap> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use copal_policy::{Action, CacheRule, Config, CookieVerdict, Cookies, EsiMode, RequestFacts, Rule, SessionMode};
 use copal_semantics::{
-    self as semantics, Freshness, FreshnessState, LifetimeRules, NotStored, Overrides, StaleRules,
-    StoreFacts, SurrogateControl, Timestamp, Vary, conditional, fields, targeted,
+    self as semantics, Freshness, FreshnessState, LifetimeRules, NotStored, Overrides, StaleRules, StoreFacts,
+    SurrogateControl, Timestamp, Vary, conditional, fields, targeted,
 };
 use copal_store::{Head, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};

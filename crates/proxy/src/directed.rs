@@ -1,9 +1,11 @@
 //! What a request's own `Cache-Control` asks of the cache, as far as it counts here (RFC 9111 §5.2.1).
 
+use std::time::Duration;
+
 use copal_policy::{CacheRule, Config, RequestDirectivesMode};
 use copal_semantics::{FreshnessState, RequestDirectives, ResponseDirectives, Timestamp};
 use copal_store::StoredResponse;
-use http::Method;
+use http::{HeaderValue, Method};
 
 use crate::decide;
 use crate::exchange::Exchange;
@@ -57,6 +59,22 @@ impl Directed {
             return (FreshnessState::Fresh, Reason::Hit);
         }
         (asked, Reason::RequestDirective)
+    }
+
+    /// What caches on the origin's side are told (§5.2): the wishes that are honoured, in words of our own, as nothing that
+    /// is not in the key reaches the origin as a visitor wrote it.
+    pub(crate) fn forwarded(&self) -> Option<HeaderValue> {
+        if !self.honoured {
+            return None;
+        }
+        let seconds = |name, asked: Option<Duration>| asked.map(|asked| format!("{name}={}", asked.as_secs()));
+        let wishes = [
+            self.directives.no_cache.then(|| "no-cache".to_owned()),
+            seconds("max-age", self.directives.max_age),
+            seconds("min-fresh", self.directives.min_fresh),
+        ];
+        let wishes: Vec<String> = wishes.into_iter().flatten().collect();
+        if wishes.is_empty() { None } else { HeaderValue::try_from(wishes.join(", ")).ok() }
     }
 
     /// A plain reload (`max-age`, without `no-cache`): what is immutable need not be asked for again (RFC 8246 §2.1).

@@ -117,8 +117,7 @@ impl Fault {
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
-        let status =
-            CacheStatus { fwd: self.fwd, detail: Some(self.reason.as_str()), ..CacheStatus::default() };
+        let status = CacheStatus { fwd: self.fwd, detail: Some(self.reason.as_str()), ..CacheStatus::default() };
         status.append_to(name, headers);
         deliver::via(headers);
         Answer::new(response, self.reason)

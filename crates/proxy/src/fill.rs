@@ -16,10 +16,11 @@ use crate::asked::Asked;
 use crate::decide::{self, Announcement, Received};
 use crate::fault::Fault;
 use crate::interim::Interim;
+use crate::partial::Sent;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
-use crate::send::{self, Fetched};
-use crate::{assemble, deliver, pass, request, validate};
+use crate::send::Fetched;
+use crate::{assemble, deliver, partial, pass, request, validate};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 const TURNS: usize = 3;
@@ -81,7 +82,8 @@ fn needs_own_answer(response: &StoredResponse, asked: &Asked) -> bool {
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
     let not_for_others = why == Reason::HitForMiss || asked.plan.authorized;
     let get = asked.exchange.method == Method::GET;
-    let of_a_part = get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
+    let of_a_part =
+        get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
     if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
         return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
@@ -125,6 +127,10 @@ async fn lead(
             answer
         }
         Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
+        // What is too large to be stored need not be sent whole to a client that asked for a part of it.
+        Ok(Led::Private(_, why @ Reason::TooLarge)) if partial::asks_in_vain(asked) => {
+            pass::pass(proxy, &asked.runtime, &asked.rule, asked.exchange.clone(), asked.once(), why).await
+        }
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
         Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
         Err(_) => Fault::internal("the fill's task ended without a word").answer(NAME).under(&asked.rule),
@@ -160,7 +166,8 @@ async fn run(
     interim: Option<Interim>,
     tell: oneshot::Sender<Led>,
 ) {
-    match send::fill(&proxy, &asked, stale.as_deref(), interim).await {
+    let Sent { asked, fetched, completes } = partial::send(&proxy, &asked, stale.as_deref(), interim).await;
+    match fetched {
         Err(fault) => {
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
@@ -176,7 +183,10 @@ async fn run(
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(fetched) => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        Ok(fetched) => match completes {
+            Some(whole) => partial::complete(&proxy, &asked, *whole, fetched, permit, tell).await,
+            None => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        },
     }
 }
 
@@ -195,21 +205,28 @@ async fn received(
 ) {
     let Some(cache) = asked.cache_rule() else { return };
     let config = &asked.runtime.config;
+    let part = partial::part_of(asked, &fetched);
     let received = Received {
-        status: fetched.status,
+        // RFC 9111 §3.3: a part is an incomplete 200.
+        status: if part.is_some() { StatusCode::OK } else { fetched.status },
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
         authorized: asked.plan.authorized,
         random: proxy.random(),
     };
-    let storable = match decide::store(config, cache, &received) {
+    let storable = match partial::is_of_the_range(asked, fetched.status) {
+        true => Err(Reason::NotStoredPartial),
+        false => decide::store(config, cache, &received),
+    };
+    let storable = match storable {
         Ok(storable) => storable,
         Err(reason) => {
             // A failing origin is asked again by the next request; anything else is remembered for a short time. What the
-            // origin says to a request with Authorization it does not say to others.
+            // origin says to a request with Authorization it does not say to others, nor what it says of a range of the whole.
             let for_others = !asked.plan.authorized;
-            let remember = (for_others && !fetched.status.is_server_error()).then_some(config.cache.hit_for_miss);
+            let passing = fetched.status.is_server_error() || partial::is_forgotten(asked, fetched.status, reason);
+            let remember = (for_others && !passing).then_some(config.cache.hit_for_miss);
             if let Some(stale) = stale.filter(|_| for_others && is_final_word(fetched.status)) {
                 proxy.store.forget(&asked.key, &stale);
             }
@@ -229,7 +246,8 @@ async fn received(
         esi,
         via: NAME,
     };
-    let mut head = announcement.head(config);
+    let head = announcement.head(config);
+    let mut head = part.into_iter().fold(head, partial::head_of_part);
     let began = permit.began();
     head.tags.extend(asked.tags());
     let (writer, reader) = permit.storing(head);

@@ -89,16 +89,17 @@ fn withhold(headers: &mut HeaderMap, names: &[&str]) {
     }
 }
 
-/// The head of a fill: nothing of the visitor but what the key holds, no precondition but our own validators.
+/// The head of a fill: nothing of the visitor but what the key holds and the range, no precondition but our own validators.
 pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> HeaderMap {
     let exchange = &asked.exchange;
     let mut headers = common(&asked.runtime, &asked.rule, exchange);
     withhold(&mut headers, REWRITING);
     withhold(&mut headers, METHOD_OVERRIDES);
     conditional::strip_conditionals(&mut headers);
-    if !asked.plan.directed.as_ref().is_some_and(|directed| directed.honoured) {
-        headers.remove(header::CACHE_CONTROL);
-        headers.remove(header::PRAGMA);
+    headers.remove(header::CACHE_CONTROL);
+    headers.remove(header::PRAGMA);
+    if let Some(wishes) = asked.plan.directed.as_ref().and_then(|directed| directed.forwarded()) {
+        headers.insert(header::CACHE_CONTROL, wishes);
     }
     headers.remove(header::COOKIE);
     if let Some(cookie) = &asked.plan.cookie {
@@ -116,6 +117,7 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
     if let Some(validators) = stale.and_then(|stale| conditional::validators(&stale.headers)) {
         headers.extend(validators);
     }
+    asked.wanted.ask(&mut headers);
     headers
 }
 

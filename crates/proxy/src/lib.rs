@@ -20,6 +20,8 @@ mod forward;
 mod fragment;
 mod hints;
 mod interim;
+mod multipart;
+mod partial;
 mod pass;
 mod proxy;
 mod purge;

@@ -120,7 +120,7 @@ impl Proxy {
             return;
         }
         if self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            tracing::warn!(key = asked.key.as_str(), %fault, "cannot refresh; stale pages are served within their grace");
+            tracing::warn!(key = asked.key.as_str(), %fault, "cannot refresh; stale pages are served as long as they may be");
         }
     }
 

@@ -93,6 +93,8 @@ reasons! {
     VariantMiss = "variant-miss", Miss, Some("vary-miss");
     /// Stored, but no longer fresh and not to be had stale; fetched anew and stored.
     Expired = "expired", Miss, Some("stale");
+    /// Stored in part; what was asked for beyond it was fetched, and stored with it.
+    Partial = "partial", Miss, Some("partial");
     /// Stored and fresh, but this request's own directives want the origin asked; fetched anew and stored.
     RequestDirective = "request-directive", Miss, Some("request");
     /// Stored and fresh, but not to be given to a request with `Authorization`; fetched for it alone, and stored.

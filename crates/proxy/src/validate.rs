@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use copal_semantics::{Freshness, conditional};
+use copal_semantics::{self as semantics, Freshness, conditional};
 use copal_store::{FillPermit, Hardness, Invalidation, StoredResponse};
 use tokio::sync::oneshot;
 
@@ -38,7 +38,7 @@ pub(crate) fn confirmed(
         }
     }
     let received = Received {
-        status: stale.status,
+        status: stale.status_of_whole(),
         headers: &judged,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
@@ -71,7 +71,13 @@ pub(crate) fn confirmed(
             tracing::debug!(key = asked.key.as_str(), reason = reason.as_str(), "confirmed, but not to be kept");
             merged.remove(http::header::VIA);
             decide::clean_stored(&mut merged, &[], fetched.response_time, NAME);
-            let never = Freshness { no_cache: true, lifetime: Duration::ZERO, ..stale.freshness };
+            let never = Freshness {
+                no_cache: true,
+                lifetime: Duration::ZERO,
+                response_time: fetched.response_time,
+                initial_age: semantics::initial_age(&judged, fetched.request_time, fetched.response_time),
+                ..stale.freshness
+            };
             let now = proxy.store.freshen(&asked.key, &stale, merged, never, false, permit.began()).unwrap_or(stale);
             proxy.store.invalidate(&Invalidation::Key(asked.key.clone()), Hardness::Hard);
             permit.not_stored(Some(config.cache.hit_for_miss), fetched.response_time);

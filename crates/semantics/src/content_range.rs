@@ -91,7 +91,7 @@ fn position(text: &[u8]) -> Option<u64> {
 }
 
 fn is_multipart(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|media| {
+    headers.get_all(CONTENT_TYPE).iter().any(|media| {
         let media = media.as_bytes().trim_ascii_start();
         media.get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"))
     })

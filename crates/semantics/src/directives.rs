@@ -151,7 +151,7 @@ impl ResponseDirectives {
 }
 
 /// Of several values the smallest counts; an invalid one is zero, the most restrictive (RFC 9111 §4.2.1).
-fn shorten(slot: &mut Option<Duration>, argument: &Argument<'_>) {
+pub(crate) fn shorten(slot: &mut Option<Duration>, argument: &Argument<'_>) {
     let value = argument.seconds().unwrap_or_default();
     *slot = Some(slot.map_or(value, |old| old.min(value)));
 }

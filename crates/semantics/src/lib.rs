@@ -2,6 +2,18 @@
 //!
 //! `now` is always an argument and every decision is a returned value. Storability, the freshness lifetime and reuse are three
 //! questions with three types: [`storable`], [`Lifetime`], [`Freshness`]. Nothing here panics on any input.
+//!
+//! A response is judged once, when it comes, in this order:
+//!
+//! 1. [`effective_directives`]: whose word counts, a targeted field's (RFC 9213) or `Cache-Control`'s.
+//! 2. [`lifetime()`] and [`initial_age`]: how long it is fresh under the rule, and how old it is already. Where
+//!    [`LifetimeSource::counts_from_arrival`], the caller adds the one to the other; [`jittered`] shortens it.
+//! 3. [`storable`]: whether it is stored; [`unstored_fields`]: without which fields; [`has_leave`]: whether it may answer others than
+//!    the authorised client that it was made for.
+//! 4. [`Freshness::new`]: what is left for a hit, arithmetic only: [`Freshness::state`], or [`Freshness::state_for`] where the request
+//!    has directives that count ([`RequestDirectives::is_asked`], [`RequestDirectives::harmless`]).
+//!
+//! Of two readings of a malformed or doubled field, the one that reuses less is taken.
 
 pub mod byteranges;
 pub mod cache_groups;

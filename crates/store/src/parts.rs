@@ -91,6 +91,11 @@ impl Parts {
         }
     }
 
+    /// Whether the origin sent as much as it said; else the complete length is what can be believed, not what is known.
+    pub fn is_consistent(&self) -> bool {
+        self.consistent
+    }
+
     /// Whether nothing is missing.
     pub(crate) fn is_everything(&self) -> bool {
         let whole = |complete: u64| matches!(*self.spans, [Span { first: 0, last }] if last + 1 == complete);

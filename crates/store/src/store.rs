@@ -110,21 +110,22 @@ impl Store {
     pub fn lookup(&self, key: &CacheKey, by: &dyn Selector, now: Timestamp) -> Lookup {
         let Some(entry) = self.memory.get(key) else { return Lookup::Miss };
         let known = &entry.known;
-        if let Some((response, soft_invalidated)) = self.select(key, known, by) {
-            let response = Arc::clone(response);
-            return if parts::suffices(&response, by) {
-                Lookup::Found { response, soft_invalidated }
-            } else {
-                Lookup::Partial { response, soft_invalidated }
-            };
+        let selected = self.select(key, known, by);
+        if let Some((response, soft_invalidated)) = selected
+            && parts::suffices(response, by)
+        {
+            return Lookup::Found { response: Arc::clone(response), soft_invalidated };
         }
         let valid = self.count_valid(key, known);
         let hit_for_miss = known.hit_for_miss.as_ref().filter(|hit_for_miss| self.holds(key, hit_for_miss));
         if valid < known.variants.len() || hit_for_miss.is_some() != known.hit_for_miss.is_some() {
             self.prune(key);
         }
-        match hit_for_miss {
-            Some(hit_for_miss) if hit_for_miss.until > now => Lookup::HitForMiss,
+        if hit_for_miss.is_some_and(|hit_for_miss| hit_for_miss.until > now) {
+            return Lookup::HitForMiss;
+        }
+        match selected {
+            Some((response, soft_invalidated)) => Lookup::Partial { response: Arc::clone(response), soft_invalidated },
             _ if valid > 0 => Lookup::VariantMiss,
             _ => Lookup::Miss,
         }

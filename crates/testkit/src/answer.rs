@@ -173,6 +173,12 @@ impl Answer {
         self
     }
 
+    /// The same with this status.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     /// Another reason phrase than the usual one.
     pub fn reason(mut self, reason: &str) -> Self {
         self.reason = Some(reason.to_owned());

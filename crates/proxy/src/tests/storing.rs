@@ -30,8 +30,7 @@ fn storable(
     }
     let Action::Cache(rule) = &config.policy.rules()[0].action else { panic!("not a cache rule") };
     let status = StatusCode::from_u16(status).unwrap();
-    let received =
-        Received { status, headers: &headers, request_time: NOW, response_time: NOW, authorized, random };
+    let received = Received { status, headers: &headers, request_time: NOW, response_time: NOW, authorized, random };
     decide::store(&config, rule, &received)
 }
 

@@ -15,6 +15,7 @@ mod partial;
 mod properties;
 mod proxy_status;
 mod range;
+mod reuse_properties;
 mod storability;
 mod structured;
 mod target;

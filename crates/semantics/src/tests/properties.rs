@@ -48,12 +48,12 @@ const PIECES: &str = "(max-age|s-maxage|no-cache|private|no-store|public|content
                       Sun, 06 Nov 1994 08:49:37 GMT|Sunday, 06-Nov-94 08:49:37 GMT|Sun Nov  6 08:49:37 1994|\
                       [0-9]{1,25}|[\"\\\\,;=*()?:@%+/ \t-]|[!-~]|[\u{80}-\u{ff}])";
 
-fn value() -> impl Strategy<Value = HeaderValue> {
+pub(super) fn value() -> impl Strategy<Value = HeaderValue> {
     vec(PIECES, 0..12)
         .prop_filter_map("control characters", |pieces| HeaderValue::from_bytes(pieces.concat().as_bytes()).ok())
 }
 
-fn message() -> impl Strategy<Value = HeaderMap> {
+pub(super) fn message() -> impl Strategy<Value = HeaderMap> {
     vec((prop::sample::select(&FIELDS[..]), value()), 0..8).prop_map(|lines| {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
@@ -63,11 +63,11 @@ fn message() -> impl Strategy<Value = HeaderMap> {
     })
 }
 
-fn status() -> impl Strategy<Value = StatusCode> {
+pub(super) fn status() -> impl Strategy<Value = StatusCode> {
     (100u16..1000).prop_map(|code| StatusCode::from_u16(code).unwrap())
 }
 
-fn duration() -> impl Strategy<Value = Duration> {
+pub(super) fn duration() -> impl Strategy<Value = Duration> {
     prop_oneof![
         (0u64..100_000).prop_map(Duration::from_millis),
         any::<u64>().prop_map(Duration::from_millis),
@@ -75,11 +75,11 @@ fn duration() -> impl Strategy<Value = Duration> {
     ]
 }
 
-fn timestamp() -> impl Strategy<Value = Timestamp> {
+pub(super) fn timestamp() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_millis)
 }
 
-fn freshness() -> impl Strategy<Value = Freshness> {
+pub(super) fn freshness() -> impl Strategy<Value = Freshness> {
     let durations = (duration(), duration(), duration(), duration(), duration());
     (timestamp(), durations, any::<[bool; 3]>()).prop_map(
         |(response_time, durations, [no_cache, must_revalidate, s_maxage])| Freshness {
@@ -94,6 +94,17 @@ fn freshness() -> impl Strategy<Value = Freshness> {
             s_maxage,
         },
     )
+}
+
+/// The less may be done with a stored response, the higher.
+pub(super) fn rank(state: FreshnessState) -> u8 {
+    match state {
+        FreshnessState::Fresh => 0,
+        FreshnessState::StaleWhileRevalidate => 1,
+        FreshnessState::StaleAccepted => 2,
+        FreshnessState::StaleIfError => 3,
+        FreshnessState::Expired => 4,
+    }
 }
 
 proptest! {
@@ -329,15 +340,6 @@ proptest! {
 
     #[test]
     fn freshness_only_ever_declines(freshness in freshness(), now in timestamp(), later in duration()) {
-        fn rank(state: FreshnessState) -> u8 {
-            match state {
-                FreshnessState::Fresh => 0,
-                FreshnessState::StaleWhileRevalidate => 1,
-                FreshnessState::StaleAccepted => 2,
-                FreshnessState::StaleIfError => 3,
-                FreshnessState::Expired => 4,
-            }
-        }
         let then = now.plus(later);
         let state = freshness.state(now);
         prop_assert!(rank(state) <= rank(freshness.state(then)));
