@@ -133,19 +133,15 @@ pub fn coding_acceptable(content_encoding: &HeaderValue, request: &HeaderMap) ->
 /// `None` where it had better be asked for at the origin: a coding that the client does not name, and no coding where it takes one. A
 /// client without `Accept-Encoding` would have to take any; many cannot.
 pub fn coding_preference(content_encoding: Option<&HeaderValue>, request: &HeaderMap) -> Option<u16> {
-    let codings =
-        content_encoding.map_or(&b""[..], HeaderValue::as_bytes).split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    let codings = codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
-    let least = codings.map(|coding| weight_of(coding, request)).min();
-    match least {
-        Some(_) if !request.contains_key(ACCEPT_ENCODING) => None,
-        Some(weight) => (weight > 0).then_some(weight),
-        None => {
-            let takes_codings = Codings::parse(request.get_all(ACCEPT_ENCODING).iter()).accepted() != 0;
-            let identity = weight_of(b"identity", request);
-            (!takes_codings && identity > 0).then_some(identity)
-        }
+    let value = content_encoding.map_or(&b""[..], HeaderValue::as_bytes);
+    let codings = || value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+    if codings().all(|coding| coding.eq_ignore_ascii_case(b"identity")) {
+        let takes_codings = Codings::parse(request.get_all(ACCEPT_ENCODING).iter()).accepted() != 0;
+        let identity = weight_of(b"identity", request);
+        return (!takes_codings && identity > 0).then_some(identity);
     }
+    let least = codings().map(|coding| weight_of(coding, request)).min();
+    least.filter(|weight| *weight > 0 && request.contains_key(ACCEPT_ENCODING))
 }
 
 /// The weight of a coding, in thousandths; zero when it is not acceptable.
