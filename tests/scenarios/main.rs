@@ -15,6 +15,7 @@ mod interim;
 mod large;
 mod lifetimes;
 mod methods;
+mod negotiation;
 mod origins;
 mod process;
 mod protocol;
