@@ -55,6 +55,9 @@ enum Trouble {
     Status(u16),
 }
 
+const TROUBLES: [Trouble; 4] =
+    [Trouble::HangsUp, Trouble::BreaksOff, Trouble::Status(503), Trouble::Status(500)];
+
 /// How the origin answers for one URL.
 #[derive(Clone, Debug)]
 struct Behaviour {
@@ -147,18 +150,7 @@ impl Site {
             age: dice.one_in(5).then(|| dice.of(&[0, 3, 25])),
             set_cookie: dice.one_in(15),
             status,
-            trouble: dice.of(&[
-                Trouble::None,
-                Trouble::None,
-                Trouble::None,
-                Trouble::None,
-                Trouble::None,
-                Trouble::None,
-                Trouble::HangsUp,
-                Trouble::BreaksOff,
-                Trouble::Status(503),
-                Trouble::Status(500),
-            ]),
+            trouble: if dice.one_in(4) { dice.of(&TROUBLES) } else { Trouble::None },
             ranges: dice.one_in(2),
             unsafe_status: dice.of(&[200, 204, 303, 404, 500]),
         };
@@ -178,6 +170,7 @@ impl Site {
         let failing = !matches!(behaviour.trouble, Trouble::None);
         if failing {
             history.failed_in.push(step);
+            history.failed_at = now;
         }
         if behaviour.trouble == Trouble::HangsUp {
             return Answer::hang_up();
