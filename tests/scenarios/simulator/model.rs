@@ -50,7 +50,7 @@ pub(super) struct Sent {
 
 impl Sent {
     fn is_page(&self) -> bool {
-        matches!(self.method.as_str(), "GET" | "HEAD")
+        matches!(self.method.as_str(), "GET" | "HEAD") || self.fields.contains_key("content-location")
     }
 }
 
@@ -137,11 +137,7 @@ pub(super) fn judge(history: &History, asked: &Asked, got: &Got) -> Result<Way, 
         (_, Some(number)) => {
             let sent = find(history, number).ok_or("it is of another URL")?;
             right_content(sent, asked, got)?;
-            let way = if sent.step == asked.step {
-                fetched(sent, asked)?
-            } else {
-                stored(history, sent, asked, got)?
-            };
+            let way = if sent.step == asked.step { fetched(sent, asked)? } else { stored(history, sent, asked, got)? };
             Ok(if got.status == 206 { Way::Part } else { way })
         }
         (status, None) => Err(format!("a {status} that no origin sent")),
@@ -263,13 +259,7 @@ fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h
     readings
 }
 
-fn reuse_in(
-    state: &State,
-    history: &History,
-    sent: &Sent,
-    asked: &Asked,
-    given: &Fields,
-) -> Result<Way, String> {
+fn reuse_in(state: &State, history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Result<Way, String> {
     let confirmed_now = state.confirmed_in == Some(asked.step);
     shared(sent, state, asked, confirmed_now)?;
     // A 304 may say that from now on the response is not to be kept; whoever asked gets it all the same.
@@ -319,7 +309,8 @@ fn usable_unvalidated(
             return Err(format!("stale for {stale_for} ms in spite of {word}"));
         }
     }
-    let of_origin = |word| directive(said, word).and_then(|value| value.parse().ok()).map_or(0, |value: u64| value * 1000);
+    let of_origin =
+        |word| directive(said, word).and_then(|value| value.parse().ok()).map_or(0, |value: u64| value * 1000);
     let of_client = |word| directive(asked.fields.get("cache-control"), word);
     let within = |allowed: u64| stale_for <= allowed + 1000 && allowed > 0;
     let refreshed = history.asked_in.last() == Some(&asked.step) || asked_in_vain(history, asked);
@@ -376,8 +367,8 @@ fn storable(sent: &Sent, fields: &Fields) -> Result<(), String> {
         return Err("it broke off (section 3.3)".to_owned());
     }
     let said = fields.get("cache-control");
-    let explicit = ["max-age", "s-maxage"].iter().any(|word| directive(said, word).is_some())
-        || fields.contains_key("expires");
+    let explicit =
+        ["max-age", "s-maxage"].iter().any(|word| directive(said, word).is_some()) || fields.contains_key("expires");
     let by_default = BY_DEFAULT.contains(&sent.status);
     if directive(said, "no-store").is_some() || directive(said, "private") == Some("") {
         return Err(format!("it may not be stored: {said:?}"));
@@ -491,9 +482,11 @@ impl State {
     fn of(history: &History, sent: &Sent, news: &[&Confirmed]) -> Self {
         let mut state = Self::as_it_came(sent);
         if sent.method == "HEAD" {
-            let before = history.sent.iter().rev().find(|other| {
-                other.number < sent.number && other.method == "GET" && other.text == sent.text
-            });
+            let before = history
+                .sent
+                .iter()
+                .rev()
+                .find(|other| other.number < sent.number && other.method == "GET" && other.text == sent.text);
             if let Some(before) = before {
                 let mut merged = before.fields.clone();
                 merged.retain(|name, _| name != "age" && name != "date");

@@ -55,8 +55,7 @@ enum Trouble {
     Status(u16),
 }
 
-const TROUBLES: [Trouble; 4] =
-    [Trouble::HangsUp, Trouble::BreaksOff, Trouble::Status(503), Trouble::Status(500)];
+const TROUBLES: [Trouble; 4] = [Trouble::HangsUp, Trouble::BreaksOff, Trouble::Status(503), Trouble::Status(500)];
 
 /// How the origin answers for one URL.
 #[derive(Clone, Debug)]
@@ -182,8 +181,7 @@ impl Site {
             status = failure;
             fields.retain(|name, _| !matches!(name.as_str(), "etag" | "last-modified"));
         }
-        let named = |name: &str| Some(format!("{} {variant}", opaque(fields.get(name)?)));
-        let validators = ["etag", "last-modified"].map(named);
+        let validators = ["etag", "last-modified"].map(|name| named(&fields, name, variant));
         let current = behaviour.current_by(request, &fields).filter(|_| !failing);
         if let Some(by) = current.and_then(|at| validators[at].clone()) {
             fields.remove("age");
@@ -221,12 +219,17 @@ impl Site {
             self.behaviours.insert(path.to_owned(), behaviour.clone());
         }
         let mut fields = behaviour.fields(path, "-", now);
-        fields.retain(|name, _| matches!(name.as_str(), "date" | "cache-control" | "etag"));
-        if status == 200 {
+        fields.retain(|name, _| !matches!(name.as_str(), "set-cookie" | "x-secret" | "age"));
+        let mut validators = Vec::new();
+        if status == 200 && behaviour.status == 200 {
+            // What a GET gets now.
             fields.insert("content-location".to_owned(), path.to_owned());
+            validators =
+                ["etag", "last-modified"].map(|name| named(&fields, name, "-")).into_iter().flatten().collect();
+        } else {
+            fields.retain(|name, _| !matches!(name.as_str(), "etag" | "last-modified"));
         }
-        let validators = fields.get("etag").map(|tag| format!("{} -", opaque(tag))).into_iter().collect();
-        let text = format!("{path} {} - ", behaviour.version).repeat(12);
+        let text = format!("{path} {} - {status} ", behaviour.version).repeat(12);
         let body = if status == 204 { String::new() } else { text.clone() };
         let number = self.record(request, path, status, &fields, text, validators, Trouble::None);
         fields.insert("x-number".to_owned(), number.to_string());
@@ -309,6 +312,11 @@ impl Behaviour {
         };
         (first <= last).then_some((first, last))
     }
+}
+
+/// A validator, told apart by variant: a date is the same for all of them.
+fn named(fields: &Fields, name: &str, variant: &str) -> Option<String> {
+    Some(format!("{} {variant}", opaque(fields.get(name)?)))
 }
 
 fn lower(request: &Request) -> Fields {
