@@ -15,7 +15,8 @@ pub trait Selector {
     /// Whether the client takes this `Content-Encoding` (RFC 9110 §12.5.3).
     fn accepts(&self, content_encoding: &HeaderValue) -> bool;
     /// The request's own fields, where a response that was stored for another `Accept-Encoding` or `Accept-Language` may answer it, as far
-    /// as the client takes what is stored (RFC 9111 §4.1). None: only equal fields select.
+    /// as the client takes what is stored (RFC 9111 §4.1). None: only equal fields select, and only
+    /// what [`Selector::accepts`] takes.
     fn negotiates(&self) -> Option<&HeaderMap> {
         None
     }
@@ -38,8 +39,9 @@ pub(crate) struct Variant {
     /// The fields that `vary` names, as the request had them that brought the response.
     values: Box<[Box<str>]>,
     coding: Option<HeaderValue>,
-    /// Whether every request with equal `values` takes the coding, so that it need not be asked.
-    coding_agreed: bool,
+    /// Whether `vary` names `Accept-Encoding`. Then requests with equal `values` are to the origin one and the same, and whatever coding it
+    /// answers one of them with is what the others would get.
+    coding_varies: bool,
     /// The language of the content, where `vary` names `Accept-Language` and the response is in one.
     language: Option<Box<str>>,
 }
@@ -51,11 +53,10 @@ impl Variant {
     }
 
     fn of(extras: Box<str>, vary: Vary, values: Box<[Box<str>]>, headers: &HeaderMap) -> Self {
-        let coding = coding(headers);
         let language = if vary.names().contains(&ACCEPT_LANGUAGE) { single_language(headers) } else { None };
         Self {
-            coding_agreed: is_agreed(coding.as_ref(), &vary, &values),
-            coding,
+            coding: coding(headers),
+            coding_varies: vary.names().contains(&ACCEPT_ENCODING),
             language: language.map(String::into_boxed_str),
             extras,
             vary,
@@ -77,7 +78,9 @@ impl Variant {
         same_text(&self.extras, request.by.extras())
             && !self.vary.is_star()
             && (self.values.is_empty() || request.has(&self.vary, &self.values))
-            && (self.coding_agreed || self.is_accepted(request.by))
+            && (self.coding.is_none()
+                || (self.coding_varies && request.by.negotiates().is_some())
+                || self.is_accepted(request.by))
     }
 
     /// How much the client wants this response although it was stored for other fields, in thousandths: it differs from the request only in
@@ -155,18 +158,6 @@ impl<'a> Request<'a> {
         }
         self.fields.as_ref().map_or(&[], |(_, fields)| fields)
     }
-}
-
-/// Whether there is no coding, or it is among those that the normalised `Accept-Encoding` in `values` lists.
-fn is_agreed(coding: Option<&HeaderValue>, vary: &Vary, values: &[Box<str>]) -> bool {
-    let Some(coding) = coding else {
-        return true;
-    };
-    let mut fields = vary.names().iter().zip(values);
-    fields.any(|(name, listed)| {
-        *name == ACCEPT_ENCODING
-            && listed.split(", ").any(|listed| listed.as_bytes().eq_ignore_ascii_case(coding.as_bytes()))
-    })
 }
 
 /// All `Content-Encoding` lines as one.

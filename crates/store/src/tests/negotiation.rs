@@ -111,11 +111,14 @@ fn rfc9110_12_5_3_a_client_gets_no_coding_that_it_did_not_name() {
 
 #[test]
 fn rfc9111_4_1_an_origin_that_sends_another_coding_than_it_was_asked_for() {
-    let (store, key) = store_and_key();
-    // Asked for without a coding, it came with one: only who takes it may have it.
-    fill(&store, &key, &Request::default(), encoded("gzip"), "gzip anyway");
-    assert_eq!(looked_up(&store, &key, &coding("identity"), NOW), "variant-miss");
-    assert_eq!(looked_up(&store, &key, &coding("gzip"), NOW), "gzip anyway");
+    // To the origin all these requests are the same, so they get what it would send them.
+    for (asked, same, coding_sent) in [("", "identity", "gzip"), ("gzip, br", "br, gzip;q=0.1", "x-own")] {
+        let (store, key) = store_and_key();
+        fill(&store, &key, &coding(asked), encoded(coding_sent), "as it likes");
+        for (accepted, found) in [(asked, "as it likes"), (same, "as it likes"), ("deflate", "variant-miss")] {
+            assert_eq!(looked_up(&store, &key, &coding(accepted), NOW), found, "{accepted}");
+        }
+    }
 }
 
 #[test]
