@@ -66,6 +66,22 @@ async fn rfc9111_4_1_a_coding_that_is_stored_answers_those_who_take_it() {
 }
 
 #[tokio::test]
+async fn rfc9111_4_1_a_coding_that_nobody_negotiates_is_reused_and_one_that_was_not_asked_for_is_not() {
+    let front = Front::with("").await;
+    let mut scenario = front.scenario();
+    let own = || fresh("own").header("content-encoding", "of-this-site");
+    scenario.exchange("miss", Sends::get("/own"), Sees::get("/own").answers(own()), Gets::status(200)).await;
+    let gets = Gets::status(200).header("content-encoding", "of-this-site").body("own");
+    scenario.exchange("the site gives it to everybody", Sends::get("/own"), Sees::nothing(), gets).await;
+    for why in ["an origin that compresses unasked", "is asked each time"] {
+        let gzip = fresh("gzip").header("content-encoding", "gzip");
+        let gets = Gets::status(200).header("content-encoding", "gzip");
+        let sends = Sends::get("/gzip").header("accept-encoding", "br");
+        scenario.exchange(why, sends, Sees::get("/gzip").answers(gzip), gets).await;
+    }
+}
+
+#[tokio::test]
 async fn a_fragment_is_never_made_of_what_was_coded_for_browsers() {
     let front = Front::with("rules: [{name: pages, match: {path: /page}, cache: {ttl: 1h}, esi: true}]").await;
     front.origin.on("/page", Answer::ok("<esi:include src='/p'/>").header("content-type", "text/html"));

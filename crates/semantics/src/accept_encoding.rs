@@ -93,6 +93,16 @@ fn bit(coding: &[u8]) -> usize {
     }
 }
 
+/// Whether a `Content-Encoding` names a coding that an origin is asked for, or one of the registered others (RFC 9110
+/// §8.4.1): then a client that does not accept it must not get it. Others are an origin's own, given to everybody alike.
+pub fn is_negotiated(content_encoding: &HeaderValue) -> bool {
+    let known = |coding: &[u8]| bit(coding) != 0 || coding.eq_ignore_ascii_case(b"compress") || coding == b"x-compress";
+    content_encoding.as_bytes().split(|&byte| byte == b',').any(|coding| {
+        let coding = coding.trim_ascii();
+        known(coding) || coding.eq_ignore_ascii_case(b"dcb") || coding.eq_ignore_ascii_case(b"dcz")
+    })
+}
+
 /// A member of `Accept-Encoding` and its weight in thousandths (RFC 9110 §12.4.2); a weight that is none counts as zero.
 fn weighted(member: &[u8]) -> (&[u8], u16) {
     let mut parts = member.split(|&byte| byte == b';');

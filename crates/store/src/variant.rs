@@ -39,9 +39,8 @@ pub(crate) struct Variant {
     /// The fields that `vary` names, as the request had them that brought the response.
     values: Box<[Box<str>]>,
     coding: Option<HeaderValue>,
-    /// Whether `vary` names `Accept-Encoding`. Then requests with equal `values` are to the origin one and the same, and whatever coding it
-    /// answers one of them with is what the others would get.
-    coding_varies: bool,
+    /// Whether every request with equal `values` takes the coding, so that it need not be asked.
+    coding_agreed: bool,
     /// The language of the content, where `vary` names `Accept-Language` and the response is in one.
     language: Option<Box<str>>,
 }
@@ -53,10 +52,11 @@ impl Variant {
     }
 
     fn of(extras: Box<str>, vary: Vary, values: Box<[Box<str>]>, headers: &HeaderMap) -> Self {
+        let coding = coding(headers);
         let language = if vary.names().contains(&ACCEPT_LANGUAGE) { single_language(headers) } else { None };
         Self {
-            coding: coding(headers),
-            coding_varies: vary.names().contains(&ACCEPT_ENCODING),
+            coding_agreed: is_agreed(coding.as_ref(), &vary, &values),
+            coding,
             language: language.map(String::into_boxed_str),
             extras,
             vary,
@@ -79,7 +79,7 @@ impl Variant {
             && !self.vary.is_star()
             && (self.values.is_empty() || request.has(&self.vary, &self.values))
             && (self.coding.is_none()
-                || (self.coding_varies && request.by.negotiates().is_some())
+                || (self.coding_agreed && request.by.negotiates().is_some())
                 || self.is_accepted(request.by))
     }
 
@@ -158,6 +158,21 @@ impl<'a> Request<'a> {
         }
         self.fields.as_ref().map_or(&[], |(_, fields)| fields)
     }
+}
+
+/// Whether there is no coding, or it is among those that the normalised `Accept-Encoding` in `values` lists, or is none that
+/// is negotiated: an origin that applies one of its own making gives it to everybody.
+fn is_agreed(coding: Option<&HeaderValue>, vary: &Vary, values: &[Box<str>]) -> bool {
+    let Some(coding) = coding else {
+        return true;
+    };
+    let mut fields = vary.names().iter().zip(values);
+    let negotiated = copal_semantics::is_negotiated(coding);
+    fields.any(|(name, listed)| {
+        *name == ACCEPT_ENCODING
+            && (!negotiated
+                || listed.split(", ").any(|listed| listed.as_bytes().eq_ignore_ascii_case(coding.as_bytes())))
+    })
 }
 
 /// All `Content-Encoding` lines as one.

@@ -127,11 +127,8 @@ pub(super) fn judge(history: &History, asked: &Asked, got: &Got) -> Result<Way, 
         (_, Some(number)) => {
             let sent = find(history, number).ok_or("it is of another URL")?;
             right_content(sent, asked, got)?;
-            let way = if sent.step == asked.step {
-                fetched(sent, asked)?
-            } else {
-                reuse(history, sent, asked, &got.fields)?
-            };
+            let way =
+                if sent.step == asked.step { fetched(sent, asked)? } else { reuse(history, sent, asked, &got.fields)? };
             Ok(if got.status == 206 { Way::Part } else { way })
         }
         (status, None) => Err(format!("a {status} that no origin sent")),
@@ -149,7 +146,13 @@ fn not_modified(history: &History, asked: &Asked, got: &Got) -> Result<Way, Stri
         return Err(format!("a 304 with {tag}, which the client did not name"));
     }
     let mut why = "the origin never sent this tag".to_owned();
-    for sent in history.sent.iter().rev().filter(|sent| sent.fields.get("etag").is_some_and(|of| opaque(of) == opaque(tag))).take(20) {
+    for sent in history
+        .sent
+        .iter()
+        .rev()
+        .filter(|sent| sent.fields.get("etag").is_some_and(|of| opaque(of) == opaque(tag)))
+        .take(20)
+    {
         match if sent.step == asked.step { fetched(sent, asked) } else { reuse(history, sent, asked, &got.fields) } {
             Ok(_) => return Ok(Way::NotModified),
             Err(other) => why = other,
@@ -205,9 +208,8 @@ fn reuse(history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Resul
 /// (section 4.3.4), one that the client had asked for itself, and one that came in the background of this very step, may
 /// have been. So there are several readings of what happened: up to one of those, with or without the doubtful ones before it.
 fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h Confirmed>> {
-    let doubtful = |news: &Confirmed| {
-        news.for_client || news.step == asked.step || !nominated_as(sent, &sent.fields, &news.asked)
-    };
+    let doubtful =
+        |news: &Confirmed| news.for_client || news.step == asked.step || !nominated_as(sent, &sent.fields, &news.asked);
     let from = history.confirmed.partition_point(|confirmed| confirmed.step <= sent.step);
     let mut names = sent.validators.clone();
     let mut all = Vec::new();
@@ -230,13 +232,7 @@ fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h
     readings
 }
 
-fn reuse_in(
-    state: &State,
-    history: &History,
-    sent: &Sent,
-    asked: &Asked,
-    given: &Fields,
-) -> Result<Way, String> {
+fn reuse_in(state: &State, history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Result<Way, String> {
     let confirmed_now = state.confirmed_in == Some(asked.step);
     shared(sent, state, asked, confirmed_now)?;
     // A 304 may say that from now on the response is not to be kept; whoever asked gets it all the same.
@@ -286,7 +282,8 @@ fn usable_unvalidated(
             return Err(format!("stale for {stale_for} ms in spite of {word}"));
         }
     }
-    let of_origin = |word| directive(said, word).and_then(|value| value.parse().ok()).map_or(0, |value: u64| value * 1000);
+    let of_origin =
+        |word| directive(said, word).and_then(|value| value.parse().ok()).map_or(0, |value: u64| value * 1000);
     let of_client = |word| directive(asked.fields.get("cache-control"), word);
     let within = |allowed: u64| stale_for <= allowed + 1000 && allowed > 0;
     let refreshed = history.asked_in.last() == Some(&asked.step);
@@ -339,8 +336,8 @@ fn storable(sent: &Sent, fields: &Fields) -> Result<(), String> {
         return Err("it broke off (section 3.3)".to_owned());
     }
     let said = fields.get("cache-control");
-    let explicit = ["max-age", "s-maxage"].iter().any(|word| directive(said, word).is_some())
-        || fields.contains_key("expires");
+    let explicit =
+        ["max-age", "s-maxage"].iter().any(|word| directive(said, word).is_some()) || fields.contains_key("expires");
     let by_default = BY_DEFAULT.contains(&sent.status);
     if directive(said, "no-store").is_some() || directive(said, "private") == Some("") {
         return Err(format!("it may not be stored: {said:?}"));
@@ -447,9 +444,11 @@ impl State {
     fn of(history: &History, sent: &Sent, news: &[&Confirmed]) -> Self {
         let mut state = Self::as_it_came(sent);
         if sent.method == "HEAD" {
-            let before = history.sent.iter().rev().find(|other| {
-                other.number < sent.number && other.method == "GET" && other.text == sent.text
-            });
+            let before = history
+                .sent
+                .iter()
+                .rev()
+                .find(|other| other.number < sent.number && other.method == "GET" && other.text == sent.text);
             if let Some(before) = before {
                 let merged = before.fields.clone().into_iter().chain(std::mem::take(&mut state.fields));
                 state.fields = merged.collect();
