@@ -105,9 +105,14 @@ impl Variant {
         self.is_accepted(request.by).then_some(preference)
     }
 
-    /// Whether the client takes its coding.
-    pub(crate) fn is_accepted(&self, by: &dyn Selector) -> bool {
+    fn is_accepted(&self, by: &dyn Selector) -> bool {
         self.coding.as_ref().is_none_or(|coding| by.accepts(coding))
+    }
+
+    /// Whether the client takes its coding by name, so that it can be given what was stored for another.
+    pub(crate) fn is_readable_by(&self, by: &dyn Selector) -> bool {
+        let named = |headers| coding_preference(self.coding.as_ref(), headers).is_some();
+        self.coding.is_none() || (self.is_accepted(by) && by.negotiates().is_none_or(named))
     }
 
     pub(crate) fn extras(&self) -> &str {
