@@ -25,6 +25,9 @@ rules:
 
 # Notes that are right by the linter's lights and still no fault of Copal's: on what, and why.
 ACCEPTED = {
+    "parts": {
+        "PARTIAL_WITHOUT_RANGE": "Several parts have their Content-Range each; the head must have none (RFC 9110 section 15.3.7.2).",
+    },
     "assembled": {
         "FRESHNESS_NO_CACHE_NO_VALIDATOR": "An assembled page is made anew for each visitor and has no validator of its own yet, so browsers are told "
         "to ask each time and get it whole (docs/decisions/0004).",
