@@ -260,3 +260,28 @@ async fn what_a_rule_keeps_for_guests_is_not_for_authorized_requests() {
         scenario.exchange("and the guests theirs", Sends::get("/p"), Sees::nothing(), gets()).await;
     }
 }
+
+#[tokio::test]
+async fn many_authorized_requests_begin_one_refresh() {
+    let front = Front::with("rules: [{name: pages, cache: {grace: 1h}}]").await;
+    front.origin.on("/p", page("old", "public, max-age=10"));
+    let (gate, held) = Answer::gated(page("new", "public, max-age=10"));
+    front.origin.on("/p", held);
+    let mut client = front.client().await;
+    client.get("/p").header("authorization", ADA).send().await;
+    front.clock.advance(Duration::from_secs(11));
+    for who in [ADA, BOB, ADA, BOB, ADA] {
+        assert_eq!(client.get("/p").header("authorization", who).send().await.text(), "old");
+        front.origin.wait_for(2).await;
+    }
+    let guest = front.get("/p").await;
+    assert_eq!(guest.text(), "old", "a guest does not wait for it");
+    gate.open();
+    front.until(|| async { client_text(&front, BOB).await == "new" }).await;
+    let asked = front.origin.count("/p");
+    assert!(asked <= 3, "one refresh for those with Authorization, and at most one for guests: {asked}");
+}
+
+async fn client_text(front: &Front, who: &str) -> String {
+    front.client().await.get("/p").header("authorization", who).send().await.text().to_owned()
+}
