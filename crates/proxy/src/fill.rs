@@ -150,12 +150,10 @@ pub(crate) fn storing(
     own: &HeaderMap,
     reason: Reason,
 ) -> Answer {
+    let page = reader.head().esi;
     let mut answer = growing(proxy, asked, reader, reason);
-    if asked.exchange.depth == 0 {
-        let headers = answer.response.headers_mut();
-        for (name, value) in own {
-            headers.append(name, value.clone());
-        }
+    if asked.exchange.depth == 0 && !own.is_empty() {
+        deliver::own(answer.response.headers_mut(), own, &asked.rule, page);
     }
     answer
 }
