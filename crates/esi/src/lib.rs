@@ -38,19 +38,31 @@
 //! * A `<!--esi` without `-->` has had its content processed all the same.
 //! * End tags without a start are dropped.
 
+mod block;
+mod escape;
+mod expression;
 mod include;
+mod interpolation;
 mod parser;
 mod plan;
 mod position;
+mod run;
 mod scanner;
 mod tag;
 mod template;
+mod tree;
+mod value;
 mod warning;
 
 #[cfg(test)]
 mod tests;
 
+pub use block::Block;
+pub use escape::Escape;
+pub use expression::Dialect;
 pub use parser::Parser;
 pub use plan::{FragmentId, Next, Plan};
-pub use template::{Include, Limits, Piece, weight};
+pub use template::{Include, IncludeOptions, Limits, Piece, weight};
+pub use tree::tree;
+pub use value::{NoVariables, Value, Variables};
 pub use warning::{Message, Warning};
