@@ -20,15 +20,36 @@ pub(crate) enum Kind {
     /// Text of `<esi:vars>` with its substitutions.
     Vars(Interpolation),
     /// `<esi:choose>` (section 3.3): the first branch whose test holds.
-    Choose { branches: Vec<Branch>, otherwise: Box<[Piece]> },
+    Choose {
+        branches: Vec<Branch>,
+        otherwise: Box<[Piece]>,
+    },
     /// `<esi:try>` (section 3.4).
-    Try { attempt: Box<[Piece]>, except: Box<[Piece]> },
+    Try {
+        attempt: Box<[Piece]>,
+        except: Box<[Piece]>,
+    },
     /// `<esi:inline>` (section 3.2): a fragment that came with the page. Nothing is put out in its place.
-    Inline { name: Box<str>, fetchable: bool, body: Arc<[Piece]> },
-    Assign { name: Arc<str>, key: Option<Expression>, value: Assigned },
-    Foreach { item: Arc<str>, collection: Expression, body: Box<[Piece]> },
+    Inline {
+        name: Box<str>,
+        fetchable: bool,
+        body: Arc<[Piece]>,
+    },
+    Assign {
+        name: Arc<str>,
+        key: Option<Expression>,
+        value: Assigned,
+    },
+    Foreach {
+        item: Arc<str>,
+        collection: Expression,
+        body: Box<[Piece]>,
+    },
     Break,
-    Function { name: Box<str>, body: Arc<FunctionBody> },
+    Function {
+        name: Box<str>,
+        body: Arc<FunctionBody>,
+    },
     Return(Expression),
 }
 

@@ -21,12 +21,7 @@ pub(crate) enum Refused {
 }
 
 /// The include that `tag`, which stands `at` that place, asks for.
-pub(crate) fn read(
-    tag: &Tag<'_>,
-    dialect: Dialect,
-    at: Position,
-    warnings: &mut Warnings,
-) -> Result<Include, Refused> {
+pub(crate) fn read(tag: &Tag<'_>, dialect: Dialect, at: Position, warnings: &mut Warnings) -> Result<Include, Refused> {
     let attributes = tag.attributes();
     let is_reference = |attribute: &&Attribute| matches!(&*attribute.name, "src" | "alt");
     if attributes.iter().filter(is_reference).any(|attribute| attribute.raw.contains('<')) {

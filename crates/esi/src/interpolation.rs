@@ -96,18 +96,6 @@ impl Interpolation {
         reference
     }
 
-    /// As plain text.
-    pub(crate) fn text(&self, context: &mut Context<'_>) -> String {
-        let mut text = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(literal) => text.push_str(&String::from_utf8_lossy(literal)),
-                Part::Value(expression) => text.push_str(&context.evaluate(expression).to_string()),
-            }
-        }
-        text
-    }
-
     /// Heap bytes beyond the text.
     pub(crate) fn weight(&self) -> usize {
         let inside = |part: &Part| match part {

@@ -355,15 +355,6 @@ impl Parser {
         }
     }
 
-    /// Text within a container.
-    fn put_within(&mut self, text: Bytes, out: &mut Vec<Piece>) {
-        let length = text.len();
-        if let Some(frame) = self.frames.last_mut() {
-            put_joined(text, &mut frame.pieces);
-        }
-        self.hold(length, out);
-    }
-
     /// Reads the content of an unclosed `<esi:remove>` again, as if its start tag were not there.
     fn give_back(&mut self) {
         let Some(remove) = self.remove.take() else {

@@ -75,7 +75,8 @@ impl Run<'_, '_> {
         if include.src.is_empty() && include.alt.is_none() {
             return Flow::On;
         }
-        let inline = self.inlines.iter().rev().find(|(name, _)| **name == *include.src).map(|(_, body)| Arc::clone(body));
+        let inline =
+            self.inlines.iter().rev().find(|(name, _)| **name == *include.src).map(|(_, body)| Arc::clone(body));
         match inline {
             Some(body) if self.depth < MAX_INLINE_DEPTH => {
                 self.depth += 1;

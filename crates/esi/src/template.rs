@@ -69,12 +69,14 @@ impl Include {
     /// The same with its references as they are for one request; none where they have no variables.
     pub(crate) fn computed(&self, context: &mut Context<'_>) -> Option<Self> {
         let references = self.references.as_deref()?;
-        let mut compute = |interpolation: &Option<Interpolation>, literal: Option<&str>| match interpolation {
-            Some(interpolation) => Some(interpolation.reference(context).trim().into()),
-            None => literal.map(Box::from),
+        let mut compute = |interpolation: &Option<Interpolation>, literal: Option<&str>| -> Option<Box<str>> {
+            match interpolation {
+                Some(interpolation) => Some(interpolation.reference(context).trim().into()),
+                None => literal.map(Box::from),
+            }
         };
         let src = compute(&references.src, Some(&self.src)).unwrap_or_default();
-        let alt = compute(&references.alt, self.alt.as_deref()).filter(|alt: &Box<str>| !alt.is_empty());
+        let alt = compute(&references.alt, self.alt.as_deref()).filter(|alt| !alt.is_empty());
         let (options, on_error) = (self.options.clone(), self.continue_on_error);
         let (line, column) = (self.line, self.column);
         Some(Self { src, alt, continue_on_error: on_error, line, column, options, references: None })

@@ -49,8 +49,6 @@ pub enum Message {
     BadVariable,
     /// An attribute that is missing or cannot be read, by element and name.
     BadAttribute(&'static str, &'static str),
-    /// A function that would change the response's head.
-    ChangesResponse,
     /// A tag that has no `>` before other markup or the end.
     UnclosedTag,
     /// A tag longer than [`crate::Limits::max_tag_bytes`] without `>`.
@@ -95,7 +93,6 @@ impl Message {
             Self::BadTest => "bad-test",
             Self::BadVariable => "bad-variable",
             Self::BadAttribute(..) => "bad-attribute",
-            Self::ChangesResponse => "changes-response",
             Self::UnclosedTag => "unclosed-tag",
             Self::TagTooLong => "tag-too-long",
             Self::StrayEndTag(_) => "stray-end-tag",
@@ -123,7 +120,9 @@ impl fmt::Display for Message {
                 f,
                 "<esi:{name}> is of the Akamai dialect, which is not switched on: the tag is dropped, its content stays"
             ),
-            Self::Misplaced(name) => write!(f, "<esi:{name}> has no meaning here: the tag is dropped, its content stays"),
+            Self::Misplaced(name) => {
+                write!(f, "<esi:{name}> has no meaning here: the tag is dropped, its content stays")
+            }
             Self::NotABranch(name) => {
                 write!(f, "only its branches may stand directly within <esi:{name}>: the rest is dropped")
             }
@@ -139,9 +138,6 @@ impl fmt::Display for Message {
             Self::BadVariable => f.write_str("$( begins no variable here: it is left as text"),
             Self::BadAttribute(element, name) => {
                 write!(f, "<esi:{element}> without a usable {name}: it is dropped")
-            }
-            Self::ChangesResponse => {
-                f.write_str("a page cannot change the head of its response: this function does nothing")
             }
             Self::UnclosedTag => f.write_str("this ESI tag has no end: it is dropped"),
             Self::TagTooLong => f.write_str("this ESI tag is longer than the limit: it is left as text"),

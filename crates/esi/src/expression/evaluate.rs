@@ -178,10 +178,6 @@ impl Context<'_> {
             }
             Expression::And(parts) => self.logic(parts, true),
             Expression::Or(parts) => self.logic(parts, false),
-            Expression::Joined(parts) => {
-                let texts: Vec<String> = parts.iter().map(|part| self.evaluate(part).to_string()).collect();
-                Value::text(texts.concat())
-            }
         }
     }
 
@@ -278,10 +274,8 @@ impl Context<'_> {
         let (text, pattern) = (text.to_string(), pattern.to_string());
         let Some(regex) = self.scope.regex(&pattern, ignoring_case) else { return false };
         let Some(groups) = regex.captures(&text) else { return false };
-        let groups: Vec<Value> = groups
-            .iter()
-            .map(|group| group.map_or(Value::Undefined, |group| Value::text(group.as_str())))
-            .collect();
+        let groups: Vec<Value> =
+            groups.iter().map(|group| group.map_or(Value::Undefined, |group| Value::text(group.as_str()))).collect();
         let name = self.match_name.clone().unwrap_or_else(|| Arc::from("MATCHES"));
         self.scope.assign(&name, None, Value::List(groups.into()));
         true

@@ -35,11 +35,6 @@ functions! {
 }
 
 impl Function {
-    /// Whether it would change the response's head, which is not done: the head has gone before the page is put together.
-    pub(crate) fn changes_response(self) -> bool {
-        matches!(self, Self::AddHeader | Self::SetResponseCode | Self::SetRedirect)
-    }
-
     /// What it comes to.
     pub(crate) fn call(self, arguments: &[Value], context: &mut Context<'_>) -> Value {
         let first = arguments.first().cloned().unwrap_or_default();
@@ -93,6 +88,7 @@ impl Function {
             Self::Index => position(text.find(&second.to_string())),
             Self::LastIndex => position(text.rfind(&second.to_string())),
             Self::BinaryInteger => Value::Integer(i64::from_str_radix(text.trim(), 2).ok()?),
+            // The head has gone before the page is put together.
             Self::AddHeader | Self::SetResponseCode | Self::SetRedirect => Value::Undefined,
             Self::Time | Self::HttpTime | Self::Random | Self::LastRandom => return None,
         })
@@ -116,9 +112,13 @@ fn substring(text: &str, start: i64, count: Option<i64>) -> Value {
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
     let start = if start < 0 { length.saturating_add(start).max(0) } else { start };
     // A negative count leaves off so many characters at the end.
-    let count = count.map_or(length, |count| {
-        if count < 0 { length.saturating_sub(start).saturating_add(count).max(0) } else { count }
-    });
+    let count =
+        count.map_or(
+            length,
+            |count| {
+                if count < 0 { length.saturating_sub(start).saturating_add(count).max(0) } else { count }
+            },
+        );
     let skip = usize::try_from(start).unwrap_or(usize::MAX);
     let take = usize::try_from(count).unwrap_or(usize::MAX);
     Value::text(text.chars().skip(skip).take(take).collect::<String>())
@@ -221,7 +221,7 @@ fn http_date(seconds: u64) -> String {
     let (days, time) = (seconds / 86_400, seconds % 86_400);
     let weekday = DAYS[(days % 7) as usize];
     let (mut year, mut day) = (1970, days);
-    let leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let leap = |year: u64| (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     while day >= 365 + u64::from(leap(year)) {
         day -= 365 + u64::from(leap(year));
         year += 1;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub(crate) use evaluate::{Context, Scope};
 pub(crate) use functions::Function;
-pub(crate) use parse::{Reading, expression, substitution};
+pub(crate) use parse::{expression, substitution};
 
 /// Which language a template is written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,8 +37,6 @@ pub(crate) enum Expression {
     Not(Box<Expression>),
     And(Vec<Expression>),
     Or(Vec<Expression>),
-    /// Adjacent parts that make one text, within the key of a variable.
-    Joined(Vec<Expression>),
 }
 
 /// `$(NAME{key}|default)`.
@@ -80,9 +78,7 @@ impl Expression {
                 variable.name.len() + 16 + part(&variable.key) + part(&variable.default)
             }
             Self::OwnCall(name, arguments) => name.len() + sum(arguments),
-            Self::Call(_, parts) | Self::List(parts) | Self::And(parts) | Self::Or(parts) | Self::Joined(parts) => {
-                sum(parts)
-            }
+            Self::Call(_, parts) | Self::List(parts) | Self::And(parts) | Self::Or(parts) => sum(parts),
             Self::Dictionary(entries) => entries.iter().map(|(key, value)| key.weight() + value.weight()).sum(),
             Self::Range(one, other) | Self::Compare(_, one, other) | Self::Calculate(_, one, other) => {
                 one.weight() + other.weight()

@@ -11,7 +11,7 @@ const MAX_DEPTH: usize = 32;
 
 /// Text that is being read.
 #[derive(Clone, Debug)]
-pub(crate) struct Reading<'a> {
+struct Reading<'a> {
     rest: &'a str,
     dialect: Dialect,
     depth: usize,
@@ -36,7 +36,7 @@ pub(crate) fn substitution(text: &str, dialect: Dialect) -> Option<(Expression, 
 }
 
 impl<'a> Reading<'a> {
-    pub(crate) fn new(text: &'a str, dialect: Dialect) -> Self {
+    fn new(text: &'a str, dialect: Dialect) -> Self {
         Self { rest: text, dialect, depth: 0 }
     }
 
@@ -126,14 +126,8 @@ impl<'a> Reading<'a> {
 
     fn comparison_operator(&mut self) -> Option<Comparison> {
         use Comparison::{Equal, Greater, GreaterOrEqual, Has, Less, LessOrEqual, Matches, NotEqual};
-        let signs = [
-            ("==", Equal),
-            ("!=", NotEqual),
-            ("<=", LessOrEqual),
-            (">=", GreaterOrEqual),
-            ("<", Less),
-            (">", Greater),
-        ];
+        let signs =
+            [("==", Equal), ("!=", NotEqual), ("<=", LessOrEqual), (">=", GreaterOrEqual), ("<", Less), (">", Greater)];
         if let Some((_, comparison)) = signs.into_iter().find(|(sign, _)| self.take(sign)) {
             return Some(comparison);
         }
@@ -363,7 +357,8 @@ impl<'a> Reading<'a> {
             return self.dollar();
         }
         // Section 4.2: a default with whitespace stands in quotes.
-        let length = count(self.rest, |byte| !matches!(byte, b')' | b'<' | b'$' | b'\'' | b'"') && !byte.is_ascii_whitespace());
+        let length =
+            count(self.rest, |byte| !matches!(byte, b')' | b'<' | b'$' | b'\'' | b'"') && !byte.is_ascii_whitespace());
         let (text, rest) = self.rest.split_at(length);
         self.rest = rest;
         Some(literal(text.to_owned()))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Parser;
+use super::{Parser, put_joined};
 use crate::block::{Assigned, Block, Branch, FunctionBody, Kind};
 use crate::expression::{self, Dialect, Expression};
 use crate::interpolation::Interpolation;
@@ -83,7 +83,7 @@ impl Parser {
         };
         self.frames.push(Frame { element, at, head, pieces: Vec::new(), spans: Vec::new() });
         if tag.empty {
-            self.end_container(out);
+            self.end_container(true, out);
         }
     }
 
@@ -146,9 +146,9 @@ impl Parser {
         };
         while self.frames.len() > place + 1 {
             self.warn_unclosed();
-            self.end_container(out);
+            self.end_container(false, out);
         }
-        self.end_container(out);
+        self.end_container(true, out);
         true
     }
 
@@ -163,7 +163,7 @@ impl Parser {
     pub(super) fn end_containers(&mut self, out: &mut Vec<Piece>) {
         while !self.frames.is_empty() {
             self.warn_unclosed();
-            self.end_container(out);
+            self.end_container(false, out);
         }
     }
 
@@ -184,12 +184,25 @@ impl Parser {
         }
         while let Some(frame) = self.frames.last() {
             self.open |= frame.element.bit();
-            self.end_container(out);
+            self.end_container(false, out);
         }
     }
 
-    /// Ends the innermost container and hands on what it has come to.
-    fn end_container(&mut self, out: &mut Vec<Piece>) {
+    /// Text that stands directly in the innermost container; a branch that has ended takes no more.
+    pub(super) fn put_within(&mut self, text: Bytes, out: &mut Vec<Piece>) {
+        let length = text.len();
+        if let Some(frame) = self.frames.last_mut() {
+            match frame.spans.last() {
+                Some(span) if span.range.end == frame.pieces.len() => frame.pieces.push(Piece::Text(text)),
+                _ => put_joined(text, &mut frame.pieces),
+            }
+        }
+        self.hold(length, out);
+    }
+
+    /// Ends the innermost container and hands on what it has come to. What a container without its end tag has besides its
+    /// branches stays: it may be the rest of the page.
+    fn end_container(&mut self, closed: bool, out: &mut Vec<Piece>) {
         let Some(frame) = self.frames.pop() else { return };
         if self.frames.is_empty() {
             self.container_bytes = 0;
@@ -197,6 +210,10 @@ impl Parser {
         }
         let Frame { element, at, head, mut pieces, spans } = frame;
         let line = at.line;
+        let strays = match element {
+            Element::Choose | Element::Try if !closed => strays(&pieces, &spans),
+            _ => Vec::new(),
+        };
         let kind = match (element, head) {
             (Element::When | Element::Otherwise | Element::Attempt | Element::Except, head) => {
                 if let Some(parent) = self.frames.last_mut() {
@@ -216,8 +233,8 @@ impl Parser {
                 }
                 return;
             }
-            (Element::Choose, _) => self.choose(at, pieces, spans),
-            (Element::Try, _) => self.attempt(at, pieces, spans),
+            (Element::Choose, _) => self.choose(at, closed, pieces, spans),
+            (Element::Try, _) => self.attempt(at, closed, pieces, spans),
             (_, Head::Inline { name, fetchable }) => Kind::Inline { name, fetchable, body: pieces.into() },
             (_, Head::Foreach { item, collection }) => Kind::Foreach { item, collection, body: pieces.into() },
             (_, Head::Function { name }) => {
@@ -230,11 +247,14 @@ impl Parser {
             (_, Head::Plain | Head::When { .. }) => return,
         };
         self.emit(Piece::Block(Arc::new(Block { line, kind })), out);
+        strays.into_iter().for_each(|piece| self.emit(piece, out));
     }
 
-    fn choose(&mut self, at: Position, pieces: Vec<Piece>, spans: Vec<Span>) -> Kind {
+    fn choose(&mut self, at: Position, closed: bool, pieces: Vec<Piece>, spans: Vec<Span>) -> Kind {
         let (mut branches, mut otherwise) = (Vec::new(), None);
-        self.warn_of_strays(Element::Choose, at, &pieces, &spans);
+        if closed {
+            self.warn_of_strays(Element::Choose, at, &pieces, &spans);
+        }
         for Span { element, at, head, range } in spans {
             let pieces: Box<[Piece]> = pieces[range].into();
             match head {
@@ -246,9 +266,11 @@ impl Parser {
         Kind::Choose { branches, otherwise: otherwise.unwrap_or_default() }
     }
 
-    fn attempt(&mut self, at: Position, pieces: Vec<Piece>, spans: Vec<Span>) -> Kind {
+    fn attempt(&mut self, at: Position, closed: bool, pieces: Vec<Piece>, spans: Vec<Span>) -> Kind {
         let (mut attempt, mut except) = (None, None);
-        self.warn_of_strays(Element::Try, at, &pieces, &spans);
+        if closed {
+            self.warn_of_strays(Element::Try, at, &pieces, &spans);
+        }
         for Span { element, at, range, .. } in spans {
             let branch = if element == Element::Attempt { &mut attempt } else { &mut except };
             if branch.is_some() {
@@ -262,18 +284,8 @@ impl Parser {
 
     /// Sections 3.3 and 3.4: no other markup may be a direct child. Whitespace between branches is nobody's fault.
     fn warn_of_strays(&mut self, element: Element, at: Position, pieces: &[Piece], spans: &[Span]) {
-        let within = |index: &usize| spans.iter().any(|span| span.range.contains(index));
         let is_blank = |piece: &Piece| matches!(piece, Piece::Text(text) if text.trim_ascii().is_empty());
-        // Spans are in order, and there is one for each branch: this is linear for what people write, and limited by the
-        // number of pieces times that of branches for what they do not.
-        let mut next = 0;
-        for span in spans {
-            if pieces[next..span.range.start].iter().any(|piece| !is_blank(piece)) {
-                return self.warnings.add(at, || Message::NotABranch(element.name()));
-            }
-            next = span.range.end;
-        }
-        if (next..pieces.len()).any(|index| !within(&index) && !is_blank(&pieces[index])) {
+        if strays(pieces, spans).iter().any(|piece| !is_blank(piece)) {
             self.warnings.add(at, || Message::NotABranch(element.name()));
         }
     }
@@ -298,6 +310,17 @@ impl Parser {
             None => out.push(piece),
         }
     }
+}
+
+/// What stands besides the branches. Spans are in order and do not overlap.
+fn strays(pieces: &[Piece], spans: &[Span]) -> Vec<Piece> {
+    let (mut strays, mut next) = (Vec::new(), 0);
+    for span in spans {
+        strays.extend_from_slice(&pieces[next..span.range.start]);
+        next = span.range.end;
+    }
+    strays.extend_from_slice(&pieces[next..]);
+    strays
 }
 
 /// `name` or `name{key}`, also as `$(name)`.
@@ -325,7 +348,7 @@ fn only_text(pieces: &[Piece]) -> Option<Bytes> {
 fn substitute(pieces: &mut Vec<Piece>, dialect: Dialect, line: u32) -> usize {
     let (mut broken, mut done) = (0, Vec::with_capacity(pieces.len()));
     let mut text: Vec<Bytes> = Vec::new();
-    let mut flush = |text: &mut Vec<Bytes>, done: &mut Vec<Piece>| {
+    let flush = |text: &mut Vec<Bytes>, done: &mut Vec<Piece>| {
         let joined = match text.len() {
             0 => return 0,
             1 => text.remove(0),

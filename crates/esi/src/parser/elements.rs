@@ -38,13 +38,11 @@ impl Parser {
             Some(element) if element.is_akamai() && self.dialect != Dialect::Akamai => {
                 self.warnings.add(at, || Message::OtherDialect(element.name()));
             }
-            Some(Element::Include | Element::Eval) => {
-                match include::read(&tag, self.dialect, at, &mut self.warnings) {
-                    Ok(include) => self.include(include, element == Some(Element::Eval), at, out),
-                    Err(Refused::MissingSrc) => self.warnings.add(at, || Message::MissingSrc),
-                    Err(Refused::RanOn) => return self.unclosed(bytes, Unclosed::Markup, out),
-                }
-            }
+            Some(Element::Include | Element::Eval) => match include::read(&tag, self.dialect, at, &mut self.warnings) {
+                Ok(include) => self.include(include, element == Some(Element::Eval), at, out),
+                Err(Refused::MissingSrc) => self.warnings.add(at, || Message::MissingSrc),
+                Err(Refused::RanOn) => return self.unclosed(bytes, Unclosed::Markup, out),
+            },
             Some(Element::Comment | Element::Remove | Element::Text) => {}
             Some(element) => {
                 self.position.advance(&bytes);
@@ -73,13 +71,16 @@ impl Parser {
             Element::Vars if dialect == Dialect::Akamai && tag.empty => value("name").and_then(|text| {
                 Interpolation::read(&Bytes::from(text.into_bytes()), dialect).interpolation.map(Kind::Vars)
             }),
-            Element::Assign if tag.empty => match (value("name").and_then(|name| target(&name, dialect)), value("value")) {
-                (Some((name, key)), Some(text)) => {
-                    let value = expression(&text, dialect).unwrap_or_else(|| Expression::Literal(Value::text(text)));
-                    Some(Kind::Assign { name, key, value: Assigned::Expression(value) })
+            Element::Assign if tag.empty => {
+                match (value("name").and_then(|name| target(&name, dialect)), value("value")) {
+                    (Some((name, key)), Some(text)) => {
+                        let value =
+                            expression(&text, dialect).unwrap_or_else(|| Expression::Literal(Value::text(text)));
+                        Some(Kind::Assign { name, key, value: Assigned::Expression(value) })
+                    }
+                    _ => None,
                 }
-                _ => None,
-            },
+            }
             _ => return self.open_container(element, tag, at, out),
         };
         match kind {
