@@ -1,5 +1,6 @@
 //! Accepts connections and speaks HTTP/1.1 on them (RFC 9112). The only file that names hyper's server.
 
+mod interim;
 mod patience;
 
 use std::convert::Infallible;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use copal_origin::{RequestBody, Upgraded, Upgrading};
 use copal_policy::Limits;
 use copal_proxy::{BodyError, ClientInfo, Handling, Proxy};
-use http::{Request, Response, header};
+use http::{Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,6 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::telemetry::ConnectionCounts;
+use interim::{InterimIo, Line, Requests};
 use patience::{ClientBody, ClientIo, HeadTimer, Patience, Waits};
 
 /// Connections that the system may hold ready for `accept`.
@@ -51,7 +53,7 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// The response body.
     type Body: http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static;
     /// The response to come.
-    type Answer: Future<Output = Response<Self::Body>> + Send + 'static;
+    type Answer: Future<Output = Response<Self::Body>> + Send + Unpin + 'static;
 
     /// Begins to answer one request.
     fn answer(&self, request: Request<RequestBody>, client: ClientInfo) -> Self::Answer;
@@ -266,10 +268,14 @@ async fn serve_connection<S: Service>(
     let _ = stream.set_nodelay(true);
     let waits = Arc::<Waits>::default();
     let (io, timer) = (ClientIo::new(stream, place, Arc::clone(&waits)), HeadTimer::new(Arc::clone(&waits)));
+    let line = Arc::<Line>::default();
+    let (io, requests) = (InterimIo::new(io, Arc::clone(&line)), Requests::new(line));
     let body_waits = Arc::clone(&waits);
     let service = service_fn(move |request| {
         let (request, upgrade) = read(request, &body_waits);
-        let answer = service.answer(request, ClientInfo { peer, secure: false, upgrade });
+        // An older client takes an interim response for the final one (RFC 9110 §15.2).
+        let (turn, interim) = requests.next(request.version() == Version::HTTP_11);
+        let answer = turn.answering(service.answer(request, ClientInfo { peer, secure: false, upgrade, interim }));
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut connection = pin!(http.timer(timer).serve_connection(io, service).with_upgrades());

@@ -104,7 +104,7 @@ impl Server {
             upkeep: JoinSet::new(),
         };
         server.serve(&config, listeners, admin_listener);
-        server.upkeep.spawn(upkeep(store));
+        server.upkeep.spawn(upkeep(Arc::clone(&server.proxy)));
         Ok(server)
     }
 
@@ -196,14 +196,15 @@ impl Server {
 }
 
 /// Keeps the store tidy: applies purges to what lies there unasked, and lets go of what is over the limit.
-async fn upkeep(store: Arc<Store>) {
+async fn upkeep(proxy: Arc<Proxy>) {
+    let store = proxy.store();
     let mut rounds = tokio::time::interval(UPKEEP);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut swept, mut since) = (store.sequence(), 0);
     loop {
         rounds.tick().await;
         since += 1;
-        let work = Arc::clone(&store);
+        let work = Arc::clone(&proxy);
         let sequence = store.sequence();
         let sweeps = store.sweep_due() || (sequence != swept && since >= SWEEP_AFTER);
         // Both take time in proportion to what is stored.
@@ -211,7 +212,7 @@ async fn upkeep(store: Arc<Store>) {
             (swept, since) = (sequence, 0);
             tokio::task::spawn_blocking(move || work.sweep()).await
         } else {
-            tokio::task::spawn_blocking(move || work.settle()).await
+            tokio::task::spawn_blocking(move || work.store().settle()).await
         };
         if done.is_err() {
             tracing::error!("the upkeep of the store failed; trying again");

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use copal_semantics::{
-    Freshness, LifetimeRules, Overrides, RequestDirectives, ResponseDirectives, Timestamp, accept_encoding, evaluate,
-    initial_age, lifetime, normalise,
+    Freshness, LifetimeRules, Overrides, RequestDirectives, ResponseDirectives, StaleRules, Timestamp, accept_encoding,
+    evaluate, initial_age, lifetime, normalise,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -36,7 +36,8 @@ fn semantics(criterion: &mut Criterion) {
     let now = Timestamp::from_secs(1_700_000_000);
     let directives = ResponseDirectives::parse(&response);
     let found = lifetime(StatusCode::OK, &response, &directives, now, &LifetimeRules::default());
-    let freshness = Freshness::new(now, Duration::ZERO, found, &directives, Overrides::default(), Duration::ZERO);
+    let freshness =
+        Freshness::new(now, Duration::ZERO, found, &directives, Overrides::default(), StaleRules::default());
 
     criterion.bench_function("cache-control/response", |b| b.iter(|| ResponseDirectives::parse(black_box(&response))));
     criterion.bench_function("cache-control/request", |b| b.iter(|| RequestDirectives::parse(black_box(&request))));

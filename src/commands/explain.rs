@@ -52,7 +52,10 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         ("reason", Some(reason)),
         ("cache key", Some(explanation.key.clone().unwrap_or_else(none))),
         ("variant", explanation.variant.clone()),
+        ("may be given", explanation.limits.map(str::to_owned)),
         ("lifetime", explanation.lifetime.clone().filter(|_| explanation.decision == "cache")),
+        ("client asks", explanation.request_directives.map(client_asks)),
+        ("slices of", explanation.slice.map(copal_policy::units::format_size)),
         ("ESI", (explanation.decision != "respond").then(|| explanation.esi.to_owned())),
         ("origin", Some(explanation.origin.clone().unwrap_or_else(none))),
         ("cookies kept", Some(names(&explanation.cookies_kept))),
@@ -65,6 +68,15 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         }
     }
     text
+}
+
+fn client_asks(mode: &str) -> String {
+    let words = match mode {
+        "honour" => "what its Cache-Control says is honoured",
+        "ignore" => "what its Cache-Control says is ignored",
+        _ => "of its Cache-Control only what costs the origin nothing",
+    };
+    format!("{mode}: {words}")
 }
 
 #[cfg(test)]
@@ -86,6 +98,9 @@ mod tests {
             because_of_cookie: None,
             esi: "on",
             lifetime: Some("ttl 1h, grace 6h".to_owned()),
+            request_directives: Some("harmless"),
+            limits: None,
+            slice: None,
         }
     }
 
@@ -99,6 +114,7 @@ mod tests {
              \n  reason           miss at first, then hit\
              \n  cache key        http://www.example.com/news\
              \n  lifetime         ttl 1h, grace 6h\
+             \n  client asks      harmless: of its Cache-Control only what costs the origin nothing\
              \n  ESI              on\
              \n  origin           cms\
              \n  cookies kept     none\

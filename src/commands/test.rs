@@ -135,6 +135,9 @@ mod tests {
             because_of_cookie: None,
             esi: "auto",
             lifetime: None,
+            request_directives: None,
+            limits: None,
+            slice: None,
         }
     }
 

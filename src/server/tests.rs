@@ -158,6 +158,22 @@ async fn copal_purge_says_why_it_may_not() {
 }
 
 #[tokio::test]
+async fn a_response_that_ends_in_trailers_did_not_break_off() {
+    let running = Running::with("rules: [{ name: all, pass: true }]\n").await;
+    running.origin.on("/", Answer::ok("x").header("trailer", "x-sum").trailer("x-sum", "7"));
+    let mut client = running.client().await;
+    for te in ["trailers", "gzip"] {
+        let got = client.get("/").header("te", te).header("connection", "te").send().await;
+        assert_eq!(got.trailers.len(), usize::from(te == "trailers"));
+        // Answered after the connection has let go of the response before.
+        client.get("/").send().await;
+    }
+    let page = running.metrics().await;
+    let broken: Vec<_> = page.lines().filter(|line| line.starts_with("copal_responses_broken_off_total{")).collect();
+    assert!(!broken.is_empty() && broken.iter().all(|line| line.ends_with(" 0")), "{broken:?}");
+}
+
+#[tokio::test]
 async fn a_request_is_in_the_metrics_of_the_next_scrape() {
     let running = Running::with(RESPOND).await;
     let mut client = running.client().await;

@@ -73,7 +73,7 @@ async fn what_must_not_be_stored_is_not_and_says_why() {
         ("/b", "cache-control", "private", "private"),
         ("/c", "set-cookie", "id=1", "set-cookie"),
         ("/d", "vary", "*", "vary-star"),
-        ("/e", "cache-control", "private=\"x\"", "private"),
+        ("/e", "cache-control", "private=\"x y\"", "private"),
     ] {
         front.origin.on(path, Answer::ok("x").header(field, value));
         for _ in 0..2 {

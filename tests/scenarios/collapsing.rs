@@ -68,13 +68,13 @@ async fn what_may_not_be_stored_releases_all_at_once_and_that_is_remembered() {
     front.origin.on("/p", first.once());
     let leader = front.spawn_get("/p");
     front.origin.wait_for(1).await;
-    let followers: Vec<_> = (0..9).map(|_| front.spawn_get("/p")).collect();
+    let followers: Vec<_> = (0..99).map(|_| front.spawn_get("/p")).collect();
     // The followers' own requests are all held at the origin at the same time: they go in parallel.
     let (second_gate, own) = Answer::gated(Answer::ok("mine").header("cache-control", "private"));
     front.origin.on("/p", own);
     gate.open();
     assert_eq!(leader.await.unwrap().text(), "mine");
-    front.origin.wait_for(10).await;
+    front.origin.wait_for(100).await;
     second_gate.open();
     for follower in followers {
         assert_eq!(follower.await.unwrap().text(), "mine");
@@ -107,15 +107,15 @@ async fn followers_with_another_variant_get_their_own() {
             client.get("/p").header("accept-language", language).send().await
         })
     };
-    let german = of("de");
+    let leader = of("de");
     front.origin.wait_for(1).await;
-    let english: Vec<_> = (0..5).map(|_| of("en")).collect();
+    let asking: Vec<_> = ["de", "en"].repeat(50).into_iter().map(|language| (language, of(language))).collect();
     gate.open();
-    assert_eq!(german.await.unwrap().text(), "de");
-    for asked in english {
-        assert_eq!(asked.await.unwrap().text(), "en");
+    assert_eq!(leader.await.unwrap().text(), "de");
+    for (language, asked) in asking {
+        assert_eq!(asked.await.unwrap().text(), language);
     }
-    assert_eq!(front.origin.count("/p"), 2);
+    assert_eq!(front.origin.count("/p"), 2, "one request for each variant");
 }
 
 #[tokio::test]
@@ -123,12 +123,47 @@ async fn a_leader_that_fails_tells_its_followers() {
     let front = Front::with(PAGES).await;
     let (gate, broken) = Answer::gated(Answer::hang_up());
     front.origin.on("/p", broken);
-    let asking: Vec<_> = (0..5).map(|_| front.spawn_get("/p")).collect();
+    let asking: Vec<_> = (0..100).map(|_| front.spawn_get("/p")).collect();
     front.origin.wait_for(1).await;
     gate.open();
     for asked in asking {
         assert_eq!(asked.await.unwrap().status, 502);
     }
+    assert!(front.origin.count("/p") < 100, "a failure is shared: {} requests", front.origin.count("/p"));
+}
+
+#[tokio::test]
+async fn a_leader_whose_client_leaves_before_the_answer_is_still_followed() {
+    let front = Front::with(PAGES).await;
+    let (gate, answer) = Answer::gated(Answer::ok("shared"));
+    front.origin.on("/p", answer);
+    let mut leader = front.client().await;
+    leader.get("/p").write().await;
+    front.origin.wait_for(1).await;
+    let followers: Vec<_> = (0..20).map(|_| front.spawn_get("/p")).collect();
+    drop(leader);
+    gate.open();
+    for follower in followers {
+        assert_eq!(follower.await.unwrap().text(), "shared");
+    }
+    assert_eq!(front.origin.count("/p"), 1);
+}
+
+#[tokio::test]
+async fn a_leader_whose_body_breaks_off_leaves_nobody_with_half_a_page_that_looks_whole() {
+    let front = Front::with(PAGES).await;
+    let (body, answer) = Answer::stream();
+    front.origin.on("/p", answer);
+    front.origin.on("/p", Answer::ok("whole"));
+    let (mut one, mut two) = (front.client().await, front.client().await);
+    let mut leader = one.get("/p").stream().await;
+    body.send("half");
+    assert_eq!(leader.read_some().await.unwrap(), "half");
+    let mut follower = two.get("/p").stream().await;
+    assert_eq!(follower.read_some().await.unwrap(), "half");
+    body.cut();
+    assert!(leader.try_rest().await.is_err() && follower.try_rest().await.is_err(), "both can tell");
+    assert_eq!(front.get("/p").await.text(), "whole", "and nothing of it was stored");
 }
 
 #[tokio::test]

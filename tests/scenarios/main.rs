@@ -4,11 +4,17 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test reports by failing")]
 
 mod assembly;
+mod authorization;
 mod caching;
 mod collapsing;
+mod directives;
 mod forwarding;
 mod front;
 mod grace;
+mod interim;
+mod large;
+mod lifetimes;
+mod methods;
 mod origins;
 mod process;
 mod protocol;
@@ -16,4 +22,6 @@ mod purging;
 mod ranges;
 mod separation;
 mod sessions;
+mod simulator;
 mod tidy;
+mod trailers;

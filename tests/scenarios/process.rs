@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -16,16 +17,16 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A folder of this test's own, removed at its end.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("copal-test-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn file(&self, name: &str, text: &str) -> String {
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.0.join(name);
         fs::write(&path, text).unwrap();
         path.display().to_string()
@@ -39,14 +40,14 @@ impl Drop for Folder {
 }
 
 /// A running `copal run`; killed when the test ends.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     said: BufReader<std::process::ChildStderr>,
     heard: String,
 }
 
 impl Running {
-    fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_copal"))
             .args(["run", "--config", config])
             .env("NO_COLOR", "1")
@@ -69,6 +70,19 @@ impl Running {
                 return line;
             }
         }
+    }
+
+    /// Waits until it has said where it listens.
+    pub(crate) fn address(&mut self) -> SocketAddr {
+        let line = self.hear("127.0.0.1:");
+        let mut words = line.split(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
+        let address = words.find(|word| word.starts_with("127.0.0.1:")).unwrap();
+        address.trim_end_matches(['.', ':']).parse().unwrap()
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn signal(&self, name: &str) {
@@ -173,15 +187,7 @@ async fn a_reload_is_atomic_a_bad_file_changes_nothing_and_sigterm_drains() {
     };
     let config = folder.file("copal.yaml", &yaml(""));
     let mut running = Running::start(&config);
-    let line = running.hear("127.0.0.1:");
-    let address = line
-        .split(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')
-        .find(|word| word.starts_with("127.0.0.1:"))
-        .unwrap()
-        .trim_end_matches(['.', ':'])
-        .parse()
-        .unwrap();
-    let mut client = Client::connect(address).await;
+    let mut client = Client::connect(running.address()).await;
     assert_eq!(client.get("/p").send().await.status, 200);
 
     fs::write(&config, yaml("rules: [{name: tea, match: {path: /tea}, respond: {status: 418}}]\n")).unwrap();

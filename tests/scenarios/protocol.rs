@@ -33,6 +33,54 @@ async fn expect_continue_is_answered_before_the_body_is_sent() {
 }
 
 #[tokio::test]
+async fn a_status_that_needs_no_body_is_sent_without_a_100_rfc9110_10_1_1() {
+    let rules = "rules: [{name: no, match: {path: /no}, respond: {status: 403, body: no}}]";
+    let front = Front::before(&[format!("http://{}", copal_testkit::refused_address().await)], rules).await;
+    for (target, status) in [("/no", 403), ("/origin-is-gone", 502)] {
+        let mut client = front.client().await;
+        client
+            .send(format!(
+                "POST {target} HTTP/1.1\r\nHost: test.example\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n"
+            ))
+            .await;
+        let got = client.response().await;
+        assert_eq!((got.status, got.interim.len()), (status, 0), "{target}");
+        // Nobody can tell whether the body comes: what follows could not be told from it.
+        assert_eq!(client.closed().await, "", "{target}");
+    }
+}
+
+#[tokio::test]
+async fn an_expectation_that_is_not_known_is_417_rfc9110_10_1_1() {
+    let front = Front::with("").await;
+    front.origin.on("POST /up", "thanks");
+    for (version, expects, status) in [
+        ("1.1", "200-ok", 417),
+        ("1.1", "100-continue, more", 417),
+        ("1.1", "100-continue;a=b", 417),
+        ("1.1", "100-Continue", 200),
+        ("1.1", "100-continue, ", 200),
+        ("1.1", "", 200),
+        // An older client knows no expectations: whatever it says means nothing.
+        ("1.0", "200-ok", 200),
+        ("1.0", "100-continue", 200),
+    ] {
+        let mut client = front.client().await;
+        let head =
+            format!("POST /up HTTP/{version}\r\nHost: test.example\r\nContent-Length: 4\r\nExpect: {expects}\r\n\r\n");
+        client.send(head).await;
+        client.write("body").await;
+        let got = client.response().await;
+        assert_eq!(got.status, status, "{version} {expects:?}");
+        assert!(version == "1.1" || got.interim.is_empty(), "{expects:?}");
+        if status == 200 {
+            assert_eq!((front.origin.last().header("expect"), &*front.origin.last().body), (None, &b"body"[..]));
+        }
+    }
+    assert_eq!(front.origin.requests().len(), 5);
+}
+
+#[tokio::test]
 async fn request_bodies_are_streamed_with_their_framing() {
     let front = Front::with("").await;
     front.origin.on("POST /up", Answer::ok("thanks"));

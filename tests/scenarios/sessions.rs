@@ -85,18 +85,6 @@ async fn an_unknown_cookie_bypasses_unless_the_site_says_strip() {
 }
 
 #[tokio::test]
-async fn authorization_passes() {
-    let front = Front::with(YAML).await;
-    front.origin.on("/p", Answer::ok("for you").header("cache-control", "public, max-age=60"));
-    let mut client = front.client().await;
-    let got = client.get("/p").header("authorization", "Basic eDp5").send().await;
-    assert!(got.header("cache-status").unwrap().contains("detail=authorization"));
-    assert_eq!(front.origin.last().header("authorization"), Some("Basic eDp5"));
-    client.get("/p").send().await;
-    assert_eq!(front.origin.count("/p"), 2);
-}
-
-#[tokio::test]
 async fn vary_cookie_counts_only_the_cookies_that_the_rules_let_count() {
     let front = Front::with(YAML).await;
     front.origin.on("/p", Answer::ok("x").header("vary", "Cookie"));

@@ -97,6 +97,7 @@ fn each_library_has_one_door() {
     for (word, door) in [
         ("moka::", "crates/store/src/memory.rs"),
         ("quick_xml::", "crates/esi/src/tag.rs"),
+        ("lru::", "crates/proxy/src/hints.rs"),
         ("serde_yaml::", "crates/policy/src/yaml.rs"),
         ("hyper::server", "src/listener.rs"),
         ("hyper::client", "crates/origin/src/link.rs"),

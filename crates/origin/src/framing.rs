@@ -1,4 +1,4 @@
-//! What a request needs before it goes on a connection: one framing, the right one.
+//! Framing: one for each request, the right one; and how the transfer codings of a response are to be read.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
@@ -83,6 +83,61 @@ fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, OriginError> {
     }
 }
 
+/// How the end of a response's content is found, as far as its transfer codings say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// There are none: by its length, or at the close of the connection.
+    None,
+    /// In chunks.
+    Chunked,
+    /// At the close of the connection (RFC 9112 §6.3 rule 4).
+    UntilClose,
+}
+
+/// Codings that would have to be undone before the content is handed on (RFC 9112 §7.2, §7.4); here nobody can. No request of ours
+/// asks for them.
+const COMPRESSIONS: [&str; 5] = ["gzip", "x-gzip", "deflate", "compress", "x-compress"];
+
+/// How a response with these fields is read.
+///
+/// `chunked` alone is undone. A coding that nobody has registered is a word without meaning here: the content is what comes
+/// until the connection closes.
+///
+/// # Errors
+/// What is wrong: `chunked` beside another coding or twice, a compression, a `Content-Length` beside an unknown coding, no
+/// coding at all. Two recipients might read such a message differently.
+pub(crate) fn response_coding(headers: &HeaderMap) -> Result<Coding, &'static str> {
+    let lines = headers.get_all(TRANSFER_ENCODING);
+    if lines.iter().next().is_none() {
+        return Ok(Coding::None);
+    }
+    let mut codings = lines.iter().flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(coding_name);
+    let Some(first) = codings.next().filter(|name| !name.is_empty()) else {
+        return Err("an empty Transfer-Encoding");
+    };
+    let is = |name: &[u8], known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    let more: Vec<&[u8]> = codings.collect();
+    let mut all = std::iter::once(&first).chain(&more);
+    if is(first, "chunked") && more.is_empty() {
+        return Ok(Coding::Chunked);
+    }
+    if all.clone().any(|name| is(name, "chunked")) {
+        return Err("chunked beside another transfer coding");
+    }
+    if all.any(|name| COMPRESSIONS.iter().any(|known| is(name, known))) {
+        return Err("a transfer coding that was not asked for");
+    }
+    match headers.contains_key(CONTENT_LENGTH) {
+        true => Err("a length beside an unknown transfer coding"),
+        false => Ok(Coding::UntilClose),
+    }
+}
+
+/// The name of a coding, without its parameters.
+fn coding_name(coding: &[u8]) -> &[u8] {
+    coding.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +180,54 @@ mod tests {
         {
             let request = Request::builder().uri(target).body(RequestBody::Empty).unwrap();
             assert_eq!(framed(request).unwrap().uri(), wanted, "{target}");
+        }
+    }
+
+    #[test]
+    fn transfer_codings_of_a_response_rfc9112_6_3() {
+        let table: [(&[&str], &str, Option<Coding>); 21] = [
+            (&[], "", Some(Coding::None)),
+            (&[], "3", Some(Coding::None)),
+            (&["chunked"], "", Some(Coding::Chunked)),
+            (&["Chunked"], "3", Some(Coding::Chunked)),
+            (&["nonsense"], "", Some(Coding::UntilClose)),
+            (&["nonsense;q=1"], "", Some(Coding::UntilClose)),
+            (&["two words"], "", Some(Coding::UntilClose)),
+            (&["a, b", "c"], "", Some(Coding::UntilClose)),
+            (&["nonsense"], "3", None),
+            (&["nonsense, chunked"], "", None),
+            (&["nonsense;a=\"x,chunked\""], "", Some(Coding::UntilClose)),
+            (&["chunked, nonsense"], "", None),
+            (&["chunked", "nonsense"], "", None),
+            (&["chunked", "chunked"], "", None),
+            (&["chunked, chunked"], "", None),
+            (&["chunked,"], "", None),
+            (&["gzip"], "", None),
+            (&["X-Gzip;a=b"], "", None),
+            (&["nonsense, deflate"], "", None),
+            (&[""], "", None),
+            (&[",chunked"], "", None),
+        ];
+        for (lines, length, wanted) in table {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(TRANSFER_ENCODING, HeaderValue::from_str(line).unwrap());
+            }
+            if !length.is_empty() {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_str(length).unwrap());
+            }
+            assert_eq!(response_coding(&headers).ok(), wanted, "{lines:?} {length:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever ends in `chunked` for hyper, which reads it so, is in chunks here or refused.
+        #[test]
+        fn nothing_that_is_read_in_chunks_passes_for_something_else(line in "([ -~]{0,12},)?[ \t]{0,2}[cC]hunked[ \t]{0,2}") {
+            let mut headers = HeaderMap::new();
+            headers.append(TRANSFER_ENCODING, HeaderValue::from_str(&line).unwrap());
+            proptest::prop_assert_ne!(response_coding(&headers), Ok(Coding::UntilClose));
+            proptest::prop_assert_ne!(response_coding(&headers), Ok(Coding::None));
         }
     }
 

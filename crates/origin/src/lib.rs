@@ -24,6 +24,7 @@ mod upgrade;
 
 pub use body::OriginBody;
 pub use error::{Fault, Kind, OriginError};
+pub use link::OnInterim;
 pub use origin::{Origin, OriginResponse};
 pub use request::{BoxError, RequestBody};
 pub use settings::OriginSettings;

@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
-use http::{Request, Response, StatusCode, Version, response};
+use http::header::{CONTENT_LENGTH, UPGRADE};
+use http::{HeaderMap, Request, Response, StatusCode, Version, response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -25,6 +25,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{Kind, OriginError};
+use crate::framing::{Coding, response_coding};
 use crate::replay::Replay;
 use crate::request::{Progress, RequestBody};
 use crate::server::Server;
@@ -37,6 +38,10 @@ const MAX_HEADER_LINES: usize = 200;
 const MIN_BUFFER: usize = 8 << 10;
 
 type Driver = Connection<TokioIo<Socket>, RequestBody>;
+
+/// Hears of interim responses (RFC 9110 §15.2) before the head of the final one: any 1xx but 100, which concerns nobody but the two
+/// ends of this connection, and 101, which is a final one here. Called by whoever waits for the response.
+pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
 
 /// A connection: idle in a pool, or with one request on it.
 pub(crate) struct Link {
@@ -134,10 +139,19 @@ impl Link {
     /// request out, nor a head in.
     pub(crate) async fn exchange(
         mut self: Box<Self>,
-        request: Box<Request<RequestBody>>,
+        mut request: Box<Request<RequestBody>>,
+        on_interim: Option<&OnInterim>,
         silence: Duration,
         server: &Arc<Server>,
     ) -> Result<(response::Parts, Reading, Option<Upgrading>), Failed> {
+        if let Some(on_interim) = on_interim {
+            let on_interim = Arc::clone(on_interim);
+            hyper::ext::on_informational(&mut request, move |response| {
+                if response.status() != StatusCode::CONTINUE {
+                    on_interim(response.status(), response.headers());
+                }
+            });
+        }
         let progress = request.body().progress();
         let asks_upgrade = request.headers().contains_key(UPGRADE);
         let read_before = self.meter.read();
@@ -202,14 +216,13 @@ impl Link {
         let (mut parts, incoming) = response.into_parts();
         // hyper leaves things of its own there: an upgrade, a reason phrase.
         parts.extensions = http::Extensions::new();
-        if let Err(error) = check_head(&mut parts, asks_upgrade) {
-            return Err(Failed::finally(error));
-        }
+        let coding = check_head(&mut parts, asks_upgrade).map_err(Failed::finally)?;
         let mut reading = Reading {
             incoming,
             hold: Hold::Nothing,
-            // A connection is not kept for an HTTP/1.0 server: it could not take a body of unknown length.
-            keep: parts.version == Version::HTTP_11,
+            // A connection is not kept for an HTTP/1.0 server: it could not take a body of unknown length. Nor after a
+            // coding that is not known: who can tell where that response ends?
+            keep: parts.version == Version::HTTP_11 && coding != Coding::UntilClose,
             waiting: false,
             server: server.clone(),
         };
@@ -261,21 +274,17 @@ impl Link {
 }
 
 /// What hyper lets pass and a proxy must not.
-fn check_head(parts: &mut response::Parts, asks_upgrade: bool) -> Result<(), OriginError> {
+fn check_head(parts: &mut response::Parts, asks_upgrade: bool) -> Result<Coding, OriginError> {
     if parts.status == StatusCode::SWITCHING_PROTOCOLS && !asks_upgrade {
         // RFC 9110 §15.2.2: only for a request with Upgrade.
         return Err(OriginError::because(Kind::Protocol, "a 101 that was not asked for"));
     }
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        // RFC 9112 §7: codings beyond chunked only when the request's TE allows them, and ours does not.
-        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
-            return Err(OriginError::because(Kind::Protocol, "an unknown transfer coding"));
-        }
+    let coding = response_coding(&parts.headers).map_err(|what| OriginError::because(Kind::Protocol, what))?;
+    if coding == Coding::Chunked {
         // RFC 9112 §6.3: Transfer-Encoding overrides a Content-Length, which must not be passed on.
         parts.headers.remove(CONTENT_LENGTH);
     }
-    Ok(())
+    Ok(coding)
 }
 
 /// The body of a response on its way in, with the connection that brings it.
@@ -356,7 +365,8 @@ impl Reading {
         self.waiting = false;
         match item {
             Some(Ok(frame)) => {
-                if self.incoming.is_end_stream() {
+                // Nothing follows trailers, and not everybody asks whether something does.
+                if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.release(cx);
                 }
                 Some(Ok(frame))
@@ -472,7 +482,7 @@ mod tests {
         let server = Arc::new(Server::new(&uri, &OriginSettings::default()).unwrap());
         let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
-        let failed = link.exchange(Box::new(request), Duration::from_secs(60), &server).await.err().unwrap();
+        let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();
         assert_eq!(failed.error.kind(), Kind::Connect);
         let again = failed.again.unwrap();
         assert_eq!((again.method().as_str(), again.uri().path()), ("POST", "/form"));

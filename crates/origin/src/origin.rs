@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, StatusCode, Version};
 use crate::body::OriginBody;
 use crate::error::{Kind, OriginError};
 use crate::framing::framed;
-use crate::link::{Failed, Link};
+use crate::link::{Failed, Link, OnInterim};
 use crate::request::RequestBody;
 use crate::server::Server;
 use crate::settings::OriginSettings;
@@ -25,7 +25,7 @@ pub struct Origin {
 
 /// The head of an origin's response, and its body as it comes.
 pub struct OriginResponse {
-    /// The final status, or 101. Other interim responses (1xx) are dropped.
+    /// The final status, or 101. For other interim responses (1xx) see [`Origin::send_hearing`].
     pub status: StatusCode,
     /// The version that the server speaks.
     pub version: Version,
@@ -71,6 +71,18 @@ impl Origin {
     /// # Errors
     /// [`OriginError`] of the last server that was tried.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<OriginResponse, OriginError> {
+        self.send_hearing(request, None).await
+    }
+
+    /// As [`send`](Self::send), and tells `on_interim` of the interim responses that come before the final one.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_hearing(
+        &self,
+        request: Request<RequestBody>,
+        on_interim: Option<OnInterim>,
+    ) -> Result<OriginResponse, OriginError> {
         let mut request = framed(request)?;
         let mut turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut tries_left = self.settings.retries.min(self.servers.len() - 1);
@@ -82,7 +94,7 @@ impl Origin {
                 false => None,
             };
             let was_kept = kept.is_some();
-            let Failed { error, again } = match self.try_at(server, kept, request).await {
+            let Failed { error, again } = match self.try_at(server, kept, request, on_interim.as_ref()).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
@@ -114,6 +126,7 @@ impl Origin {
         server: &Arc<Server>,
         kept: Option<Box<Link>>,
         mut request: Box<Request<RequestBody>>,
+        on_interim: Option<&OnInterim>,
     ) -> Result<OriginResponse, Failed> {
         let link = match kept {
             Some(mut link) => {
@@ -131,7 +144,7 @@ impl Origin {
             request.headers_mut().insert(HOST, server.host().clone());
         }
         let silence = self.settings.first_byte_timeout;
-        let (parts, reading, upgrade) = link.exchange(request, silence, server).await?;
+        let (parts, reading, upgrade) = link.exchange(request, on_interim, silence, server).await?;
         Ok(OriginResponse {
             status: parts.status,
             version: parts.version,

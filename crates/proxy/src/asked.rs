@@ -2,22 +2,28 @@
 
 use std::sync::Arc;
 
+use copal_origin::RequestBody;
 use copal_policy::{CacheRule, Rule};
 use copal_semantics::vary;
-use copal_store::{CacheKey, Selector};
-use http::{HeaderName, HeaderValue, header};
+use copal_store::{CacheKey, Selector, StoredResponse};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::decide::CachePlan;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Once};
 use crate::forward;
+use crate::partial::{self, Wanted};
 use crate::proxy::Runtime;
+use crate::sub_key::{self, SubKey};
 
 /// A request under a cache rule. Shared by the client's task and the fill's.
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) exchange: Exchange,
     pub(crate) plan: CachePlan,
     pub(crate) key: CacheKey,
     pub(crate) rule: Arc<Rule>,
+    /// What of the representation the origin is asked for, should it be asked.
+    pub(crate) wanted: Wanted,
     /// The settings that were in force when the request came; a reload changes them for later requests only.
     pub(crate) runtime: Arc<Runtime>,
 }
@@ -25,7 +31,25 @@ pub(crate) struct Asked {
 impl Asked {
     /// The path and query that the origin sees: as keyed, nothing beyond it.
     pub(crate) fn path_and_query(&self) -> &str {
-        self.key.as_str().get(self.plan.origin_form..).unwrap_or("/")
+        self.key.url().get(self.plan.origin_form..).unwrap_or("/")
+    }
+
+    /// The method and the body that the origin sees.
+    pub(crate) fn method_and_body(&self) -> (Method, RequestBody) {
+        match &self.plan.sub_key {
+            Some(SubKey::Body(keyed)) => (keyed.method.clone(), RequestBody::Full(keyed.body.clone())),
+            None => (Method::GET, RequestBody::Empty),
+        }
+    }
+
+    /// What of the request can be used once, once more: for letting it through after all.
+    pub(crate) fn once(&self) -> Once {
+        Once { body: self.method_and_body().1, upgrade: None }
+    }
+
+    /// The tags that a response gets from its key.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = String> {
+        self.plan.sub_key.iter().map(|_| sub_key::tag(self.key.url()))
     }
 
     /// The rule's cache settings; none cannot happen, as only cache rules are asked under.
@@ -49,6 +73,18 @@ impl Selector for Asked {
     fn accepts(&self, content_encoding: &HeaderValue) -> bool {
         Selection { exchange: &self.exchange, plan: &self.plan }.accepts(content_encoding)
     }
+
+    fn part(&self) -> &str {
+        self.wanted.part()
+    }
+
+    fn takes_part(&self, partial: &StoredResponse) -> bool {
+        partial::answer(&self.exchange, partial).is_some()
+    }
+
+    fn negotiates(&self) -> Option<&HeaderMap> {
+        negotiates(&self.exchange)
+    }
 }
 
 /// Selects by a request that is not shared yet: the hit path.
@@ -67,6 +103,14 @@ impl Selector for Selection<'_> {
         if name == header::COOKIE {
             return vary::normalise_field(name, self.plan.cookie.iter());
         }
+        if name == header::AUTHORIZATION {
+            // Forwarded when it is there: the look-up knows by what terms (RFC 9111 §3.5).
+            return vary::normalise_field(name, self.exchange.headers.get_all(name).iter());
+        }
+        if name == header::CACHE_CONTROL || name == header::PRAGMA {
+            let wishes = self.plan.directed.as_ref().filter(|_| name == header::CACHE_CONTROL);
+            return vary::normalise_field(name, wishes.and_then(|wishes| wishes.forwarded()).iter());
+        }
         match name.as_str() {
             "x-forwarded-for" => return forward::chain(self.exchange),
             "x-forwarded-proto" => return self.exchange.target.scheme.to_owned(),
@@ -84,4 +128,17 @@ impl Selector for Selection<'_> {
     fn accepts(&self, content_encoding: &HeaderValue) -> bool {
         self.exchange.depth == 0 && copal_semantics::vary::coding_acceptable(content_encoding, &self.exchange.headers)
     }
+
+    fn takes_part(&self, partial: &StoredResponse) -> bool {
+        partial::answer(self.exchange, partial).is_some()
+    }
+
+    fn negotiates(&self) -> Option<&HeaderMap> {
+        negotiates(self.exchange)
+    }
+}
+
+/// A fragment is assembled: it is fetched without a coding, and only such a response answers it.
+fn negotiates(exchange: &Exchange) -> Option<&HeaderMap> {
+    (exchange.depth == 0).then_some(&exchange.headers)
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use copal_esi::{FragmentId, Next, Parser, Piece, Plan};
 use copal_origin::OriginBody;
-use copal_policy::{Action, Rule};
+use copal_policy::{Action, Config, Rule};
 use copal_semantics::{ResponseDirectives, targeted};
 use copal_store::{FillReader, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -39,9 +39,9 @@ pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<Stor
     if exchange.depth > 0 {
         return deliver::fragment(response.status, &response.headers, body, reason).under(&asked.rule);
     }
-    let mut headers = page_head(&response.headers, &asked.rule, true);
+    let mut headers = page_head(&response.headers, &asked.runtime.config, &asked.rule, true);
     deliver::age(&mut headers, response.freshness.current_age(exchange.now).as_secs());
-    deliver::cache_status(&mut headers, reason, Some(response.freshness.ttl(exchange.now)));
+    deliver::cache_status(&mut headers, exchange.told(reason), Some(response.freshness.ttl(exchange.now)));
     deliver::respond_with(response.status, headers, body, reason).under(&asked.rule)
 }
 
@@ -58,9 +58,9 @@ pub(crate) fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader
     if exchange.depth > 0 {
         return deliver::fragment(head.status, &head.headers, body, reason).under(&asked.rule);
     }
-    let mut headers = page_head(&head.headers, &asked.rule, true);
+    let mut headers = page_head(&head.headers, &asked.runtime.config, &asked.rule, true);
     deliver::age_of_growing(&mut headers, &head, reason, exchange.now);
-    deliver::fetched_status(&mut headers, reason, head.status, true);
+    deliver::fetched_status(&mut headers, exchange.told(reason), head.status, true);
     deliver::respond_with(head.status, headers, body, reason).under(&asked.rule)
 }
 
@@ -77,22 +77,28 @@ pub(crate) fn passed(
     let parser = Box::new(fill::parser(&runtime.config));
     let source = Source::Passing { body: Box::new(fetched.body), parser: Some(parser), ready: VecDeque::new() };
     let body = Body::assembled(Assembly::new(page, source));
-    pass::clean(&mut fetched.headers, runtime);
+    pass::clean(&mut fetched.headers, runtime, rule);
     if exchange.depth > 0 {
         return deliver::fragment(fetched.status, &fetched.headers, body, reason).under(rule);
     }
-    let mut headers = page_head(&fetched.headers, rule, false);
-    deliver::fetched_status(&mut headers, reason, fetched.status, false);
+    let mut headers = page_head(&fetched.headers, &runtime.config, rule, false);
+    deliver::fetched_status(&mut headers, exchange.told(reason), fetched.status, false);
     deliver::respond_with(fetched.status, headers, body, reason).under(rule)
 }
 
 /// Fields that speak of the template's bytes, not of the page's (invariant 5).
-const OF_THE_TEMPLATE: [HeaderName; 5] =
-    [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::ACCEPT_RANGES, header::EXPIRES];
+const OF_THE_TEMPLATE: [HeaderName; 6] = [
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::CONTENT_LENGTH,
+    header::ACCEPT_RANGES,
+    header::EXPIRES,
+    header::TRAILER,
+];
 
 /// The head of an assembled page. A part of it may be one visitor's, so no shared cache after us may keep it, and a
 /// browser asks again; `client_cache_control` of the rule says otherwise, but never for a page that was let through.
-pub(crate) fn page_head(template: &HeaderMap, rule: &Rule, stored: bool) -> HeaderMap {
+pub(crate) fn page_head(template: &HeaderMap, config: &Config, rule: &Rule, stored: bool) -> HeaderMap {
     let mut headers = template.clone();
     for name in &OF_THE_TEMPLATE {
         headers.remove(name);
@@ -101,7 +107,7 @@ pub(crate) fn page_head(template: &HeaderMap, rule: &Rule, stored: bool) -> Head
         headers.remove(name);
     }
     // Caches that are addressed by name would believe these before Cache-Control (RFC 9213 §2.2).
-    for name in &targeted::DEFAULT_ORDER {
+    for name in targeted::DEFAULT_ORDER.iter().chain(&config.cache.targeted) {
         headers.remove(name);
     }
     let told = match &rule.action {

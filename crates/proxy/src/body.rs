@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use copal_esi::Piece;
 use copal_origin::OriginBody;
+use copal_semantics::Span;
 use copal_store::{FillReader, StoredResponse};
 use http_body::{Body as _, Frame, SizeHint};
 
@@ -35,15 +36,42 @@ enum Kind {
     Stored(Arc<StoredResponse>, usize),
     Parts(VecDeque<Bytes>),
     Growing(Box<Growing>),
-    Origin(Box<OriginBody>),
+    /// As it comes; the trailer fields after it where the client takes them.
+    Origin(Box<OriginBody>, Trailers),
     Assembled(Box<Assembly>),
 }
 
-/// A window on a body that is being filled: skip the first bytes, then give at most `take`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trailers {
+    Drop,
+    Pass,
+}
+
+/// Windows on a body that is being filled.
 struct Growing {
     reader: FillReader,
-    skip: u64,
-    take: u64,
+    /// What has been read and not given yet, from the byte `at` on.
+    rest: Bytes,
+    at: u64,
+    /// In ascending order.
+    windows: VecDeque<Window>,
+    /// What goes after the last.
+    tail: Bytes,
+}
+
+/// Bytes of a body that are given, and what goes before them.
+pub(crate) struct Window {
+    lead: Bytes,
+    first: u64,
+    /// The byte after the last.
+    end: u64,
+}
+
+impl Window {
+    /// These bytes, with `lead` before them.
+    pub(crate) fn new(lead: Bytes, span: Span) -> Self {
+        Self { lead, first: span.first, end: span.last.saturating_add(1) }
+    }
 }
 
 impl Body {
@@ -77,19 +105,35 @@ impl Body {
 
     /// A body that is being filled; `length` where the origin announced it.
     pub(crate) fn growing(reader: FillReader, length: Option<u64>) -> Self {
-        Self::of(Kind::Growing(Box::new(Growing { reader, skip: 0, take: u64::MAX })), length)
+        let all = Window { lead: Bytes::new(), first: 0, end: u64::MAX };
+        Self::of(Kind::Growing(Box::new(Growing::new(reader, [all].into(), Bytes::new()))), length)
     }
 
     /// The bytes `first..=last` of a body that is being filled.
     pub(crate) fn growing_part(reader: FillReader, first: u64, last: u64) -> Self {
-        let take = last - first + 1;
-        Self::of(Kind::Growing(Box::new(Growing { reader, skip: first, take })), Some(take))
+        let span = Span { first, last };
+        let window = Window::new(Bytes::new(), span);
+        Self::of(Kind::Growing(Box::new(Growing::new(reader, [window].into(), Bytes::new()))), Some(span.length()))
     }
 
-    /// The origin's body, as it comes.
+    /// Ascending parts of a body that is being filled, each after its lead, then `tail`; `length` bytes in all.
+    pub(crate) fn growing_parts(reader: FillReader, windows: VecDeque<Window>, tail: Bytes, length: u64) -> Self {
+        Self::of(Kind::Growing(Box::new(Growing::new(reader, windows, tail))), Some(length))
+    }
+
+    /// The origin's body, as it comes, without its trailer fields.
     pub(crate) fn origin(body: OriginBody) -> Self {
+        Self::passing(body, Trailers::Drop)
+    }
+
+    /// The origin's body, as it comes, with its trailer fields (RFC 9110 §6.5).
+    pub(crate) fn origin_with_trailers(body: OriginBody) -> Self {
+        Self::passing(body, Trailers::Pass)
+    }
+
+    fn passing(body: OriginBody, trailers: Trailers) -> Self {
         let length = http_body::Body::size_hint(&body).exact();
-        if length == Some(0) { Self::empty() } else { Self::of(Kind::Origin(Box::new(body)), length) }
+        if length == Some(0) { Self::empty() } else { Self::of(Kind::Origin(Box::new(body), trailers), length) }
     }
 
     /// A page put together while it is sent.
@@ -143,8 +187,16 @@ impl Body {
                 text
             }
             Kind::Growing(growing) => ready!(growing.poll(cx))?,
-            Kind::Origin(body) => {
-                return Pin::new(&mut **body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)));
+            Kind::Origin(body, trailers) => {
+                let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
+                if *trailers == Trailers::Drop
+                    && frame.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_trailers))
+                {
+                    // Nothing follows them.
+                    self.kind = Kind::Empty;
+                    return Poll::Ready(None);
+                }
+                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
             }
             Kind::Assembled(assembly) => ready!(assembly.poll(cx))?,
         };
@@ -159,42 +211,44 @@ fn texts(pieces: &[Piece]) -> impl Iterator<Item = Bytes> + '_ {
     })
 }
 
-/// The bytes `first..=last` of a stored body.
-pub(crate) fn part_of(pieces: &[Piece], first: u64, last: u64) -> VecDeque<Bytes> {
-    let mut parts = VecDeque::new();
-    let mut start = 0_u64;
-    for text in texts(pieces) {
-        let end = start + text.len() as u64;
-        if end > first && start <= last {
-            let from = first.saturating_sub(start) as usize;
-            let to = (last + 1 - start).min(text.len() as u64) as usize;
-            parts.push_back(text.slice(from..to));
-        }
-        start = end;
-    }
-    parts
-}
-
 impl Growing {
+    fn new(reader: FillReader, windows: VecDeque<Window>, tail: Bytes) -> Self {
+        Self { reader, rest: Bytes::new(), at: 0, windows, tail }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
-        while self.take > 0 {
-            let Some(piece) = ready!(self.reader.poll_next(cx)) else { break };
-            let mut text = match piece.map_err(|error| BodyError::from(error.to_string()))? {
-                Piece::Text(text) => text,
-                Piece::Include(_) => continue,
-            };
-            let skipped = self.skip.min(text.len() as u64);
-            self.skip -= skipped;
-            let _ = text.split_to(skipped as usize);
-            if (text.len() as u64) > self.take {
-                text.truncate(self.take as usize);
+        while let Some(window) = self.windows.front_mut() {
+            if !window.lead.is_empty() {
+                return Poll::Ready(Ok(Some(std::mem::take(&mut window.lead))));
             }
-            if !text.is_empty() {
-                self.take -= text.len() as u64;
-                return Poll::Ready(Ok(Some(text)));
+            if self.at >= window.end {
+                self.windows.pop_front();
+                continue;
+            }
+            if self.rest.is_empty() {
+                match ready!(self.reader.poll_next(cx)) {
+                    Some(Ok(Piece::Text(text))) => self.rest = text,
+                    Some(Ok(Piece::Include(_))) => {}
+                    Some(Err(error)) => return Poll::Ready(Err(BodyError::from(error.to_string()))),
+                    // Shorter than announced: nothing of what was to follow makes it good.
+                    None => {
+                        self.windows.clear();
+                        self.tail.clear();
+                    }
+                }
+                continue;
+            }
+            let skipped = window.first.saturating_sub(self.at).min(self.rest.len() as u64);
+            let _ = self.rest.split_to(skipped as usize);
+            self.at += skipped;
+            let taken = (window.end - self.at).min(self.rest.len() as u64);
+            if taken > 0 {
+                self.at += taken;
+                return Poll::Ready(Ok(Some(self.rest.split_to(taken as usize))));
             }
         }
-        Poll::Ready(Ok(None))
+        let tail = std::mem::take(&mut self.tail);
+        Poll::Ready(Ok((!tail.is_empty()).then_some(tail)))
     }
 }
 
@@ -213,7 +267,8 @@ impl http_body::Body for Body {
                 }
                 if let Some(watch) = &mut this.watch {
                     watch.sent(sent);
-                    if this.remaining == Some(0) {
+                    // Nothing follows trailers, and nobody asks whether something does.
+                    if this.remaining == Some(0) || frame.is_trailers() {
                         watch.complete();
                     }
                 }
@@ -231,7 +286,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
-            Kind::Origin(body) => body.is_end_stream(),
+            Kind::Origin(body, _) => body.is_end_stream(),
             _ => self.remaining == Some(0),
         }
     }

@@ -2,18 +2,19 @@
 //! reused, whether a response may be stored. Pure: facts in, decisions with their reasons out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use copal_policy::{Action, CacheRule, Config, CookieVerdict, Cookies, EsiMode, RequestFacts, Rule, SessionMode};
 use copal_semantics::{
-    self as semantics, Freshness, FreshnessState, LifetimeRules, LifetimeSource, NotStored, Overrides, StoreFacts,
+    self as semantics, Freshness, FreshnessState, LifetimeRules, NotStored, Overrides, StaleRules, StoreFacts,
     SurrogateControl, Timestamp, Vary, conditional, fields, targeted,
 };
 use copal_store::{Head, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
+use crate::directed::Directed;
 use crate::exchange::Exchange;
 use crate::reason::Reason;
+use crate::sub_key::SubKey;
 
 /// What happens with a request.
 pub(crate) struct Decision<'c> {
@@ -24,6 +25,8 @@ pub(crate) struct Decision<'c> {
 pub(crate) enum Verdict {
     /// Looked up, and stored if the response may be.
     Cache(CachePlan),
+    /// As [`Verdict::Cache`], once the request's body has been read: it is in the key too.
+    CacheByBody(CachePlan),
     /// Let through.
     Pass(Reason),
     /// Answered by the rule itself.
@@ -41,6 +44,13 @@ pub(crate) struct CachePlan {
     pub(crate) cookie: Option<HeaderValue>,
     /// Where in the key the path and query begin that the origin sees.
     pub(crate) origin_form: usize,
+    /// The request carries `Authorization`, which the origin sees and the key does not hold: only what says that it may
+    /// be shared answers it, and it is fetched alone (RFC 9111 §3.5).
+    pub(crate) authorized: bool,
+    /// What counts of the request's own directives; mostly there are none.
+    pub(crate) directed: Option<Box<Directed>>,
+    /// What the key has beyond the URL.
+    pub(crate) sub_key: Option<SubKey>,
 }
 
 /// Decides on a request: the first rule that matches, then what no rule can allow.
@@ -72,8 +82,14 @@ fn cache_or_pass(
     exchange: &Exchange,
     cookies: &Cookies<'_>,
 ) -> Verdict {
-    if let Some(reason) = never_looked_up(exchange, cache) {
+    let by_body = cache.body_methods.contains(&exchange.method);
+    let credentials = Credentials::of(exchange, cache);
+    if let Some(reason) = never_looked_up(exchange, credentials, by_body) {
         return Verdict::Pass(reason);
+    }
+    let directed = Directed::of(config, cache, exchange);
+    if directed.as_ref().is_some_and(|directed| directed.no_store()) {
+        return Verdict::Pass(Reason::RequestNoStore);
     }
     let kept = if cookies.is_empty() {
         Vec::new()
@@ -84,39 +100,73 @@ fn cache_or_pass(
         }
         verdict.keyed
     };
-    Verdict::Cache(plan(config, rule, exchange, &kept, cache))
+    let authorized = credentials == Credentials::Authorization;
+    let plan = CachePlan { authorized, directed, ..plan(config, rule, exchange, &kept, cache) };
+    if by_body { Verdict::CacheByBody(plan) } else { Verdict::Cache(plan) }
 }
 
-fn looked_up(method: &Method) -> bool {
+pub(crate) fn looked_up(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
+/// Whether a request that is let through under a cache rule wants a stored response or none (RFC 9111 §5.2.1.7). Under a
+/// `pass` rule Copal is no cache: there the directive is for whoever comes next.
+pub(crate) fn wants_cached_only(config: &Config, rule: &Rule, exchange: &Exchange) -> bool {
+    let Action::Cache(cache) = &rule.action else { return false };
+    Directed::of(config, cache, exchange).is_some_and(|directed| directed.only_if_cached(&exchange.method))
+}
+
 /// Requests that go to the origin whatever the rule says.
-fn never_looked_up(exchange: &Exchange, cache: &CacheRule) -> Option<Reason> {
-    if !looked_up(&exchange.method) {
+fn never_looked_up(exchange: &Exchange, credentials: Credentials, by_body: bool) -> Option<Reason> {
+    if !looked_up(&exchange.method) && !by_body {
         return Some(Reason::PassMethod);
     }
     if exchange.upgrades {
         return Some(Reason::Upgrade);
     }
-    if exchange.has_body {
+    if exchange.has_body && !by_body {
         return Some(Reason::RequestBody);
     }
-    let keyed = &cache.key.headers;
-    if exchange.headers.keys().any(|name| is_credential(name) && !keyed.contains(name)) {
+    if credentials == Credentials::Other {
         return Some(Reason::Authorization);
     }
-    // RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin to evaluate.
-    conditional::not_applicable_to_cache(&exchange.headers).then_some(Reason::Precondition)
+    // RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin to evaluate; so is every condition of a POST,
+    // which asks for 412 and not for 304 (RFC 9110 §13.1.2).
+    let of_a_post = exchange.method == Method::POST && exchange.headers.contains_key(header::IF_NONE_MATCH);
+    (of_a_post || conditional::not_applicable_to_cache(&exchange.headers)).then_some(Reason::Precondition)
 }
 
-/// `Authorization`, and the fields that applications use in its place: `X-Auth-Token`, `X-Api-Key`, `X-WP-Nonce`,
+/// Fields of a request that say who it is from, beyond those that the rule keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Credentials {
+    None,
+    /// `Authorization` alone: RFC 9111 §3.5 says what may be shared.
+    Authorization,
+    /// Fields of applications: nothing says what may be shared.
+    Other,
+}
+
+impl Credentials {
+    fn of(exchange: &Exchange, cache: &CacheRule) -> Self {
+        let keyed = &cache.key.headers;
+        let mut credentials = Self::None;
+        for name in exchange.headers.keys() {
+            if *name == header::AUTHORIZATION {
+                if !keyed.contains(name) {
+                    credentials = Self::Authorization;
+                }
+            } else if is_credential(name) && !keyed.contains(name) {
+                return Self::Other;
+            }
+        }
+        credentials
+    }
+}
+
+/// The fields that applications use in the place of `Authorization`: `X-Auth-Token`, `X-Api-Key`, `X-WP-Nonce`,
 /// `X-CSRF-Token` and their like. The answer to a request that carries one may be one visitor's.
 fn is_credential(name: &HeaderName) -> bool {
     const WORDS: [&str; 7] = ["auth", "token", "api-key", "apikey", "nonce", "secret", "session"];
-    if *name == header::AUTHORIZATION {
-        return true;
-    }
     let name = name.as_str();
     // Fields of browsers that happen to have such a word in them begin otherwise.
     (name.starts_with("x-") || name.starts_with("api")) && WORDS.iter().any(|word| name.contains(word))
@@ -135,6 +185,13 @@ impl CachePlan {
     /// The keyed cookies and fields, without what tells rules apart.
     pub(crate) fn keyed(&self) -> &str {
         self.extras.split('\n').next().unwrap_or_default()
+    }
+
+    /// The same under a key that is more than the URL.
+    pub(crate) fn with_sub_key(&mut self, suffix: &str, sub_key: SubKey) {
+        self.key.push('\n');
+        self.key.push_str(suffix);
+        self.sub_key = Some(sub_key);
     }
 }
 
@@ -177,7 +234,8 @@ fn plan(
     }
     let mut extras = cache.key.extras(&exchange.headers, keyed);
     tell_rules_apart(&mut extras, config, rule);
-    CachePlan { key, origin_form, extras, cookie: cookie_field(keyed) }
+    let cookie = cookie_field(keyed);
+    CachePlan { key, origin_form, extras, cookie, authorized: false, directed: None, sub_key: None }
 }
 
 /// The `Cookie` field of these cookies, byte for byte as they came.
@@ -197,12 +255,23 @@ fn cookie_field(cookies: &[copal_policy::Cookie<'_>]) -> Option<HeaderValue> {
 
 /// What a stored response may be used for, now.
 pub(crate) fn reuse(response: &StoredResponse, soft_invalidated: bool, now: Timestamp) -> FreshnessState {
+    if soft_invalidated { freshness(response, true, now).state(now) } else { response.freshness.state(now) }
+}
+
+/// The freshness of a stored response; a soft invalidation made it stale.
+pub(crate) fn freshness(response: &StoredResponse, soft_invalidated: bool, now: Timestamp) -> Freshness {
+    let mut freshness = response.freshness;
     if soft_invalidated {
-        let mut freshness = response.freshness;
         freshness.expire(now);
-        return freshness.state(now);
     }
-    response.freshness.state(now)
+    freshness
+}
+
+/// Whether a stored response may be given when the origin fails (RFC 9111 §4.2.4, RFC 5861 §4). That the client asked
+/// for validation does not count then: it is a preference (RFC 9111 §5.2.1), and a page is better than none.
+pub(crate) fn usable_on_error(response: &StoredResponse, directed: Option<&Directed>, now: Timestamp) -> bool {
+    response.freshness.state(now) != FreshnessState::Expired
+        || directed.is_some_and(|directed| directed.takes_on_error(response, now))
 }
 
 /// An origin's response to a fill, as far as it decides on storing.
@@ -211,14 +280,28 @@ pub(crate) struct Received<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) request_time: Timestamp,
     pub(crate) response_time: Timestamp,
+    /// The request carried `Authorization`.
+    pub(crate) authorized: bool,
+    /// Any number: shortens the lifetime, where the rule says so.
+    pub(crate) random: u64,
+}
+
+/// What storing a response comes to.
+#[derive(Debug)]
+pub(crate) struct Storable {
+    pub(crate) freshness: Freshness,
+    /// It says that it may be given to requests with `Authorization` (RFC 9111 §3.5).
+    pub(crate) shared: bool,
+    /// Fields that are not stored: those that `private` and `no-cache` name (§5.2.2.4, §5.2.2.7).
+    pub(crate) unstored: Vec<HeaderName>,
 }
 
 /// Whether and for how long a response to a GET under a cache rule is stored: RFC 9111 §3 and §4.2 under the rule.
 ///
 /// # Errors
 /// The reason why it may not be stored.
-pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>) -> Result<Freshness, Reason> {
-    let directives = targeted::effective_directives(received.headers, &targeted::DEFAULT_ORDER).0;
+pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>) -> Result<Storable, Reason> {
+    let directives = targeted::effective_directives(received.headers, &config.cache.targeted).0;
     let mut lifetime = semantics::lifetime(
         received.status,
         received.headers,
@@ -231,29 +314,40 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
             max_ttl: cache.max_ttl,
             status_ttl: cache.status_ttl(received.status),
             heuristic: config.cache.heuristic,
+            heuristic_max: config.cache.heuristic_max,
+            ttl_headers: &cache.ttl_headers,
         },
     );
     let overrides = overrides(cache);
     semantics::storable(&StoreFacts {
         method: &Method::GET,
-        authorization: false,
+        authorization: received.authorized,
         status: received.status,
         headers: received.headers,
         directives: &directives,
         overrides,
         lifetime,
+        partial: false,
+        content_location_matches: false,
+        body_key: false,
     })
     .map_err(not_stored)?;
     if fields::content_length(received.headers).is_some_and(|length| length > config.cache.max_body) {
         return Err(Reason::TooLarge);
     }
+    let unstored: Vec<HeaderName> = semantics::unstored_fields(&directives).cloned().collect();
     let initial_age = semantics::initial_age(received.headers, received.request_time, received.response_time);
+    lifetime.duration = semantics::jittered(lifetime.duration, cache.jitter, received.random);
     // A rule's lifetime counts from the response's arrival here, however old it was; `Age` stays true all the same.
-    if matches!(lifetime.source, LifetimeSource::RuleTtl | LifetimeSource::StatusTtl | LifetimeSource::RuleDefault) {
+    if lifetime.source.counts_from_arrival() {
         lifetime.duration = lifetime.duration.saturating_add(initial_age);
     }
-    let grace = if received.status.is_server_error() { Duration::ZERO } else { cache.grace };
-    Ok(Freshness::new(received.response_time, initial_age, lifetime, &directives, overrides, grace))
+    let stale = match received.status.is_server_error() {
+        true => StaleRules::default(),
+        false => StaleRules { grace: cache.grace, stale_if_error: cache.stale_if_error },
+    };
+    let freshness = Freshness::new(received.response_time, initial_age, lifetime, &directives, overrides, stale);
+    Ok(Storable { freshness, shared: semantics::has_leave(&directives), unstored })
 }
 
 fn overrides(cache: &CacheRule) -> Overrides {
@@ -262,6 +356,7 @@ fn overrides(cache: &CacheRule) -> Overrides {
         private: given.private,
         no_store: given.no_store,
         set_cookie: given.set_cookie,
+        share_set_cookie: given.share_set_cookie,
         no_cache: given.no_cache,
         must_revalidate: given.must_revalidate,
     }
@@ -269,7 +364,7 @@ fn overrides(cache: &CacheRule) -> Overrides {
 
 fn not_stored(why: NotStored) -> Reason {
     match why {
-        NotStored::Method => Reason::NotStoredMethod,
+        NotStored::Method => Reason::PassMethod,
         NotStored::Status => Reason::NotStoredStatus,
         NotStored::PartialContent => Reason::NotStoredPartial,
         NotStored::NoStore => Reason::NoStore,
@@ -313,7 +408,7 @@ pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
 /// What is announced to the store for a response that may be stored.
 pub(crate) struct Announcement<'a> {
     pub(crate) received: Received<'a>,
-    pub(crate) freshness: Freshness,
+    pub(crate) storable: Storable,
     pub(crate) rule: &'a Rule,
     pub(crate) cache: &'a CacheRule,
     pub(crate) extras: String,
@@ -331,27 +426,32 @@ impl Announcement<'_> {
             vary = vary.with(header::ACCEPT_ENCODING);
         }
         let mut headers = source.clone();
-        internal_fields_out(&mut headers, &config.cache.tag_headers);
-        clean_stored(&mut headers, self.received.response_time, self.via);
+        internal_fields_out(&mut headers, config, self.rule);
+        clean_stored(&mut headers, &self.storable.unstored, self.received.response_time, self.via);
         if self.esi {
             // They speak of bytes that assembly changes.
             for name in OF_THE_BYTES {
                 headers.remove(name);
             }
         }
-        if self.cache.overrides.set_cookie {
+        if !self.cache.overrides.share_set_cookie {
+            // One visitor's, wherever it comes from.
             headers.remove(header::SET_COOKIE);
         }
         Head {
             status: self.received.status,
             headers,
-            freshness: self.freshness,
+            freshness: self.storable.freshness,
+            shared: self.storable.shared,
+            authorized: self.received.authorized,
             extras: self.extras,
             vary,
             tags: tags(source, &config.cache.tag_headers),
             esi: self.esi,
             rule: Arc::clone(&self.rule.name),
             length: if self.esi { None } else { fields::content_length(source) },
+            part: None,
+            completes: None,
         }
     }
 }
@@ -360,10 +460,15 @@ impl Announcement<'_> {
 pub(crate) const OF_THE_BYTES: [&str; 4] = ["content-md5", "content-digest", "repr-digest", "digest"];
 
 /// Removes what a stored head does not carry, and adds what each carries.
-pub(crate) fn clean_stored(headers: &mut HeaderMap, response_time: Timestamp, via: &str) {
+pub(crate) fn clean_stored(headers: &mut HeaderMap, unstored: &[HeaderName], response_time: Timestamp, via: &str) {
     fields::remove_hop_by_hop(headers);
+    for name in unstored {
+        headers.remove(name);
+    }
     headers.remove(header::AGE);
     headers.remove(header::CONTENT_LENGTH);
+    // Trailer fields are not stored.
+    headers.remove(header::TRAILER);
     // RFC 9110 §6.6.1: a recipient with a clock records the time of a response that has no Date.
     if !headers.contains_key(header::DATE) {
         headers.insert(header::DATE, response_time.http_date());
@@ -371,12 +476,38 @@ pub(crate) fn clean_stored(headers: &mut HeaderMap, response_time: Timestamp, vi
     fields::append_via(headers, "1.1", via);
 }
 
-/// Fields that are between the origin and Copal.
-pub(crate) fn internal_fields_out(headers: &mut HeaderMap, tag_headers: &[HeaderName]) {
+/// Whether a field is between the origin and Copal.
+pub(crate) fn is_internal(name: &HeaderName, tag_headers: &[HeaderName]) -> bool {
+    name == "surrogate-control" || tag_headers.contains(name)
+}
+
+/// Removes the fields that are between the origin and Copal.
+pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
     headers.remove("surrogate-control");
-    for name in tag_headers {
+    for name in &config.cache.tag_headers {
         headers.remove(name);
     }
+    if let Action::Cache(cache) = &rule.action {
+        for name in &cache.ttl_headers {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The fields that the response names as not to be stored: for the one client whose request brought it.
+pub(crate) fn own_fields(headers: &HeaderMap, unstored: &[HeaderName], rule: &Rule, config: &Config) -> HeaderMap {
+    let mut own = HeaderMap::new();
+    for name in unstored {
+        for value in headers.get_all(name) {
+            own.append(name, value.clone());
+        }
+    }
+    if !own.is_empty() {
+        fields::remove_hop_by_hop(&mut own);
+        internal_fields_out(&mut own, config, rule);
+        own.remove(header::CONTENT_LENGTH);
+    }
+    own
 }
 
 /// The tags of a response: separated by space, comma or pipe, in any of the configured fields.

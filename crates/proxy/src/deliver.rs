@@ -1,60 +1,93 @@
 //! Stored and growing responses on their way to a client: preconditions, `HEAD`, ranges, `Age`, `Cache-Status`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use copal_policy::{Action, Rule};
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::range::{self, RangeAnswer};
-use copal_semantics::{CacheStatus, Timestamp};
-use copal_store::{FillReader, HeadInfo, StoredResponse};
+use copal_semantics::{CacheStatus, ContentRange, Span, Timestamp, part_fields_out};
+use copal_store::{FillReader, HeadInfo, StoredResponse, slices};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::answer::Answer;
-use crate::body::{self, Body};
+use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::multipart::Multipart;
+use crate::partial;
 use crate::proxy::NAME;
-use crate::reason::{Outcome, Reason};
+use crate::reason::{Outcome, Reason, Told};
 
 /// A stored response without includes.
 pub(crate) fn stored(exchange: &Exchange, rule: &Arc<Rule>, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
-    let selected = Selected { status: response.status, headers: &response.headers, length: Some(response.body.length) };
-    let shape = selected.shape(exchange);
-    let body = match shape {
+    let status = response.status_of_whole();
+    let selected = Selected { status, headers: &response.headers, length: Some(response.body.length) };
+    let shape = match &response.parts {
+        None => selected.shape(exchange),
+        Some(_) => match selected.shape_of_part(exchange, response) {
+            Some(shape) => shape,
+            None => return Fault::internal("a part that does not have what is asked for").answer(NAME).under(rule),
+        },
+    };
+    let mut headers = selected.head(&shape, exchange);
+    let body = match &shape {
         Shape::Whole if exchange.method == Method::HEAD => Body::empty(),
         Shape::Whole => Body::stored(response),
-        Shape::Part { first, last, .. } => Body::parts(body::part_of(&response.body.pieces, first, last)),
+        Shape::Part(part) => Body::parts(part_of(response, part.span)),
+        Shape::Parts { spans, length } => {
+            let multipart = Multipart::new(spans, *length, &response.headers);
+            multipart.announce(&mut headers);
+            multipart.stored(response)
+        }
         Shape::NotModified | Shape::Unsatisfiable { .. } => Body::empty(),
     };
     if exchange.depth > 0 {
         return fragment(response.status, &response.headers, body, reason).under(rule);
     }
-    let mut headers = selected.head(shape, exchange);
     let freshness = &response.freshness;
     age(&mut headers, freshness.current_age(exchange.now).as_secs());
     client_cache_control(&mut headers, rule);
-    cache_status(&mut headers, reason, Some(freshness.ttl(exchange.now)));
-    respond_with(shape.status(response.status), headers, body, reason).under(rule)
+    cache_status(&mut headers, exchange.told(reason), Some(freshness.ttl(exchange.now)));
+    respond_with(shape.status(status), headers, body, reason).under(rule)
+}
+
+/// These bytes of a representation that is stored, whole or in part.
+fn part_of(response: &StoredResponse, span: Span) -> VecDeque<Bytes> {
+    let place = response.parts.as_ref().map_or(Some(span.first), |parts| parts.place(span));
+    place.into_iter().flat_map(|place| slices(&response.body.pieces, place, span.length())).collect()
 }
 
 /// A response that is being filled, to the leader's client and to followers alike.
 pub(crate) fn growing(exchange: &Exchange, rule: &Arc<Rule>, reader: FillReader, reason: Reason) -> Answer {
     let head = Arc::clone(reader.head());
     let selected = Selected { status: head.status, headers: &head.headers, length: head.length };
-    let shape = selected.shape(exchange);
-    let body = match shape {
+    let shape = match head.part {
+        // Asked for by all who read it: sent as the origin sends it.
+        Some(part) => Shape::Part(part.range),
+        None => selected.shape(exchange).ascending(),
+    };
+    let mut headers = selected.head(&shape, exchange);
+    let body = match &shape {
+        Shape::Part(_) if head.part.is_some() => Body::growing(reader, head.length),
         Shape::Whole if exchange.method == Method::HEAD => Body::empty(),
         Shape::Whole => Body::growing(reader, head.length),
-        Shape::Part { first, last, .. } => Body::growing_part(reader, first, last),
+        Shape::Part(part) => Body::growing_part(reader, part.span.first, part.span.last),
+        Shape::Parts { spans, length } => {
+            let multipart = Multipart::new(spans, *length, &head.headers);
+            multipart.announce(&mut headers);
+            multipart.growing(reader)
+        }
         Shape::NotModified | Shape::Unsatisfiable { .. } => Body::empty(),
     };
     if exchange.depth > 0 {
         return fragment(head.status, &head.headers, body, reason).under(rule);
     }
-    let mut headers = selected.head(shape, exchange);
     age_of_growing(&mut headers, &head, reason, exchange.now);
     client_cache_control(&mut headers, rule);
-    fetched_status(&mut headers, reason, head.status, true);
+    let answered = if head.completed { StatusCode::PARTIAL_CONTENT } else { head.status };
+    fetched_status(&mut headers, exchange.told(reason), answered, true);
     respond_with(shape.status(head.status), headers, body, reason).under(rule)
 }
 
@@ -75,21 +108,30 @@ pub(crate) fn loop_detected() -> Answer {
 }
 
 /// What of a selected response goes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Shape {
     Whole,
     NotModified,
-    Part { first: u64, last: u64, length: u64 },
+    Part(ContentRange),
+    Parts { spans: Vec<Span>, length: u64 },
     Unsatisfiable { length: u64 },
 }
 
 impl Shape {
-    fn status(self, whole: StatusCode) -> StatusCode {
+    fn status(&self, whole: StatusCode) -> StatusCode {
         match self {
             Self::Whole => whole,
             Self::NotModified => StatusCode::NOT_MODIFIED,
-            Self::Part { .. } => StatusCode::PARTIAL_CONTENT,
+            Self::Part(_) | Self::Parts { .. } => StatusCode::PARTIAL_CONTENT,
             Self::Unsatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+        }
+    }
+
+    /// What a body that comes in from its beginning can be given as: of parts in another order the whole.
+    fn ascending(self) -> Self {
+        match self {
+            Self::Parts { spans, .. } if !spans.is_sorted() => Self::Whole,
+            shape => shape,
         }
     }
 }
@@ -104,27 +146,46 @@ struct Selected<'a> {
 impl Selected<'_> {
     /// Preconditions first, then the range (RFC 9110 §13.2.2). A fragment is always whole.
     fn shape(&self, exchange: &Exchange) -> Shape {
-        let asked = &exchange.headers;
         if exchange.depth > 0 {
             return Shape::Whole;
         }
-        let conditional = asked.contains_key(header::IF_NONE_MATCH) || asked.contains_key(header::IF_MODIFIED_SINCE);
-        if conditional
-            && conditional::evaluate(&exchange.method, asked, self.status, self.headers) == Precondition::NotModified
-        {
+        if self.is_unchanged(exchange) {
             return Shape::NotModified;
         }
+        let asked = &exchange.headers;
         let Some(length) = self.length.filter(|_| asked.contains_key(header::RANGE)) else {
             return Shape::Whole;
         };
         match range::range(&exchange.method, asked, self.status, self.headers, length) {
             RangeAnswer::Whole => Shape::Whole,
-            RangeAnswer::Part { first, last } => Shape::Part { first, last, length },
+            RangeAnswer::Part { first, last } => {
+                Shape::Part(ContentRange { span: Span { first, last }, complete: Some(length) })
+            }
+            RangeAnswer::Parts(spans) => Shape::Parts { spans, length },
             RangeAnswer::Unsatisfiable => Shape::Unsatisfiable { length },
         }
     }
 
-    fn head(&self, shape: Shape, exchange: &Exchange) -> HeaderMap {
+    /// As [`Selected::shape`], of a partial stored response; none where it does not have what is asked for.
+    fn shape_of_part(&self, exchange: &Exchange, response: &StoredResponse) -> Option<Shape> {
+        let answer = partial::answer(exchange, response)?;
+        if self.is_unchanged(exchange) {
+            return Some(Shape::NotModified);
+        }
+        Some(match answer {
+            partial::Answer::Part(span, complete) => Shape::Part(ContentRange { span, complete }),
+            partial::Answer::Unsatisfiable(length) => Shape::Unsatisfiable { length },
+        })
+    }
+
+    fn is_unchanged(&self, exchange: &Exchange) -> bool {
+        let asked = &exchange.headers;
+        let conditional = asked.contains_key(header::IF_NONE_MATCH) || asked.contains_key(header::IF_MODIFIED_SINCE);
+        conditional
+            && conditional::evaluate(&exchange.method, asked, self.status, self.headers) == Precondition::NotModified
+    }
+
+    fn head(&self, shape: &Shape, exchange: &Exchange) -> HeaderMap {
         match shape {
             Shape::Whole => {
                 let mut headers = self.headers.clone();
@@ -136,14 +197,21 @@ impl Selected<'_> {
                 headers
             }
             Shape::NotModified => conditional::not_modified_head(self.headers),
-            Shape::Part { first, last, length } => {
+            Shape::Part(part) => {
                 let mut headers = self.headers.clone();
-                headers.insert(header::CONTENT_RANGE, range::content_range(first, last, length));
+                part_fields_out(&mut headers);
+                headers.insert(header::CONTENT_RANGE, part.to_value());
+                headers
+            }
+            // Each part says itself which it is (RFC 9110 §15.3.7.2).
+            Shape::Parts { .. } => {
+                let mut headers = self.headers.clone();
+                part_fields_out(&mut headers);
                 headers
             }
             Shape::Unsatisfiable { length } => {
                 let mut headers = HeaderMap::new();
-                headers.insert(header::CONTENT_RANGE, range::unsatisfied_range(length));
+                headers.insert(header::CONTENT_RANGE, range::unsatisfied_range(*length));
                 headers
             }
         }
@@ -196,11 +264,12 @@ pub(crate) fn client_cache_control(headers: &mut HeaderMap, rule: &Rule) {
 }
 
 /// `Cache-Status` of a response from the store (RFC 9211).
-pub(crate) fn cache_status(headers: &mut HeaderMap, reason: Reason, ttl: Option<i64>) {
+pub(crate) fn cache_status(headers: &mut HeaderMap, told: impl Into<Told>, ttl: Option<i64>) {
+    let Told { reason, fwd } = told.into();
     let hit = matches!(reason.outcome(), Outcome::Hit | Outcome::Stale) && reason != Reason::Validated;
     let status = CacheStatus {
-        hit: hit && reason.fwd().is_none(),
-        fwd: reason.fwd(),
+        hit: hit && fwd.is_none(),
+        fwd,
         fwd_status: (reason == Reason::Validated).then_some(304),
         ttl,
         stored: reason == Reason::Validated,
@@ -211,10 +280,11 @@ pub(crate) fn cache_status(headers: &mut HeaderMap, reason: Reason, ttl: Option<
 }
 
 /// `Cache-Status` of a response that was fetched (RFC 9211).
-pub(crate) fn fetched_status(headers: &mut HeaderMap, reason: Reason, status: StatusCode, stored: bool) {
+pub(crate) fn fetched_status(headers: &mut HeaderMap, told: impl Into<Told>, status: StatusCode, stored: bool) {
+    let Told { reason, fwd } = told.into();
     let status = CacheStatus {
         hit: false,
-        fwd: reason.fwd(),
+        fwd,
         fwd_status: Some(status.as_u16()),
         ttl: None,
         stored: stored && reason != Reason::Collapsed,

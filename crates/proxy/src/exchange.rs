@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use copal_origin::{RequestBody, Upgrading};
 use copal_policy::Networks;
-use copal_semantics::{Target, Timestamp, fields, target};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use copal_semantics::{Target, Timestamp, fields, takes_trailers, target};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use crate::fault::Fault;
 use crate::fragment::Lineage;
-use crate::reason::Reason;
+use crate::interim::Interim;
+use crate::reason::{Reason, Told};
 
 /// What the listener knows of the connection that a request came on.
 pub struct ClientInfo {
@@ -20,6 +21,8 @@ pub struct ClientInfo {
     pub secure: bool,
     /// The connection itself, where the request asks for a protocol upgrade.
     pub upgrade: Option<Upgrading>,
+    /// Where interim responses go; none where the client cannot take any (HTTP/1.0).
+    pub interim: Option<Interim>,
 }
 
 /// The facts of one request, of a client or of a page that includes it.
@@ -40,6 +43,12 @@ pub(crate) struct Exchange {
     pub(crate) has_body: bool,
     /// The request asks to change the protocol, and the connection can be handed over.
     pub(crate) upgrades: bool,
+    /// Where interim responses go; none for a fragment.
+    pub(crate) interim: Option<Interim>,
+    /// `TE: trailers` stood beside a `Connection`, and went with it.
+    pub(crate) trailers: bool,
+    /// Why it goes forward, once that is known (RFC 9211 §2.2).
+    pub(crate) fwd: Option<&'static str>,
     /// The pages that this fragment is in; none for a client's request.
     pub(crate) lineage: Option<Arc<Lineage>>,
 }
@@ -60,7 +69,7 @@ impl Exchange {
     /// Reads a request into its facts.
     ///
     /// # Errors
-    /// A [`Fault`] (400) when host or target cannot be understood.
+    /// A [`Fault`]: 400 when host or target cannot be understood, 417 for an expectation that is not known.
     pub(crate) fn read(
         request: Request<RequestBody>,
         client: ClientInfo,
@@ -68,13 +77,16 @@ impl Exchange {
         now: Timestamp,
     ) -> Result<(Self, Once), Fault> {
         let (mut parts, body) = request.into_parts();
+        refuse_expectation(parts.version, &parts.headers)?;
         let trusted = !trusted_proxies.is_empty() && trusted_proxies.contains(client.peer.ip());
         let secure = client.secure || (trusted && forwarded_secure(&parts.headers));
         let target = target::normalise(secure, authority(&parts.uri, &parts.headers)?, path_and_query(&parts.uri))
             .map_err(|error| Fault::bad_request(error.to_string()))?;
         let upgrades = client.upgrade.is_some() && parts.method == Method::GET && asks_for_websocket(&parts.headers);
         // What `Connection` names is gone for rules, key and origin alike: the three must see the same request.
+        let mut trailers = false;
         if parts.headers.contains_key(header::CONNECTION) {
+            trailers = takes_trailers(&parts.headers);
             fields::remove_hop_by_hop(&mut parts.headers);
         }
         let exchange = Self {
@@ -86,10 +98,37 @@ impl Exchange {
             depth: 0,
             has_body: !matches!(body, RequestBody::Empty),
             upgrades,
+            interim: client.interim,
+            trailers,
+            fwd: None,
             lineage: None,
             headers: parts.headers,
         };
         Ok((exchange, Once { body, upgrade: client.upgrade }))
+    }
+}
+
+impl Exchange {
+    /// Whether trailer fields reach the client (RFC 9110 §10.1.4).
+    pub(crate) fn takes_trailers(&self) -> bool {
+        self.depth == 0 && (self.trailers || takes_trailers(&self.headers))
+    }
+
+    /// Whether the client is in these networks: the peer's own address, and, where the peer is a trusted proxy that speaks
+    /// for somebody, that somebody's too. Otherwise whoever reaches a TLS terminator on the same machine would be in.
+    pub(crate) fn is_from(&self, networks: &Networks) -> bool {
+        let spoken_for = self.headers.get_all("x-forwarded-for").iter().next_back().filter(|_| self.trusted);
+        networks.contains(self.peer)
+            && spoken_for.is_none_or(|chain| {
+                let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
+                last.and_then(|address| address.trim().parse().ok()).is_some_and(|address| networks.contains(address))
+            })
+    }
+
+    /// The reason as `Cache-Status` tells it for this request: with why this one went forward, where the reason is told of
+    /// several.
+    pub(crate) fn told(&self, reason: Reason) -> Told {
+        Told { reason, fwd: reason.fwd().map(|usual| self.fwd.unwrap_or(usual)) }
     }
 }
 
@@ -133,6 +172,22 @@ fn forwarded_secure(headers: &HeaderMap) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.rsplit(',').next())
         .is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"))
+}
+
+/// The only expectation there is (RFC 9110 §10.1.1); it is met by whoever reads the body first. In HTTP/1.0 it means nothing.
+fn refuse_expectation(version: Version, headers: &HeaderMap) -> Result<(), Fault> {
+    if version < Version::HTTP_11 || !headers.contains_key(header::EXPECT) {
+        return Ok(());
+    }
+    let known = |member: &[u8]| member.is_empty() || member.eq_ignore_ascii_case(b"100-continue");
+    let lines = headers.get_all(header::EXPECT);
+    match lines.iter().flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii).all(known) {
+        true => Ok(()),
+        false => {
+            let detail = "an expectation that cannot be met".to_owned();
+            Err(Fault::new(Reason::BadRequest, http::StatusCode::EXPECTATION_FAILED, detail))
+        }
+    }
 }
 
 /// Methods that Copal serves; `TRACE` would show a client what proxies add, `CONNECT` would make it an open tunnel.

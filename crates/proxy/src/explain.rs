@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use copal_policy::{Action, Config, Cookies, RuleSource};
-use copal_semantics::{Timestamp, target};
+use copal_policy::{Action, Config, Cookies, RequestDirectivesMode, RuleSource};
+use copal_semantics::{Target, Timestamp, target};
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
@@ -39,6 +39,12 @@ pub struct Explanation {
     pub esi: &'static str,
     /// What the rule says of time: `ttl 1h`, `grace 6h`, in words.
     pub lifetime: Option<String>,
+    /// Which directives of a request's `Cache-Control` count, in the words of the configuration; none where nothing is looked up.
+    pub request_directives: Option<&'static str>,
+    /// Which responses may answer this request, where not all may that fit.
+    pub limits: Option<&'static str>,
+    /// Bytes of the slices in which it is fetched and stored.
+    pub slice: Option<u64>,
 }
 
 /// Explains the decision on a request for `url` with these fields.
@@ -51,18 +57,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
     }
     let nowhere = target::normalise(false, "localhost", "/").map_err(|error| error.to_string())?;
     let target = target::resolve(&nowhere, url).map_err(|error| format!("{url}: {error}"))?;
-    let exchange = Exchange {
-        method: method.clone(),
-        target,
-        headers: headers.clone(),
-        peer: IpAddr::from([127, 0, 0, 1]),
-        trusted: false,
-        now: Timestamp::from_secs(0),
-        depth: 0,
-        has_body: false,
-        upgrades: *method == Method::GET && headers.contains_key(http::header::UPGRADE),
-        lineage: None,
-    };
+    let exchange = exchange(method, target, headers);
     let cookies = Cookies::parse(&exchange.headers);
     let decision = decide::decide(config, &exchange);
     let rule = decision.rule;
@@ -90,6 +85,9 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             copal_policy::EsiMode::Auto => "auto",
         },
         lifetime: lifetime(&rule.action),
+        request_directives: None,
+        limits: None,
+        slice: None,
     };
     match decision.verdict {
         Verdict::Pass(reason) => {
@@ -106,8 +104,15 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             explanation.origin = None;
             explanation.cookies_kept.clear();
         }
-        Verdict::Cache(plan) => {
+        Verdict::Cache(plan) | Verdict::CacheByBody(plan) => {
             explanation.decision = "cache";
+            explanation.limits = plan.authorized.then_some(WITH_LEAVE);
+            if let Action::Cache(cache) = &rule.action {
+                let honoured = plan.directed.as_ref().is_some_and(|directed| directed.honoured);
+                let mode = if honoured { RequestDirectivesMode::Honour } else { cache.request_directives };
+                explanation.request_directives = Some(mode.as_str());
+                explanation.slice = cache.slice;
+            }
             explanation.reason = crate::Reason::Miss.as_str();
             explanation.variant = Some(plan.keyed().to_owned()).filter(|keyed| !keyed.is_empty());
             explanation.key = Some(plan.key);
@@ -119,6 +124,28 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
     Ok(explanation)
 }
 
+/// Of a request with `Authorization` (RFC 9111 §3.5).
+const WITH_LEAVE: &str = "only what says that it may be shared (public, s-maxage, must-revalidate); fetched alone";
+
+/// A request as it would come from this machine.
+pub(crate) fn exchange(method: &Method, target: Target, headers: &HeaderMap) -> Exchange {
+    Exchange {
+        method: method.clone(),
+        target,
+        headers: headers.clone(),
+        peer: IpAddr::from([127, 0, 0, 1]),
+        trusted: false,
+        now: Timestamp::from_secs(0),
+        depth: 0,
+        has_body: false,
+        upgrades: *method == Method::GET && headers.contains_key(http::header::UPGRADE),
+        interim: None,
+        trailers: false,
+        fwd: None,
+        lineage: None,
+    }
+}
+
 fn lifetime(action: &Action) -> Option<String> {
     let Action::Cache(cache) = action else { return None };
     let mut words = Vec::new();
@@ -128,10 +155,14 @@ fn lifetime(action: &Action) -> Option<String> {
         ("min_ttl", cache.min_ttl),
         ("max_ttl", cache.max_ttl),
         ("grace", Some(cache.grace).filter(|grace| !grace.is_zero())),
+        ("stale_if_error", Some(cache.stale_if_error).filter(|stale| !stale.is_zero())),
     ] {
         if let Some(duration) = duration {
             words.push(format!("{word} {}", copal_policy::units::format_duration(duration)));
         }
+    }
+    if cache.jitter > 0 {
+        words.push(format!("jitter {}%", cache.jitter));
     }
     Some(if words.is_empty() { "as the origin says".to_owned() } else { words.join(", ") })
 }

@@ -12,7 +12,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::deliver;
-use crate::reason::Reason;
+use crate::reason::{Reason, Told};
 
 /// Who has to act on a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +28,25 @@ pub(crate) struct Fault {
     pub(crate) reason: Reason,
     pub(crate) status: StatusCode,
     pub(crate) detail: String,
+    /// Why the request went forward, where it did (RFC 9211 §2.2).
+    fwd: Option<&'static str>,
 }
 
 impl Fault {
     pub(crate) fn new(reason: Reason, status: StatusCode, detail: String) -> Self {
-        Self { reason, status, detail }
+        Self { reason, status, detail, fwd: reason.fwd() }
+    }
+
+    /// The fault as it is told to this client, whose request was forwarded for this reason.
+    pub(crate) fn forwarded(mut self, why: Told) -> Self {
+        self.fwd = self.fwd.and(why.fwd);
+        self
+    }
+
+    /// 504 for a client that wants a stored response or none (RFC 9111 §5.2.1.7).
+    pub(crate) fn only_if_cached() -> Self {
+        let detail = "nothing is stored that this request may have, and it asked for nothing else".to_owned();
+        Self::new(Reason::OnlyIfCached, StatusCode::GATEWAY_TIMEOUT, detail)
     }
 
     pub(crate) fn bad_request(detail: String) -> Self {
@@ -74,6 +88,7 @@ impl Fault {
 
     pub(crate) fn whose(&self) -> Whose {
         match self.status.as_u16() {
+            _ if self.reason == Reason::OnlyIfCached => Whose::Client,
             400..=499 => Whose::Client,
             502..=504 => Whose::Origin,
             _ => Whose::Copal,
@@ -102,8 +117,7 @@ impl Fault {
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
-        let status =
-            CacheStatus { fwd: self.reason.fwd(), detail: Some(self.reason.as_str()), ..CacheStatus::default() };
+        let status = CacheStatus { fwd: self.fwd, detail: Some(self.reason.as_str()), ..CacheStatus::default() };
         status.append_to(name, headers);
         deliver::via(headers);
         Answer::new(response, self.reason)
@@ -112,6 +126,7 @@ impl Fault {
     fn advice(&self) -> &'static str {
         match (self.whose(), self.status) {
             (Whose::Client, StatusCode::METHOD_NOT_ALLOWED) => "This method is not served here.",
+            (Whose::Client, StatusCode::GATEWAY_TIMEOUT) => "Nothing is stored that could answer this request.",
             (Whose::Client, _) => "The request could not be understood.",
             (Whose::Origin, StatusCode::GATEWAY_TIMEOUT) => {
                 "The site's server did not answer in time. Please try again."

@@ -7,27 +7,28 @@ use copal_origin::OriginBody;
 use copal_policy::EsiMode;
 use copal_semantics::{FreshnessState, Timestamp};
 use copal_store::{Announced, FillPermit, FillReader, FillWriter, StoredResponse, Turn};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 
 use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::decide::{self, Announcement, Received};
-use crate::exchange::Once;
 use crate::fault::Fault;
+use crate::interim::Interim;
+use crate::partial::Sent;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
-use crate::send::{self, Fetched};
-use crate::{assemble, deliver, pass, request, validate};
+use crate::send::Fetched;
+use crate::{assemble, deliver, partial, pass, request, validate};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 const TURNS: usize = 3;
 
 /// What a fill tells the client that began it.
 pub(crate) enum Led {
-    /// The response is being stored: read along.
-    Storing(FillReader),
+    /// The response is being stored: read along. The fields are this client's alone: they are not stored.
+    Storing(FillReader, HeaderMap),
     /// The stored response was confirmed, or was there already.
     Ready(Arc<StoredResponse>, Reason),
     /// The response may not be stored: it is this client's alone.
@@ -42,7 +43,8 @@ pub(crate) async fn fetch(
     stale: Option<Arc<StoredResponse>>,
     why: Reason,
 ) -> Answer {
-    if why == Reason::HitForMiss {
+    // With Authorization what comes may be this client's alone, and what others wait for may be theirs.
+    if why == Reason::HitForMiss || asked.plan.authorized {
         return alone(proxy, asked, stale, why).await;
     }
     for _ in 0..TURNS {
@@ -50,6 +52,9 @@ pub(crate) async fn fetch(
             Turn::Lead(permit) => return lead(proxy, asked, stale, permit, why).await,
             Turn::Follow(follower) => match follower.head().await {
                 Announced::Storing(reader) => return growing(proxy, asked, reader, Reason::Collapsed),
+                Announced::Ready(response) if needs_own_answer(&response, asked) => {
+                    return alone(proxy, asked, Some(response), why).await;
+                }
                 Announced::Ready(response) => return request::usable(proxy, asked, &response, Reason::Hit),
                 Announced::NotStored => return alone(proxy, asked, stale, Reason::HitForMiss).await,
                 Announced::Failed(error) => {
@@ -66,13 +71,22 @@ pub(crate) async fn fetch(
     alone(proxy, asked, stale, why).await
 }
 
-/// Fetches without others: the last response could not be stored, so there is nothing to wait for. What comes may be
-/// stored all the same, which ends the hit-for-miss.
+/// What came for a request with `Authorization` and is stale at once is to be validated by each who wants it: the origin
+/// may refuse it to this one (RFC 9111 §3.5, §5.2.2.2).
+fn needs_own_answer(response: &StoredResponse, asked: &Asked) -> bool {
+    response.authorized && response.freshness.state(asked.exchange.now) != FreshnessState::Fresh
+}
+
+/// Fetches without others: the last response could not be stored, so there is nothing to wait for, or what comes may be
+/// for this client only. It may be stored all the same, which ends the hit-for-miss.
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
-    let of_a_part = why == Reason::HitForMiss && asked.exchange.headers.contains_key(http::header::RANGE);
+    let not_for_others = why == Reason::HitForMiss || asked.plan.authorized;
+    let get = asked.exchange.method == Method::GET;
+    let of_a_part =
+        get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
     if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
-        return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, Once::nothing(), why).await;
+        return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
     }
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _);
     lead(proxy, asked, stale, permit, why).await
@@ -80,9 +94,13 @@ async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredR
 
 /// Refreshes a stale response in the background, unless that is under way already.
 pub(crate) fn refresh(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: &Arc<StoredResponse>) {
-    if let Turn::Lead(permit) = proxy.store.join_after(&asked.key, Arc::clone(asked) as _, Some(stale)) {
+    let turn = match asked.plan.authorized {
+        true => Turn::Lead(proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _)),
+        false => proxy.store.join_after(&asked.key, Arc::clone(asked) as _, Some(stale)),
+    };
+    if let Turn::Lead(permit) = turn {
         let (tell, _) = oneshot::channel();
-        tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), Some(Arc::clone(stale)), permit, tell));
+        tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), Some(Arc::clone(stale)), permit, None, tell));
     }
 }
 
@@ -94,10 +112,25 @@ async fn lead(
     why: Reason,
 ) -> Answer {
     let (tell, told) = oneshot::channel();
-    tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), stale.clone(), permit, tell));
+    // To the leader's own client: the followers wait for a response, not for this exchange.
+    let interim = asked.exchange.interim.clone();
+    tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), stale.clone(), permit, interim, tell));
     match told.await {
-        Ok(Led::Storing(reader)) => growing(proxy, asked, reader, why),
+        Ok(Led::Storing(reader, own)) => {
+            let mut answer = growing(proxy, asked, reader, why);
+            if asked.exchange.depth == 0 {
+                let headers = answer.response.headers_mut();
+                for (name, value) in &own {
+                    headers.append(name, value.clone());
+                }
+            }
+            answer
+        }
         Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
+        // What is too large to be stored need not be sent whole to a client that asked for a part of it.
+        Ok(Led::Private(_, why @ Reason::TooLarge)) if partial::asks_in_vain(asked) => {
+            pass::pass(proxy, &asked.runtime, &asked.rule, asked.exchange.clone(), asked.once(), why).await
+        }
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
         Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
         Err(_) => Fault::internal("the fill's task ended without a word").answer(NAME).under(&asked.rule),
@@ -114,14 +147,14 @@ fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: R
 
 /// The origin failed: stale, if there is something and it may be used (RFC 9111 §4.2.4, RFC 5861 §4); else the fault.
 fn failed(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, fault: &Fault) -> Answer {
-    match stale.filter(|stale| usable_on_error(stale, asked.exchange.now)) {
+    match stale.filter(|stale| usable_on_error(asked, stale, asked.exchange.now)) {
         Some(stale) => request::usable(proxy, asked, &stale, Reason::StaleError),
-        None => fault.answer(NAME).under(&asked.rule),
+        None => fault.clone().forwarded(asked.exchange.told(fault.reason)).answer(NAME).under(&asked.rule),
     }
 }
 
-fn usable_on_error(stale: &StoredResponse, now: Timestamp) -> bool {
-    stale.freshness.state(now) != FreshnessState::Expired
+fn usable_on_error(asked: &Asked, stale: &StoredResponse, now: Timestamp) -> bool {
+    decide::usable_on_error(stale, asked.plan.directed.as_deref(), now)
 }
 
 /// The fill's own task. It ends when the response is stored or found not to be storable, whatever becomes of the client.
@@ -130,9 +163,11 @@ async fn run(
     asked: Arc<Asked>,
     stale: Option<Arc<StoredResponse>>,
     permit: FillPermit,
+    interim: Option<Interim>,
     tell: oneshot::Sender<Led>,
 ) {
-    match send::fill(&proxy, &asked, stale.as_deref()).await {
+    let Sent { asked, fetched, completes } = partial::send(&proxy, &asked, stale.as_deref(), interim).await;
+    match fetched {
         Err(fault) => {
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
@@ -141,19 +176,22 @@ async fn run(
         Ok(fetched) if fetched.status == StatusCode::NOT_MODIFIED && stale.is_some() => {
             validate::confirmed(&proxy, &asked, stale, &fetched, permit, tell);
         }
-        Ok(fetched) if fetched.status.is_server_error() && stale_covers(stale.as_ref(), proxy.clock.now()) => {
+        Ok(fetched) if fetched.status.is_server_error() && stale_covers(&asked, stale.as_ref(), proxy.clock.now()) => {
             let detail = format!("the origin answered {}", fetched.status);
             let fault = Fault::new(Reason::OriginStatus, StatusCode::BAD_GATEWAY, detail);
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(fetched) => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        Ok(fetched) => match completes {
+            Some(whole) => partial::complete(&proxy, &asked, *whole, fetched, permit, tell).await,
+            None => received(&proxy, &asked, stale, fetched, permit, tell).await,
+        },
     }
 }
 
-fn stale_covers(stale: Option<&Arc<StoredResponse>>, now: Timestamp) -> bool {
-    stale.is_some_and(|stale| usable_on_error(stale, now))
+fn stale_covers(asked: &Asked, stale: Option<&Arc<StoredResponse>>, now: Timestamp) -> bool {
+    stale.is_some_and(|stale| usable_on_error(asked, stale, now))
 }
 
 /// A response came: announced to the followers and stored while it is read, or handed to the one client.
@@ -167,18 +205,29 @@ async fn received(
 ) {
     let Some(cache) = asked.cache_rule() else { return };
     let config = &asked.runtime.config;
+    let part = partial::part_of(asked, &fetched);
     let received = Received {
-        status: fetched.status,
+        // RFC 9111 §3.3: a part is an incomplete 200.
+        status: if part.is_some() { StatusCode::OK } else { fetched.status },
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
+        authorized: asked.plan.authorized,
+        random: proxy.random(),
     };
-    let freshness = match decide::store(config, cache, &received) {
-        Ok(freshness) => freshness,
+    let storable = match partial::is_of_the_range(asked, fetched.status) {
+        true => Err(Reason::NotStoredPartial),
+        false => decide::store(config, cache, &received),
+    };
+    let storable = match storable {
+        Ok(storable) => storable,
         Err(reason) => {
-            // A failing origin is asked again by the next request; anything else is remembered for a short time.
-            let remember = (!fetched.status.is_server_error()).then_some(config.cache.hit_for_miss);
-            if let Some(stale) = stale.filter(|_| is_final_word(fetched.status)) {
+            // A failing origin is asked again by the next request; anything else is remembered for a short time. What the
+            // origin says to a request with Authorization it does not say to others, nor what it says of a range of the whole.
+            let for_others = !asked.plan.authorized;
+            let passing = fetched.status.is_server_error() || partial::is_forgotten(asked, fetched.status, reason);
+            let remember = (for_others && !passing).then_some(config.cache.hit_for_miss);
+            if let Some(stale) = stale.filter(|_| for_others && is_final_word(fetched.status)) {
                 proxy.store.forget(&asked.key, &stale);
             }
             permit.not_stored(remember, fetched.response_time);
@@ -187,9 +236,10 @@ async fn received(
         }
     };
     let esi = is_template(asked, &fetched);
+    let own = decide::own_fields(&fetched.headers, &storable.unstored, &asked.rule, config);
     let announcement = Announcement {
         received,
-        freshness,
+        storable,
         rule: &asked.rule,
         cache,
         extras: asked.plan.extras.clone(),
@@ -197,8 +247,14 @@ async fn received(
         via: NAME,
     };
     let head = announcement.head(config);
+    let mut head = part.into_iter().fold(head, partial::head_of_part);
+    let began = permit.began();
+    head.tags.extend(asked.tags());
     let (writer, reader) = permit.storing(head);
-    let _ = tell.send(Led::Storing(reader));
+    if cache.early_hints {
+        proxy.hints.learn(&asked.key, reader.head(), began);
+    }
+    let _ = tell.send(Led::Storing(reader, own));
     let parser = esi.then(|| parser(config));
     pump(proxy, asked, fetched.body, writer, parser).await;
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use copal_policy::{EsiMode, Rule};
-use copal_semantics::{conditional, fields, vary};
+use copal_semantics::{announce_trailers, conditional, fields, vary};
 use copal_store::StoredResponse;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -64,7 +64,8 @@ const REWRITING: &[&str] = &[
 /// Fields that change the method behind the cache's back: withheld where the response may be stored.
 const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
 
-/// The field never reaches an origin on a request whose response may be stored.
+/// The field never reaches an origin on a request whose response may be stored; `Authorization` only by the terms of
+/// RFC 9111 §3.5, or where the rule keys it.
 pub(crate) fn is_withheld(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(name, "proxy" | "authorization")
@@ -88,7 +89,7 @@ fn withhold(headers: &mut HeaderMap, names: &[&str]) {
     }
 }
 
-/// The head of a fill: nothing of the visitor but what the key holds, no precondition but our own validators.
+/// The head of a fill: nothing of the visitor but what the key holds and the range, no precondition but our own validators.
 pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> HeaderMap {
     let exchange = &asked.exchange;
     let mut headers = common(&asked.runtime, &asked.rule, exchange);
@@ -97,6 +98,9 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
     conditional::strip_conditionals(&mut headers);
     headers.remove(header::CACHE_CONTROL);
     headers.remove(header::PRAGMA);
+    if let Some(wishes) = asked.plan.directed.as_ref().and_then(|directed| directed.forwarded()) {
+        headers.insert(header::CACHE_CONTROL, wishes);
+    }
     headers.remove(header::COOKIE);
     if let Some(cookie) = &asked.plan.cookie {
         headers.insert(header::COOKIE, cookie.clone());
@@ -104,11 +108,16 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
     let readable = exchange.depth > 0 || asked.rule.esi == EsiMode::On;
     let codings = vary::accept_encoding(&exchange.headers).filter(|_| !readable);
     headers.insert(header::ACCEPT_ENCODING, codings.unwrap_or(IDENTITY));
+    // Variants are picked by its comparable form, so the origin sees no more than that.
+    if let Some(languages) = vary::accept_language(&headers) {
+        headers.insert(header::ACCEPT_LANGUAGE, languages);
+    }
     advertise_esi(&mut headers, &asked.rule);
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
     if let Some(validators) = stale.and_then(|stale| conditional::validators(&stale.headers)) {
         headers.extend(validators);
     }
+    asked.wanted.ask(&mut headers);
     headers
 }
 
@@ -128,11 +137,24 @@ pub(crate) fn pass_head(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> 
     }
     advertise_esi(&mut headers, rule);
     forwarded_for(&mut headers, exchange, runtime, rule);
+    trailers(&mut headers, rule, exchange);
     if exchange.upgrades {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     headers
+}
+
+/// Says that trailer fields of the response reach the client, where they do (RFC 9110 §10.1.4), and announces those of the request
+/// that may reach the origin: what is withheld from the head does not come in behind the body.
+fn trailers(headers: &mut HeaderMap, rule: &Rule, exchange: &Exchange) {
+    if headers.contains_key(header::TRAILER) {
+        announce_trailers(headers, |name| *name != header::COOKIE && (exchange.trusted || !is_withheld(name)));
+    }
+    if exchange.takes_trailers() && rule.esi != EsiMode::On && !exchange.upgrades {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
 }
 
 fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {

@@ -215,6 +215,9 @@ impl Page {
             depth: self.depth,
             has_body: false,
             upgrades: false,
+            interim: None,
+            trailers: false,
+            fwd: None,
             lineage: Some(Arc::clone(&self.lineage)),
         };
         Ok(request::begin(&self.proxy, &self.runtime, exchange, Once::nothing()))

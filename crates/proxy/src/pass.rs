@@ -5,8 +5,8 @@ use std::sync::Arc;
 use copal_origin::Upgrading;
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
-use copal_semantics::fields;
-use copal_store::{Hardness, Invalidation};
+use copal_semantics::{announce_trailers, fields};
+use copal_store::Hardness;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::Answer;
@@ -33,25 +33,26 @@ pub(crate) async fn pass(
         path_and_query: &path_and_query,
         headers: forward::pass_head(runtime, rule, &exchange),
         body: once.body,
+        interim: exchange.interim.clone(),
     };
     let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
         Ok(fetched) => fetched,
-        Err(fault) => return fault.answer(NAME).under(rule),
+        Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),
     };
     if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade(once.upgrade, fetched, reason).under(rule);
     }
-    invalidate_unsafe(proxy, runtime, &exchange, fetched.status);
+    invalidate_unsafe(proxy, runtime, rule, &exchange, fetched.status);
     if is_assembled(rule, &exchange, &fetched) {
         return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
     }
     let template = exchange.method == Method::HEAD && decide::is_template(rule.esi, &fetched.headers);
-    clean(&mut fetched.headers, runtime);
+    clean(&mut fetched.headers, runtime, rule);
     if template {
         // As its GET would be (RFC 9110 §9.3.2).
-        fetched.headers = assemble::page_head(&fetched.headers, rule, false);
+        fetched.headers = assemble::page_head(&fetched.headers, &runtime.config, rule, false);
     }
-    to_client(&exchange, fetched, reason).under(rule)
+    to_client(&exchange, runtime, fetched, reason).under(rule)
 }
 
 /// A response to a fill that may not be stored: the origin was asked for the whole, the client for what it asked.
@@ -60,25 +61,35 @@ pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetch
     if is_assembled(&asked.rule, exchange, &fetched) {
         return assemble::passed(proxy, &asked.runtime, &asked.rule, exchange.clone(), fetched, reason);
     }
-    clean(&mut fetched.headers, &asked.runtime);
+    clean(&mut fetched.headers, &asked.runtime, &asked.rule);
     // A 304 has no place for a cookie, and only a stated validator was the client's to compare with.
     let comparable = conditional::has_validator(&fetched.headers) && !fetched.headers.contains_key(header::SET_COOKIE);
     let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, fetched.status, &fetched.headers);
     if comparable && unchanged == Precondition::NotModified && exchange.depth == 0 {
         let mut headers = conditional::not_modified_head(&fetched.headers);
-        deliver::fetched_status(&mut headers, reason, fetched.status, false);
+        deliver::fetched_status(&mut headers, exchange.told(reason), fetched.status, false);
         return deliver::respond_with(StatusCode::NOT_MODIFIED, headers, Body::empty(), reason).under(&asked.rule);
     }
-    to_client(exchange, fetched, reason).under(&asked.rule)
+    to_client(exchange, &asked.runtime, fetched, reason).under(&asked.rule)
 }
 
-fn to_client(exchange: &Exchange, fetched: Fetched, reason: Reason) -> Answer {
+fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: Reason) -> Answer {
     let Fetched { status, mut headers, body, .. } = fetched;
-    let body = if exchange.method == Method::HEAD { Body::empty() } else { Body::origin(body) };
+    let trailers = exchange.takes_trailers();
+    if trailers {
+        announce_trailers(&mut headers, |name| !decide::is_internal(name, &runtime.config.cache.tag_headers));
+    } else {
+        headers.remove(header::TRAILER);
+    }
+    let body = match exchange.method {
+        Method::HEAD => Body::empty(),
+        _ if trailers => Body::origin_with_trailers(body),
+        _ => Body::origin(body),
+    };
     if exchange.depth > 0 {
         return deliver::fragment(status, &headers, body, reason);
     }
-    deliver::fetched_status(&mut headers, reason, status, false);
+    deliver::fetched_status(&mut headers, exchange.told(reason), status, false);
     deliver::respond_with(status, headers, body, reason)
 }
 
@@ -90,21 +101,22 @@ fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
 }
 
 /// End-to-end fields only (RFC 9110 §7.6.1), without those between the origin and Copal.
-pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime) {
+pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
     fields::remove_hop_by_hop(headers);
-    decide::internal_fields_out(headers, &runtime.config.cache.tag_headers);
+    decide::internal_fields_out(headers, &runtime.config, rule);
     fields::append_via(headers, "1.1", NAME);
 }
 
-/// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid.
-fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, exchange: &Exchange, status: StatusCode) {
+/// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid. A POST whose responses the rule
+/// stores under its body is a question, by the operator's word.
+fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &Exchange, status: StatusCode) {
     let done = status.is_success() || status.is_redirection();
-    if exchange.method.is_safe() || !done {
+    let asks =
+        exchange.method.is_safe() || rule.cache().is_some_and(|cache| cache.body_methods.contains(&exchange.method));
+    if asks || !done {
         return;
     }
-    for key in purge::keys(&runtime.config, &exchange.target) {
-        proxy.store.invalidate(&Invalidation::Key(proxy.store.key(key)), Hardness::Hard);
-    }
+    purge::purge(proxy, &runtime.config, &exchange.target, Hardness::Hard);
 }
 
 /// 101: from now on the two connections are one; bytes are copied both ways until either side closes.

@@ -19,6 +19,7 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
+use crate::hints::Hints;
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::watch::Watch;
@@ -45,12 +46,15 @@ pub struct Proxy {
     pub(crate) store: Arc<Store>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Clock,
+    pub(crate) hints: Hints,
     runtime: ArcSwap<Runtime>,
     /// Tells this server's own `Via` from another Copal's.
     via: Arc<str>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
     warned: AtomicU64,
+    /// Where the random numbers stand.
+    random: AtomicU64,
 }
 
 /// Seconds between two warnings that stale pages are served because an origin fails.
@@ -84,10 +88,12 @@ impl Proxy {
             store: parts.store,
             observer: parts.observer,
             clock: parts.clock,
+            hints: Hints::new(),
             runtime: ArcSwap::from_pointee(runtime),
             via,
             no_rule: "".into(),
             warned: AtomicU64::new(0),
+            random: AtomicU64::new(seed()),
         })
     }
 
@@ -95,6 +101,15 @@ impl Proxy {
     /// stored stays.
     pub fn reconfigure(&self, config: Arc<Config>, origins: Vec<Arc<Origin>>) {
         self.runtime.store(Arc::new(Runtime { config, origins, via: Arc::clone(&self.via) }));
+    }
+
+    /// A number that nobody can foretell who does not see all of them: a step of SplitMix64 (Steele, Lea, Flood 2014).
+    pub(crate) fn random(&self) -> u64 {
+        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+        let mut mixed = self.random.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
     }
 
     /// Says that an origin fails while visitors are served stale pages and see nothing of it: once in a while, or a busy
@@ -105,7 +120,7 @@ impl Proxy {
             return;
         }
         if self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            tracing::warn!(key = asked.key.as_str(), %fault, "cannot refresh; stale pages are served within their grace");
+            tracing::warn!(key = asked.key.as_str(), %fault, "cannot refresh; stale pages are served as long as they may be");
         }
     }
 
@@ -119,6 +134,12 @@ impl Proxy {
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// [`Store::sweep`], and the same for what is remembered beside the store.
+    pub fn sweep(&self) {
+        self.hints.sweep(&self.store);
+        self.store.sweep();
     }
 
     /// Serves one request of a client. Never fails: every error is a response. A hit is ready at once.
@@ -187,8 +208,13 @@ impl Proxy {
 
 /// A number that tells this process's `Via` from another Copal's.
 fn instance() -> u32 {
+    seed() as u32
+}
+
+/// A number that is another in each process, and each time.
+fn seed() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() as u32
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
 /// The response to come. Ready at once for a hit.

@@ -12,6 +12,7 @@ use crate::deliver;
 use crate::exchange::Exchange;
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
+use crate::sub_key;
 
 pub(crate) fn is_purge(method: &Method) -> bool {
     method.as_str() == "PURGE"
@@ -40,7 +41,7 @@ pub(crate) fn keys(config: &Config, target: &Target) -> Vec<String> {
 
 /// Answers a `PURGE`: 403 unless the peer's own address is allowed, else what went.
 pub(crate) fn answer(proxy: &Proxy, runtime: &Runtime, exchange: &Exchange) -> Answer {
-    if !may_purge(&runtime.config, exchange) {
+    if !exchange.is_from(&runtime.config.purge.allow) {
         tracing::warn!(peer = %exchange.peer, path = %exchange.target.path, "PURGE refused: not in purge.allow");
         let body = r#"{"status":"denied","hint":"add the client's address to purge.allow"}"#;
         return json(StatusCode::FORBIDDEN, body.to_owned(), Reason::PurgeDenied);
@@ -57,18 +58,6 @@ pub(crate) fn answer(proxy: &Proxy, runtime: &Runtime, exchange: &Exchange) -> A
     json(StatusCode::OK, body, Reason::Purged)
 }
 
-/// The peer must be allowed; and, where the peer is a trusted proxy that speaks for somebody, that somebody too. Otherwise
-/// whoever reaches a TLS terminator on the same machine could purge.
-fn may_purge(config: &Config, exchange: &Exchange) -> bool {
-    let allow = &config.purge.allow;
-    let spoken_for = exchange.headers.get_all("x-forwarded-for").iter().next_back().filter(|_| exchange.trusted);
-    allow.contains(exchange.peer)
-        && spoken_for.is_none_or(|chain| {
-            let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
-            last.and_then(|address| address.trim().parse().ok()).is_some_and(|address| allow.contains(address))
-        })
-}
-
 impl Proxy {
     /// Removes every variant of an absolute URL, or makes it stale ([`Hardness::Soft`]).
     ///
@@ -80,16 +69,36 @@ impl Proxy {
         if target.host.is_empty() {
             return Err(format!("{url}: give the whole URL, as in http://www.example.com/page"));
         }
-        Ok(purge(self, &self.config(), &target, hardness))
+        let done = purge(self, &self.config(), &target, hardness);
+        Ok(Invalidated { sequence: done.sequence, removed: done.removed })
     }
 }
 
-fn purge(proxy: &Proxy, config: &Config, target: &Target, hardness: Hardness) -> Invalidated {
-    let mut total = Invalidated { sequence: 0, removed: 0 };
-    for key in keys(config, target) {
-        let done = proxy.store.invalidate(&Invalidation::Key(proxy.store.key(key)), hardness);
+/// What purging a URL came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Purged {
+    /// The number of the last invalidation that it took.
+    pub(crate) sequence: u64,
+    /// How many invalidations it took.
+    pub(crate) invalidations: u64,
+    /// How many stored responses of the URL itself went.
+    pub(crate) removed: u64,
+}
+
+/// Invalidates everything that is stored for a URL, under whatever key.
+pub(crate) fn purge(proxy: &Proxy, config: &Config, target: &Target, hardness: Hardness) -> Purged {
+    let mut total = Purged::default();
+    let mut invalidate = |what: Invalidation| {
+        let done = proxy.store.invalidate(&what, hardness);
         total.removed += done.removed;
         total.sequence = total.sequence.max(done.sequence);
+        total.invalidations += 1;
+    };
+    for key in keys(config, target) {
+        if config.has_sub_keys {
+            invalidate(Invalidation::Tag(sub_key::tag(&key)));
+        }
+        invalidate(Invalidation::Key(proxy.store.key(key)));
     }
     total
 }

@@ -35,6 +35,19 @@ impl Outcome {
     }
 }
 
+/// A reason, and why the request that it is told of went forward (RFC 9211 §2.2).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) reason: Reason,
+    pub(crate) fwd: Option<&'static str>,
+}
+
+impl From<Reason> for Told {
+    fn from(reason: Reason) -> Self {
+        Self { reason, fwd: reason.fwd() }
+    }
+}
+
 macro_rules! reasons {
     ($($(#[$doc:meta])+ $name:ident = $word:literal, $outcome:ident, $fwd:expr;)+) => {
         /// Why a request was answered as it was.
@@ -54,7 +67,8 @@ macro_rules! reasons {
             #[must_use]
             pub const fn outcome(self) -> Outcome { match self { $(Self::$name => Outcome::$outcome,)+ } }
 
-            /// The `fwd` parameter of `Cache-Status` (RFC 9211 §2.2); none when nothing was forwarded.
+            /// The `fwd` parameter of `Cache-Status` (RFC 9211 §2.2), where the request itself gives no other; none when
+            /// nothing was forwarded.
             #[must_use]
             pub const fn fwd(self) -> Option<&'static str> { match self { $(Self::$name => $fwd,)+ } }
         }
@@ -70,6 +84,8 @@ reasons! {
     StaleRefreshing = "stale-refreshing", Stale, None;
     /// Stale, because the origin failed.
     StaleError = "stale-error", Stale, Some("stale");
+    /// Stale, which the client says it takes (`max-stale`).
+    MaxStale = "max-stale", Stale, None;
 
     /// Nothing stored for this key; fetched and stored.
     Miss = "miss", Miss, Some("uri-miss");
@@ -77,12 +93,16 @@ reasons! {
     VariantMiss = "variant-miss", Miss, Some("vary-miss");
     /// Stored, but no longer fresh and not to be had stale; fetched anew and stored.
     Expired = "expired", Miss, Some("stale");
+    /// Stored in part; what was asked for beyond it was fetched, and stored with it.
+    Partial = "partial", Miss, Some("partial");
+    /// Stored and fresh, but this request's own directives want the origin asked; fetched anew and stored.
+    RequestDirective = "request-directive", Miss, Some("request");
+    /// Stored and fresh, but not to be given to a request with `Authorization`; fetched for it alone, and stored.
+    NotShared = "not-shared", Miss, Some("request");
     /// Followed a fill that another request had begun.
     Collapsed = "collapsed", Miss, Some("uri-miss");
     /// Fetched alone, because the last response for this key could not be stored.
     HitForMiss = "hit-for-miss", Miss, Some("uri-miss");
-    /// Fetched, not stored: the method.
-    NotStoredMethod = "not-stored-method", Miss, Some("uri-miss");
     /// Fetched, not stored: the status code, without explicit freshness.
     NotStoredStatus = "not-stored-status", Miss, Some("uri-miss");
     /// Fetched, not stored: a partial response.
@@ -114,12 +134,16 @@ reasons! {
     SessionCookie = "session-cookie", Pass, Some("bypass");
     /// The request carries a cookie on neither list, and `sessions.unknown` is `bypass`.
     UnknownCookie = "unknown-cookie", Pass, Some("bypass");
-    /// The request carries `Authorization`.
+    /// The request carries credentials in a field such as `X-Auth-Token`.
     Authorization = "authorization", Pass, Some("bypass");
+    /// The request says `no-store`, and this client's directives are honoured.
+    RequestNoStore = "request-no-store", Pass, Some("request");
     /// `If-Match` or `If-Unmodified-Since`: for the origin to evaluate (RFC 9111 §4.3.2).
     Precondition = "precondition", Pass, Some("bypass");
     /// A GET or HEAD with a body.
     RequestBody = "request-body", Pass, Some("bypass");
+    /// A body that would be in the cache key, and is longer than `cache.max_key_body`.
+    LongKeyBody = "long-key-body", Pass, Some("bypass");
     /// A protocol upgrade (WebSocket).
     Upgrade = "upgrade", Pass, Some("bypass");
 
@@ -134,6 +158,8 @@ reasons! {
     BadRequest = "bad-request", Error, None;
     /// The method is not served (`TRACE`, `CONNECT`).
     MethodNotAllowed = "method-not-allowed", Error, None;
+    /// The client wants a stored response only (`only-if-cached`), and there is none that it may have.
+    OnlyIfCached = "only-if-cached", Error, None;
     /// The request came through this server already.
     Loop = "loop", Error, None;
     /// The origin's name does not resolve.

@@ -11,9 +11,11 @@ use crate::answer::Answer;
 use crate::asked::{Asked, Selection};
 use crate::decide::{self, CachePlan, Verdict};
 use crate::exchange::{Exchange, Once};
-use crate::proxy::{Proxy, Runtime};
+use crate::fault::Fault;
+use crate::partial::Wanted;
+use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, deliver, fill, pass, purge};
+use crate::{assemble, body_key, deliver, fill, hints, pass, purge};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -37,11 +39,18 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
     let rule = decision.rule;
     match decision.verdict {
         Verdict::Respond => Begun::Ready(deliver::respond(rule)),
+        Verdict::Pass(_) if decide::wants_cached_only(&runtime.config, rule, &exchange) => {
+            Begun::Ready(Fault::only_if_cached().answer(NAME).under(rule))
+        }
         Verdict::Pass(reason) => {
             let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
             Begun::Later(Box::pin(async move { pass::pass(&proxy, &runtime, &rule, exchange, once, reason).await }))
         }
         Verdict::Cache(plan) => look_up(proxy, runtime, rule, exchange, plan),
+        Verdict::CacheByBody(plan) => {
+            let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
+            Begun::Later(Box::pin(body_key::look_up(proxy, runtime, rule, exchange, once, plan)))
+        }
     }
 }
 
@@ -53,9 +62,14 @@ enum Found {
         stale: Option<Arc<StoredResponse>>,
         why: Reason,
     },
+    /// A part that does not have all that is asked for.
+    Part {
+        part: Arc<StoredResponse>,
+        fresh: bool,
+    },
 }
 
-fn look_up(
+pub(crate) fn look_up(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
     rule: &Arc<copal_policy::Rule>,
@@ -64,35 +78,78 @@ fn look_up(
 ) -> Begun {
     let key = proxy.store.key(std::mem::take(&mut plan.key));
     let found = find(proxy, &key, &Selection { exchange: &exchange, plan: &plan });
+    let asked = |exchange, plan, key, wanted| Asked {
+        exchange,
+        plan,
+        key,
+        rule: Arc::clone(rule),
+        wanted,
+        runtime: Arc::clone(runtime),
+    };
     match found {
         Found::Usable(response, Reason::Hit) if !response.body.template => {
             Begun::Ready(deliver::stored(&exchange, rule, &response, Reason::Hit))
         }
         Found::Usable(response, reason) => {
-            let asked = Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), runtime: Arc::clone(runtime) });
+            let wanted = Wanted::of(&exchange, rule, Some(&response));
+            let asked = Arc::new(asked(exchange, plan, key, wanted));
             if reason == Reason::StaleRefreshing {
                 fill::refresh(proxy, &asked, &response);
             }
             Begun::Ready(usable(proxy, &asked, &response, reason))
         }
+        Found::Fetch { .. } | Found::Part { .. }
+            if plan.directed.as_ref().is_some_and(|it| it.only_if_cached(&exchange.method)) =>
+        {
+            Begun::Ready(Fault::only_if_cached().answer(NAME).under(rule))
+        }
         Found::Fetch { stale, why } => {
-            let asked = Arc::new(Asked { exchange, plan, key, rule: Arc::clone(rule), runtime: Arc::clone(runtime) });
-            let proxy = Arc::clone(proxy);
-            Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, stale, why).await }))
+            let wanted = Wanted::of(&exchange, rule, stale.as_deref());
+            fetch(proxy, asked(exchange, plan, key, wanted), stale, why)
+        }
+        Found::Part { part, fresh } => {
+            let wanted = Wanted::beyond(&exchange, rule, &part, fresh, runtime.config.cache.max_body);
+            fetch(proxy, asked(exchange, plan, key, wanted), None, Reason::Partial)
         }
     }
 }
 
+fn fetch(proxy: &Arc<Proxy>, mut asked: Asked, stale: Option<Arc<StoredResponse>>, why: Reason) -> Begun {
+    asked.exchange.fwd = why.fwd();
+    let asked = Arc::new(asked);
+    hints::send(proxy, &asked);
+    let proxy = Arc::clone(proxy);
+    Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, stale, why).await }))
+}
+
 fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
     let now = selection.exchange.now;
+    let state_of = |response: &StoredResponse, soft_invalidated| match &selection.plan.directed {
+        None => (decide::reuse(response, soft_invalidated, now), Reason::Expired),
+        Some(directed) => directed.reuse(response, soft_invalidated, now),
+    };
+    // RFC 9111 §3.5: not even to be validated for somebody who might see another page.
+    let is_others = |response: &StoredResponse| selection.plan.authorized && !response.shared;
     match proxy.store.lookup(key, selection, now) {
-        Lookup::Found { response, soft_invalidated } => match decide::reuse(&response, soft_invalidated, now) {
-            FreshnessState::Fresh => Found::Usable(response, Reason::Hit),
-            FreshnessState::StaleWhileRevalidate => Found::Usable(response, Reason::StaleRefreshing),
-            FreshnessState::StaleIfError | FreshnessState::Expired => {
-                Found::Fetch { stale: Some(response), why: Reason::Expired }
+        Lookup::Found { response, soft_invalidated } => match state_of(&response, soft_invalidated) {
+            (state, _) if is_others(&response) => {
+                let why = if state == FreshnessState::Fresh { Reason::NotShared } else { Reason::Expired };
+                Found::Fetch { stale: None, why }
+            }
+            (FreshnessState::Fresh, _) => Found::Usable(response, Reason::Hit),
+            (FreshnessState::StaleWhileRevalidate, _) => Found::Usable(response, Reason::StaleRefreshing),
+            (FreshnessState::StaleAccepted, _) => Found::Usable(response, Reason::MaxStale),
+            (FreshnessState::StaleIfError | FreshnessState::Expired, why) => {
+                Found::Fetch { stale: Some(response), why }
             }
         },
+        Lookup::Partial { response, .. } if is_others(&response) => {
+            Found::Fetch { stale: None, why: Reason::NotShared }
+        }
+        Lookup::Partial { response, soft_invalidated } => {
+            let fresh = state_of(&response, soft_invalidated).0 == FreshnessState::Fresh;
+            Found::Part { part: response, fresh }
+        }
         Lookup::HitForMiss => Found::Fetch { stale: None, why: Reason::HitForMiss },
         Lookup::VariantMiss => Found::Fetch { stale: None, why: Reason::VariantMiss },
         Lookup::Miss => Found::Fetch { stale: None, why: Reason::Miss },

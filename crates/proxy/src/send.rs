@@ -13,6 +13,7 @@ use crate::asked::Asked;
 use crate::decide;
 use crate::fault::Fault;
 use crate::forward;
+use crate::interim::Interim;
 use crate::proxy::{Proxy, Runtime};
 
 /// An origin's response: the head is here, the body comes.
@@ -31,13 +32,22 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) path_and_query: &'a str,
     pub(crate) headers: HeaderMap,
     pub(crate) body: RequestBody,
+    /// Where the origin's interim responses go, if they go anywhere.
+    pub(crate) interim: Option<Interim>,
 }
 
-/// The request of a fill: a whole GET, conditional where something stale can be confirmed.
-pub(crate) async fn fill(proxy: &Proxy, asked: &Asked, stale: Option<&StoredResponse>) -> Result<Fetched, Fault> {
+/// The request of a fill: a whole GET (or what the key holds of another method), conditional where something stale can be
+/// confirmed. Interim responses go to the
+/// one client that waits for it, if one does.
+pub(crate) async fn fill(
+    proxy: &Proxy,
+    asked: &Asked,
+    stale: Option<&StoredResponse>,
+    interim: Option<Interim>,
+) -> Result<Fetched, Fault> {
+    let (method, body) = asked.method_and_body();
     let headers = forward::fill_head(asked, stale);
-    let outgoing =
-        Outgoing { method: Method::GET, path_and_query: asked.path_and_query(), headers, body: RequestBody::Empty };
+    let outgoing = Outgoing { method, path_and_query: asked.path_and_query(), headers, body, interim };
     readable(proxy, &asked.runtime, &asked.rule, outgoing).await
 }
 
@@ -45,7 +55,7 @@ pub(crate) async fn fill(proxy: &Proxy, asked: &Asked, stale: Option<&StoredResp
 /// the plain text: what is spliced has to be seen.
 pub(crate) async fn readable(
     proxy: &Proxy,
-    runtime: &Runtime,
+    runtime: &Arc<Runtime>,
     rule: &Arc<Rule>,
     outgoing: Outgoing<'_>,
 ) -> Result<Fetched, Fault> {
@@ -56,13 +66,14 @@ pub(crate) async fn readable(
     if !may_ask_again {
         return send(proxy, runtime, rule, outgoing).await;
     }
-    let (path_and_query, mut headers) = (outgoing.path_and_query, outgoing.headers.clone());
+    let (path_and_query, mut headers, interim) =
+        (outgoing.path_and_query, outgoing.headers.clone(), outgoing.interim.clone());
     let fetched = send(proxy, runtime, rule, outgoing).await?;
     if !(decide::is_template(EsiMode::Auto, &fetched.headers) && decide::is_encoded(&fetched.headers)) {
         return Ok(fetched);
     }
     headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY);
-    let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty };
+    let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty, interim };
     send(proxy, runtime, rule, again).await
 }
 
@@ -72,7 +83,7 @@ pub(crate) async fn readable(
 /// The [`Fault`] of the exchange: whose it is, and the status for the client.
 pub(crate) async fn send(
     proxy: &Proxy,
-    runtime: &Runtime,
+    runtime: &Arc<Runtime>,
     rule: &Arc<Rule>,
     outgoing: Outgoing<'_>,
 ) -> Result<Fetched, Fault> {
@@ -89,7 +100,8 @@ pub(crate) async fn send(
     *request.headers_mut() = outgoing.headers;
     let request_time = proxy.clock.now();
     let began = Instant::now();
-    let result = origin.send(request).await;
+    let on_interim = outgoing.interim.map(|interim| interim.relay(runtime, rule));
+    let result = origin.send_hearing(request, on_interim).await;
     let (response_time, elapsed) = (proxy.clock.now(), began.elapsed());
     let status = result.as_ref().ok().map(|response| response.status);
     proxy.observer.origin(&config.name, status, elapsed);

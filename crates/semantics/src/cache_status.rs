@@ -2,7 +2,7 @@
 
 use http::header::{CACHE_STATUS, HeaderMap, HeaderValue};
 
-use crate::list::is_tchar;
+use crate::field_text::{FieldText, is_token};
 
 /// One cache's member of `Cache-Status`: how it handled the request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,19 +31,18 @@ impl CacheStatus<'_> {
 
     /// This member as a field value.
     pub fn to_value(&self, name: &str) -> HeaderValue {
-        let mut text = Text::new();
+        let mut text = FieldText::new();
         self.write(name, &mut text);
-        // Text holds visible ASCII and spaces only, so this cannot fail.
-        HeaderValue::from_bytes(text.as_bytes()).unwrap_or(HeaderValue::from_static("copal"))
+        text.to_value()
     }
 
-    fn write(&self, name: &str, text: &mut Text) {
+    fn write(&self, name: &str, text: &mut FieldText) {
         text.push_token_or_string(name);
         if self.hit {
             text.push(b"; hit");
         }
         // fwd is a token and nothing else (§2.2).
-        if let Some(fwd) = self.fwd.filter(|fwd| is_sf_token(fwd)) {
+        if let Some(fwd) = self.fwd.filter(|fwd| is_token(fwd)) {
             text.push(b"; fwd=");
             text.push(fwd.as_bytes());
         }
@@ -53,7 +52,7 @@ impl CacheStatus<'_> {
         }
         if let Some(ttl) = self.ttl {
             text.push(if ttl < 0 { b"; ttl=-" } else { b"; ttl=" });
-            text.push_number(ttl.unsigned_abs().min(LARGEST_INTEGER));
+            text.push_number(ttl.unsigned_abs());
         }
         if self.stored {
             text.push(b"; stored");
@@ -65,82 +64,5 @@ impl CacheStatus<'_> {
             text.push(b"; detail=");
             text.push_token_or_string(detail);
         }
-    }
-}
-
-/// The largest integer of a structured field (RFC 9651 §3.3.1).
-const LARGEST_INTEGER: u64 = 999_999_999_999_999;
-
-/// Whether `text` is a token of structured fields (RFC 9651 §3.3.4).
-fn is_sf_token(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'*')
-        && bytes.all(|byte| is_tchar(byte) || byte == b':' || byte == b'/')
-}
-
-/// A text on the stack that moves to the heap only when it gets long.
-struct Text {
-    short: [u8; Self::SHORT],
-    length: usize,
-    long: Vec<u8>,
-}
-
-impl Text {
-    const SHORT: usize = 128;
-
-    fn new() -> Self {
-        Self { short: [0; Self::SHORT], length: 0, long: Vec::new() }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
-        match self.short.get_mut(self.length..end) {
-            Some(room) if self.long.is_empty() => {
-                room.copy_from_slice(bytes);
-                self.length = end;
-            }
-            _ => {
-                if self.long.is_empty() {
-                    self.long.extend_from_slice(&self.short[..self.length]);
-                }
-                self.long.extend_from_slice(bytes);
-            }
-        }
-    }
-
-    /// As a token where it is one, else as a string; what a string cannot hold is left out (RFC 9651 §3.3.3).
-    fn push_token_or_string(&mut self, text: &str) {
-        if is_sf_token(text) {
-            self.push(text.as_bytes());
-            return;
-        }
-        self.push(b"\"");
-        for byte in text.bytes() {
-            match byte {
-                b'"' | b'\\' => self.push(&[b'\\', byte]),
-                b' '..=b'~' => self.push(&[byte]),
-                _ => {}
-            }
-        }
-        self.push(b"\"");
-    }
-
-    fn push_number(&mut self, number: u64) {
-        let mut digits = [0u8; 20];
-        let mut first = digits.len();
-        let mut rest = number;
-        loop {
-            first -= 1;
-            digits[first] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.push(&digits[first..]);
     }
 }

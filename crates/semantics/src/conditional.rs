@@ -26,10 +26,11 @@ pub enum Precondition {
 
 /// Evaluates `If-None-Match`, else `If-Modified-Since`, against a stored response (RFC 9110 §13.2.2, RFC 9111 §4.3.2).
 ///
-/// Only for GET and HEAD and a stored 200. Without `Last-Modified` the stored `Date` takes its place. What is not a date, or comes in
+/// Only for GET, HEAD and QUERY (RFC 10008: as for GET) and a stored 200. Without `Last-Modified` the stored `Date` takes its place. What is not a date, or comes in
 /// several lines, is ignored.
 pub fn evaluate(method: &Method, request: &HeaderMap, status: StatusCode, stored: &HeaderMap) -> Precondition {
-    let applies = (method == Method::GET || method == Method::HEAD) && status == StatusCode::OK;
+    let reads = [Method::GET, Method::HEAD, Method::QUERY].contains(method);
+    let applies = reads && status == StatusCode::OK;
     if applies && client_has_it(request, stored) { Precondition::NotModified } else { Precondition::Proceed }
 }
 
@@ -49,21 +50,42 @@ fn client_has_it(request: &HeaderMap, stored: &HeaderMap) -> bool {
     }
 }
 
-/// §13.1.2: `*` or a tag that matches weakly.
+/// §13.1.2: `*` alone, or a tag that matches weakly.
 fn none_match_fails(request: &HeaderMap, stored: &HeaderMap) -> bool {
-    let current = entity_tag(stored);
-    request.get_all(IF_NONE_MATCH).iter().any(|line| {
-        let line = line.as_bytes();
-        line.trim_ascii() == b"*" || current.is_some_and(|current| tags(line).any(|tag| tag.weak_eq(&current)))
-    })
+    let mut lines = request.get_all(IF_NONE_MATCH).iter();
+    if let (Some(line), None) = (lines.next(), lines.next())
+        && line.as_bytes().trim_ascii() == b"*"
+    {
+        return true;
+    }
+    let Some(current) = entity_tag(stored) else {
+        return false;
+    };
+    let mut lines = request.get_all(IF_NONE_MATCH).iter();
+    lines.any(|line| tags(line.as_bytes()).any(|tag| tag.weak_eq(&current)))
 }
 
-/// The entity tag in `ETag`.
+/// The entity tag in `ETag`; none where several lines differ, because nobody knows which of them is meant.
 pub(crate) fn entity_tag(headers: &HeaderMap) -> Option<EntityTag<'_>> {
-    EntityTag::parse(headers.get(ETAG)?.as_bytes())
+    let mut lines = headers.get_all(ETAG).iter();
+    let first = lines.next()?;
+    if lines.any(|line| line != first) {
+        return None;
+    }
+    EntityTag::parse(first.as_bytes())
 }
 
-/// Whether a request has a precondition that only the origin evaluates: `If-Match`, `If-Unmodified-Since` (RFC 9111 §4.3.2).
+/// Whether a 304 names this stored response by its entity tag: both have one, and they are equal in strong comparison (RFC 9110
+/// §8.8.3.2, RFC 9111 §4.3.4). A weak tag names no bytes, so it names no variant.
+pub fn etag_names(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
+    match (entity_tag(not_modified), entity_tag(stored)) {
+        (Some(named), Some(current)) => named.strong_eq(&current),
+        _ => false,
+    }
+}
+
+/// Whether a request has a precondition that only the origin evaluates: `If-Match`, `If-Unmodified-Since` (RFC 9111 §4.3.2). A cache must
+/// not answer 412 by what it has stored, so such a request is passed on.
 pub fn not_applicable_to_cache(request: &HeaderMap) -> bool {
     request.contains_key(IF_MATCH) || request.contains_key(IF_UNMODIFIED_SINCE)
 }
@@ -83,17 +105,41 @@ pub fn validators(stored: &HeaderMap) -> Option<Vec<(HeaderName, HeaderValue)>> 
     (!fields.is_empty()).then_some(fields)
 }
 
+/// As many tags are asked about at once.
+const MOST_TAGS: usize = 16;
+
+/// As many bytes of tags are sent, less than what any server refuses.
+const MOST_TAG_BYTES: usize = 2048;
+
+/// `If-None-Match` for a request that no stored variant of its key fits (RFC 9111 §4.1, §4.3.1): the strong entity tags of these
+/// variants, at most 16; a 304 then says which of them to use ([`etag_names`]). `None` when there are none.
+///
+/// Weak tags are left out: variants in different codings may share one, and its 304 would not tell which of them the client can read.
+pub fn validators_of<'a>(stored: impl Iterator<Item = &'a HeaderMap>) -> Option<HeaderValue> {
+    let mut names: Vec<&[u8]> = Vec::new();
+    let mut length = 0;
+    for tag in stored.filter_map(entity_tag).filter(EntityTag::is_strong) {
+        let tag = tag.as_bytes();
+        if names.len() < MOST_TAGS && length + tag.len() <= MOST_TAG_BYTES && !names.contains(&tag) {
+            names.push(tag);
+            length += tag.len();
+        }
+    }
+    if names.is_empty() { None } else { HeaderValue::from_bytes(&names.join(&b", "[..])).ok() }
+}
+
 /// The fields of a stored response after a 304 confirmed it (RFC 9111 §3.2, §4.3.4): those of the 304 replace those of the same name.
 ///
-/// Not taken over: fields of the connection; `Content-Length`, `Content-Encoding` and `Content-Range`, which describe the content that
-/// is stored; and `Set-Cookie`, which was made for the one visitor whose request validated. The stored `Age` goes in any case: the
-/// response is as old as the 304 says.
-pub fn freshen(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
+/// Not taken over: fields of the connection; what describes the content that is stored (`ETag`, `Content-Length`, `Content-Encoding`,
+/// `Content-Range`, `Content-MD5` and the digests of RFC 9530); and `Set-Cookie`, which was made for the one visitor whose request validated,
+/// unless `share_set_cookie`. The stored `Age` goes in any case: the response is as old as the 304 says.
+pub fn freshen(stored: &HeaderMap, not_modified: &HeaderMap, share_set_cookie: bool) -> HeaderMap {
     let mut fresh = stored.clone();
     fresh.remove(AGE);
     let nominated = nominated(not_modified);
     for name in not_modified.keys() {
-        if is_kept(name) || is_hop_by_hop(name) || nominated.contains(name) {
+        let kept = DESCRIBES_CONTENT.contains(name) || (*name == SET_COOKIE && !share_set_cookie);
+        if kept || is_hop_by_hop(name) || nominated.contains(name) {
             continue;
         }
         fresh.remove(name);
@@ -104,10 +150,17 @@ pub fn freshen(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
     fresh
 }
 
-/// Fields that a 304 does not update.
-fn is_kept(name: &HeaderName) -> bool {
-    [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, SET_COOKIE].contains(name)
-}
+/// Fields of the stored content, which a 304 does not update: not the one that it was sent about, perhaps, but the one that is here.
+static DESCRIBES_CONTENT: [HeaderName; 8] = [
+    ETAG,
+    CONTENT_LENGTH,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+];
 
 /// The stored fields that a 304 to the client carries (RFC 9110 §15.4.5). `Last-Modified` only where there is no `ETag`.
 pub fn not_modified_head(stored: &HeaderMap) -> HeaderMap {

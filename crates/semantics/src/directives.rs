@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, PRAGMA};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, PRAGMA, VARY,
+};
 
 use crate::list::{Argument, directive, elements};
 
@@ -12,7 +14,8 @@ pub enum FieldList {
     /// The directive is not there.
     #[default]
     Absent,
-    /// The directive speaks of the whole response (also when its field names cannot be read).
+    /// The directive speaks of the whole response (also when its field names cannot be read, or one of them is a field that the rest
+    /// cannot do without).
     All,
     /// The directive speaks of these fields only; sorted, each once.
     Fields(Vec<HeaderName>),
@@ -22,6 +25,14 @@ impl FieldList {
     /// Whether the directive is there in either form.
     pub fn is_present(&self) -> bool {
         !matches!(self, FieldList::Absent)
+    }
+
+    /// The fields it speaks of; none when it is absent or speaks of the whole response.
+    pub fn fields(&self) -> &[HeaderName] {
+        match self {
+            FieldList::Fields(names) => names,
+            FieldList::Absent | FieldList::All => &[],
+        }
     }
 
     /// Takes in one more occurrence: the whole response beats fields, fields add up.
@@ -47,10 +58,15 @@ fn sorted(mut names: Vec<HeaderName>) -> Vec<HeaderName> {
     names
 }
 
-/// `None` when there is no name or one that cannot be a field's: then the directive counts for the whole response.
+/// Fields without which the rest of a response is another response, or none.
+static LOAD_BEARING: [HeaderName; 5] = [CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, LOCATION, VARY];
+
+/// `None` when there is no name, one that cannot be a field's, or one that the response cannot do without: then the directive counts
+/// for the whole response.
 fn field_names(text: &[u8]) -> Option<Vec<HeaderName>> {
     let names: Vec<_> = elements(text).map(HeaderName::from_bytes).collect::<Result<_, _>>().ok()?;
-    (!names.is_empty()).then_some(names)
+    let whole = names.is_empty() || names.iter().any(|name| LOAD_BEARING.contains(name));
+    (!whole).then_some(names)
 }
 
 /// What a response's `Cache-Control` (or the targeted field in its place) says (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
@@ -70,9 +86,9 @@ pub struct ResponseDirectives {
     pub immutable: bool,
     /// §5.2.2.6: the content must not be transformed.
     pub no_transform: bool,
-    /// §5.2.2.4: not reused without validation.
+    /// §5.2.2.4: not reused without validation; with field names, these fields are not.
     pub no_cache: FieldList,
-    /// §5.2.2.7: not stored by a shared cache.
+    /// §5.2.2.7: not stored by a shared cache; with field names, these fields are not.
     pub private: FieldList,
     /// §5.2.2.1: the freshness lifetime. Invalid counts as zero, above 2^31 seconds as 2^31.
     pub max_age: Option<Duration>,
@@ -135,7 +151,7 @@ impl ResponseDirectives {
 }
 
 /// Of several values the smallest counts; an invalid one is zero, the most restrictive (RFC 9111 §4.2.1).
-fn shorten(slot: &mut Option<Duration>, argument: &Argument<'_>) {
+pub(crate) fn shorten(slot: &mut Option<Duration>, argument: &Argument<'_>) {
     let value = argument.seconds().unwrap_or_default();
     *slot = Some(slot.map_or(value, |old| old.min(value)));
 }
@@ -180,6 +196,27 @@ impl RequestDirectives {
                 .any(|element| element.eq_ignore_ascii_case(b"no-cache"));
         }
         directives
+    }
+
+    /// Whether the request has a field that may hold directives; cheap, so that most requests are not parsed at all.
+    pub fn is_asked(headers: &HeaderMap) -> bool {
+        headers.contains_key(CACHE_CONTROL) || headers.contains_key(PRAGMA)
+    }
+
+    /// Whether it asks for nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Only what costs the origin nothing: `only-if-cached`, `max-stale` and `stale-if-error`.
+    #[must_use]
+    pub fn harmless(self) -> Self {
+        Self {
+            only_if_cached: self.only_if_cached,
+            max_stale: self.max_stale,
+            stale_if_error: self.stale_if_error,
+            ..Self::default()
+        }
     }
 
     fn apply(&mut self, name: &[u8], argument: &Argument<'_>) {

@@ -95,7 +95,8 @@ const fn hex_value(digit: u8) -> Option<u8> {
     }
 }
 
-fn push_encoded(text: &mut String, byte: u8) {
+/// `%XX`.
+pub(crate) fn push_encoded(text: &mut String, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     text.push('%');
     text.push(char::from(DIGITS[usize::from(byte >> 4)]));

@@ -1,5 +1,7 @@
 //! Entity tags (RFC 9110 §8.8.3).
 
+use crate::list::is_tchar;
+
 /// An entity tag; `opaque` has its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntityTag<'a> {
@@ -8,7 +10,7 @@ pub(crate) struct EntityTag<'a> {
 }
 
 impl<'a> EntityTag<'a> {
-    /// Reads one tag. Some origins send tags without quotes: such a tag equals only the very same bytes.
+    /// Reads one tag, whether its form is right or not. Only `W/` marks a weak one: `w/"a"` is a tag without quotes that contains some.
     pub(crate) fn parse(value: &'a [u8]) -> Option<Self> {
         let value = value.trim_ascii();
         let (weak, opaque) = match value.strip_prefix(b"W/") {
@@ -19,18 +21,39 @@ impl<'a> EntityTag<'a> {
     }
 
     /// Weak comparison (§8.8.3.2): same characters.
+    ///
+    /// Some origins send tags without quotes, and some clients lose them. Such a tag equals the same bytes, and the same bytes in quotes where
+    /// they can be nothing else: a plain token without a weakness mark, not `*`.
     pub(crate) fn weak_eq(&self, other: &EntityTag<'_>) -> bool {
-        self.opaque == other.opaque
+        self.opaque == other.opaque || self.is_bare(other) || other.is_bare(self)
     }
 
-    /// Strong comparison (§8.8.3.2): same characters and neither is weak.
+    /// Strong comparison (§8.8.3.2): same characters and neither is weak, nor wrong by its form.
     pub(crate) fn strong_eq(&self, other: &EntityTag<'_>) -> bool {
-        !self.weak && !other.weak && self.opaque == other.opaque
+        self.is_strong() && other.is_strong() && self.opaque == other.opaque
+    }
+
+    /// Whether this is a strong validator (§8.8.1): no weakness mark, and well-formed.
+    pub(crate) fn is_strong(&self) -> bool {
+        !self.weak && self.is_well_formed()
     }
 
     /// Whether this is a tag by its form, not a date (which begins with neither `"` nor `W/`).
     pub(crate) fn is_well_formed(&self) -> bool {
         quoted_tag_length(self.opaque) == Some(self.opaque.len())
+    }
+
+    /// The tag with its quotes, without its weakness mark.
+    pub(crate) fn as_bytes(&self) -> &'a [u8] {
+        self.opaque
+    }
+
+    /// Whether this is the text of `quoted` without its quotes.
+    fn is_bare(&self, quoted: &EntityTag<'_>) -> bool {
+        let [b'"', inside @ .., b'"'] = quoted.opaque else {
+            return false;
+        };
+        !self.weak && self.opaque == inside && inside != b"*" && inside.iter().all(|&byte| is_tchar(byte))
     }
 }
 

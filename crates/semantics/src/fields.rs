@@ -6,7 +6,8 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE, VARY, VIA,
 };
 
-use crate::list::{elements, number};
+use crate::field_text::FieldText;
+use crate::list::{Argument, directive, elements, is_tchar, number, parts};
 
 /// Fields of the connection itself (§7.6.1), and those between a client and its next proxy (RFC 9111 §3.1).
 static HOP_BY_HOP: [HeaderName; 9] = [
@@ -21,9 +22,11 @@ static HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
+static CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
 /// Fields that `Connection` may not nominate (§7.6.1: none that all recipients need). Else a peer could make us lose what decides
-/// over framing, storing and whose answer it is.
-static NEVER_NOMINATED: [HeaderName; 11] = [
+/// over framing, storing, whose answer it is, and where it has been (RFC 8586 §2).
+static NEVER_NOMINATED: [HeaderName; 13] = [
     HOST,
     CONTENT_LENGTH,
     CONTENT_ENCODING,
@@ -35,6 +38,8 @@ static NEVER_NOMINATED: [HeaderName; 11] = [
     COOKIE,
     SET_COOKIE,
     AUTHORIZATION,
+    VIA,
+    HeaderName::from_static("cdn-loop"),
 ];
 
 /// Whether a field belongs to the connection whatever `Connection` says.
@@ -112,6 +117,38 @@ fn via_names(line: &[u8], name: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// The name that all Copals have in `CDN-Loop`.
+const CDN_ID: &str = "copal";
+
+/// Appends this proxy to `CDN-Loop` (RFC 8586 §2): `copal; i=INSTANCE`. What the text of a field cannot hold is left out.
+pub fn append_cdn_loop(headers: &mut HeaderMap, instance: &str) {
+    let mut text = FieldText::new();
+    text.push(CDN_ID.as_bytes());
+    text.push(b"; i=");
+    if !instance.is_empty() && instance.bytes().all(is_tchar) {
+        text.push(instance.as_bytes());
+    } else {
+        text.push_string(instance);
+    }
+    headers.append(CDN_LOOP.clone(), text.to_value());
+}
+
+/// Whether a request has come through this very instance before (RFC 8586 §2). Other Copals on the way are no loop.
+pub fn cdn_loop(headers: &HeaderMap, instance: &str) -> bool {
+    let lines = headers.get_all(&CDN_LOOP).iter();
+    lines.flat_map(|line| elements(line.as_bytes())).any(|member| is_instance(member, instance.as_bytes()))
+}
+
+/// Whether a member of `CDN-Loop` is a Copal with `i=instance`.
+fn is_instance(member: &[u8], instance: &[u8]) -> bool {
+    let mut parts = parts(member);
+    parts.next().is_some_and(|id| id.eq_ignore_ascii_case(CDN_ID.as_bytes()))
+        && parts.any(|parameter| match directive(parameter) {
+            (name, Argument::Text(value)) => name.eq_ignore_ascii_case(b"i") && *value == *instance,
+            _ => false,
+        })
 }
 
 /// The length that `Content-Length` states; `None` when there is none, when it is no number or when its values differ

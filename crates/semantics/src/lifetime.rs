@@ -1,20 +1,22 @@
-//! How long a response is fresh and how old it is on arrival (RFC 9111 §4.2.1–§4.2.3).
+//! How long a response is fresh (RFC 9111 §4.2.1, §4.2.2).
 
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{AGE, DATE, EXPIRES, HeaderMap, HeaderName, LAST_MODIFIED};
+use http::header::{DATE, EXPIRES, HeaderMap, HeaderName, LAST_MODIFIED};
 
+use crate::age::stated_age;
 use crate::directives::ResponseDirectives;
-use crate::list::delta_seconds;
 use crate::time::{Timestamp, parse_http_date};
+use crate::ttl_header::{TtlHeader, ttl_header};
 
-/// The longest heuristic freshness lifetime: one day. §4.2.2 asks for modesty; after a day a page is validated.
+/// The longest heuristic freshness lifetime where no rule says another: one day. §4.2.2 asks for modesty; after a day a page is
+/// validated.
 const LONGEST_HEURISTIC: Duration = Duration::from_secs(86_400);
 
 /// What a rule says about the freshness lifetime; all durations of the operator's making.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LifetimeRules {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LifetimeRules<'a> {
     /// In place of the origin's lifetime.
     pub ttl: Option<Duration>,
     /// Only where the origin states none.
@@ -27,11 +29,33 @@ pub struct LifetimeRules {
     pub status_ttl: Option<Duration>,
     /// Guess a lifetime from `Last-Modified` where nothing else gives one (§4.2.2).
     pub heuristic: bool,
+    /// The longest such guess.
+    pub heuristic_max: Duration,
+    /// Response fields that state the lifetime before all others: seconds from arrival, `@` and seconds since 1970, or `0` for "do
+    /// not store" (`X-Accel-Expires`).
+    pub ttl_headers: &'a [HeaderName],
+}
+
+impl Default for LifetimeRules<'_> {
+    fn default() -> Self {
+        Self {
+            ttl: None,
+            default_ttl: None,
+            min_ttl: None,
+            max_ttl: None,
+            status_ttl: None,
+            heuristic: false,
+            heuristic_max: LONGEST_HEURISTIC,
+            ttl_headers: &[],
+        }
+    }
 }
 
 /// Where a freshness lifetime comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum LifetimeSource {
+    /// One of the rule's `ttl_headers`.
+    TtlHeader,
     /// The rule's `ttl`.
     RuleTtl,
     /// The rule's `status_ttl`.
@@ -54,6 +78,18 @@ pub enum LifetimeSource {
 }
 
 impl LifetimeSource {
+    /// Whether the lifetime counts from the arrival of the response here, however old it was then: it speaks of this cache, not of the
+    /// response since it was made. The caller adds the initial age to such a lifetime.
+    pub const fn counts_from_arrival(self) -> bool {
+        matches!(
+            self,
+            LifetimeSource::TtlHeader
+                | LifetimeSource::RuleTtl
+                | LifetimeSource::StatusTtl
+                | LifetimeSource::RuleDefault
+        )
+    }
+
     /// Whether the origin or the operator stated it for this very response, so that any final status may be stored (§3).
     pub(crate) const fn is_explicit(self) -> bool {
         !matches!(self, LifetimeSource::Heuristic | LifetimeSource::RuleDefault | LifetimeSource::None)
@@ -67,49 +103,76 @@ pub struct Lifetime {
     pub duration: Duration,
     /// Where that comes from.
     pub source: LifetimeSource,
+    /// A field of `ttl_headers` says that the response must not be stored.
+    pub forbidden: bool,
 }
 
-/// Whether a response with this status may be stored and get a heuristic lifetime without being told (RFC 9110 §15.1).
-///
-/// Without 206, which is never stored here.
+impl Lifetime {
+    const fn of(duration: Duration, source: LifetimeSource) -> Self {
+        Self { duration, source, forbidden: false }
+    }
+}
+
+/// Whether a response with this status may be stored and get a heuristic lifetime without being told (RFC 9110 §15.1, RFC 7725 for 451).
 pub fn heuristically_cacheable(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501)
 }
 
 /// The freshness lifetime of a response (RFC 9111 §4.2.1), after the operator's rules.
 ///
-/// `ttl`, `default_ttl` and `min_ttl` speak of heuristically cacheable statuses only: a rule `ttl: 1h` must not keep a 500 for an
-/// hour. Other statuses have what the origin states or what `status_ttl` names. `max_ttl` cuts whatever the origin states.
+/// A field of `ttl_headers` comes before all. `ttl`, `default_ttl` and `min_ttl` speak of heuristically cacheable statuses only: a rule
+/// `ttl: 1h` must not keep a 500 for an hour. Other statuses have what the origin states or what `status_ttl` names. `max_ttl` cuts
+/// whatever the origin states. A response whose `Age` cannot be believed has no lifetime of the origin's making: zero.
 pub fn lifetime(
     status: StatusCode,
     headers: &HeaderMap,
     directives: &ResponseDirectives,
     response_time: Timestamp,
-    rules: &LifetimeRules,
+    rules: &LifetimeRules<'_>,
 ) -> Lifetime {
-    let of = |duration, source| Lifetime { duration, source };
     let usual = heuristically_cacheable(status);
+    let at_least = rules.min_ttl.filter(|_| usual).unwrap_or_default();
+    let at_most = rules.max_ttl.unwrap_or(Duration::MAX);
+    let bounded = |found: Lifetime| Lifetime { duration: found.duration.max(at_least).min(at_most), ..found };
+    match ttl_header(headers, rules.ttl_headers, response_time) {
+        Some(TtlHeader::Forbidden) => {
+            return Lifetime { forbidden: true, ..Lifetime::of(Duration::ZERO, LifetimeSource::TtlHeader) };
+        }
+        Some(TtlHeader::For(duration)) => return bounded(Lifetime::of(duration, LifetimeSource::TtlHeader)),
+        None => {}
+    }
     if let Some(ttl) = rules.status_ttl {
-        return of(ttl, LifetimeSource::StatusTtl);
+        return Lifetime::of(ttl, LifetimeSource::StatusTtl);
     }
     if let Some(ttl) = rules.ttl.filter(|_| usual) {
-        return of(ttl, LifetimeSource::RuleTtl);
+        return Lifetime::of(ttl, LifetimeSource::RuleTtl);
     }
-    let found = match stated(headers, directives, response_time) {
+    let mut found = match stated(headers, directives, response_time) {
         Some(stated) => stated,
         None if !usual && !directives.public => return Lifetime::default(),
         None => match rules.default_ttl.filter(|_| usual) {
-            Some(ttl) => return of(ttl, LifetimeSource::RuleDefault),
-            None if rules.heuristic => match heuristic(headers, response_time) {
-                Some(duration) => of(duration, LifetimeSource::Heuristic),
+            Some(ttl) => return Lifetime::of(ttl, LifetimeSource::RuleDefault),
+            None => match heuristic(headers, response_time, rules) {
+                Some(duration) => Lifetime::of(duration, LifetimeSource::Heuristic),
                 None => return Lifetime::default(),
             },
-            None => return Lifetime::default(),
         },
     };
-    let at_least = rules.min_ttl.filter(|_| usual).unwrap_or_default();
-    let at_most = rules.max_ttl.unwrap_or(Duration::MAX);
-    of(found.duration.max(at_least).min(at_most), found.source)
+    if !stated_age(headers).believed {
+        found.duration = Duration::ZERO;
+    }
+    bounded(found)
+}
+
+/// A lifetime shortened at random by up to `percent` of it, so that what was stored together does not expire together. `random` is
+/// evenly spread over all of `u64`; more than 100 percent counts as 100.
+pub fn jittered(lifetime: Duration, percent: u8, random: u64) -> Duration {
+    // 2^94 nanoseconds at most, times 100, times 2^32: all within 128 bits.
+    let most = lifetime.as_nanos() * u128::from(percent.min(100)) / 100;
+    let cut = (most * u128::from(random >> 32)) >> 32;
+    let seconds = u64::try_from(cut / 1_000_000_000).unwrap_or(u64::MAX);
+    let nanos = u32::try_from(cut % 1_000_000_000).unwrap_or_default();
+    lifetime.saturating_sub(Duration::new(seconds, nanos))
 }
 
 /// What the origin states, in the order of §4.2.1 for a shared cache: `s-maxage`, `max-age`, `Expires`.
@@ -118,14 +181,14 @@ fn stated(headers: &HeaderMap, directives: &ResponseDirectives, response_time: T
     for (age, source) in ages {
         if let Some(duration) = age {
             let source = if directives.targeted { LifetimeSource::TargetedMaxAge } else { source };
-            return Some(Lifetime { duration, source });
+            return Some(Lifetime::of(duration, source));
         }
     }
     // RFC 9213 §2.2: with a targeted field in force, Expires is void.
     if directives.targeted {
         return None;
     }
-    expires(headers, response_time).map(|duration| Lifetime { duration, source: LifetimeSource::Expires })
+    expires(headers, response_time).map(|duration| Lifetime::of(duration, LifetimeSource::Expires))
 }
 
 /// §5.3: `Expires` less `Date`; anything that is no date, especially `0`, has already expired. Lines that differ count as expired
@@ -141,11 +204,14 @@ fn expires(headers: &HeaderMap, response_time: Timestamp) -> Option<Duration> {
     Some(expires.map_or(Duration::ZERO, |expires| expires.since(date)))
 }
 
-/// §4.2.2: a tenth of the time since the last modification, one day at most.
-fn heuristic(headers: &HeaderMap, response_time: Timestamp) -> Option<Duration> {
+/// §4.2.2: a tenth of the time since the last modification, as much as the rules allow at most.
+fn heuristic(headers: &HeaderMap, response_time: Timestamp, rules: &LifetimeRules<'_>) -> Option<Duration> {
+    if !rules.heuristic {
+        return None;
+    }
     let modified = field_date(headers, &LAST_MODIFIED, response_time)?;
     let unchanged = date_or(headers, response_time).since(modified);
-    Some((unchanged / 10).min(LONGEST_HEURISTIC))
+    Some((unchanged / 10).min(rules.heuristic_max))
 }
 
 /// The `Date` field, or the second of `response_time` (RFC 9110 §6.6.1).
@@ -156,26 +222,4 @@ fn date_or(headers: &HeaderMap, response_time: Timestamp) -> Timestamp {
 /// The date in the first line of a field, if it is one.
 pub(crate) fn field_date(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Timestamp> {
     parse_http_date(headers.get(name)?.as_bytes(), now)
-}
-
-/// The age of a response at the moment it was received: `corrected_initial_age` of RFC 9111 §4.2.3.
-///
-/// `request_time` is when the request was sent, `response_time` when the response head came. The apparent age is counted in whole
-/// seconds because `Date` has no finer ones: else every response would be up to a second old on arrival. With a rule's `ttl` in
-/// force, the caller may count from zero instead.
-pub fn initial_age(headers: &HeaderMap, request_time: Timestamp, response_time: Timestamp) -> Duration {
-    let received = Timestamp::from_secs(response_time.as_secs());
-    let apparent_age = field_date(headers, &DATE, response_time).map_or(Duration::ZERO, |date| received.since(date));
-    let response_delay = response_time.since(request_time);
-    let corrected_age = age_field(headers).saturating_add(response_delay);
-    apparent_age.max(corrected_age)
-}
-
-/// §5.1: the first member of `Age`; what is no non-negative number is ignored.
-fn age_field(headers: &HeaderMap) -> Duration {
-    headers
-        .get(AGE)
-        .and_then(|line| line.as_bytes().split(|&byte| byte == b',').next())
-        .and_then(|first| delta_seconds(first.trim_ascii()))
-        .unwrap_or_default()
 }

@@ -11,12 +11,18 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(1 << 31);
 /// A quote without its end is an ordinary byte, so that a broken value hides none of the directives after it.
 pub(crate) struct Elements<'a> {
     rest: &'a [u8],
+    separator: u8,
     quotes: bool,
 }
 
 /// The elements of `line`.
 pub(crate) fn elements(line: &[u8]) -> Elements<'_> {
-    Elements { rest: line, quotes: true }
+    Elements { rest: line, separator: b',', quotes: true }
+}
+
+/// An element and its parameters (RFC 9110 §5.6.6): what stands between semicolons.
+pub(crate) fn parts(element: &[u8]) -> Elements<'_> {
+    Elements { rest: element, separator: b';', quotes: true }
 }
 
 impl<'a> Iterator for Elements<'a> {
@@ -41,7 +47,7 @@ impl Elements<'_> {
         let mut at = 0;
         while let Some(&byte) = self.rest.get(at) {
             match byte {
-                b',' => return at,
+                _ if byte == self.separator => return at,
                 b'"' if self.quotes => match quoted_length(&self.rest[at..]) {
                     Some(length) => at += length,
                     None => {
@@ -149,6 +155,26 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0u64, |sum, byte| {
         byte.is_ascii_digit().then(|| sum.saturating_mul(10).saturating_add(u64::from(byte - b'0')))
     })
+}
+
+/// A weight in thousandths (RFC 9110 §12.4.2): 0 to 1 with at most three decimals. More decimals, which some send, are cut off, but what is
+/// above zero stays so.
+pub(crate) fn quality(weight: &[u8]) -> Option<u16> {
+    let (whole, fraction) = match weight {
+        [whole @ (b'0' | b'1')] => (*whole, &[][..]),
+        [whole @ (b'0' | b'1'), b'.', fraction @ ..] => (*whole, fraction),
+        _ => return None,
+    };
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    if whole == b'1' {
+        return Some(1000);
+    }
+    let digits = fraction.iter().chain(b"000").take(3);
+    let thousandths = digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    let positive = fraction.iter().any(|&digit| digit != b'0');
+    Some(thousandths.max(u16::from(positive)))
 }
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).

@@ -1,10 +1,10 @@
 //! May a response be stored? (RFC 9111 §3)
 
-use http::header::{HeaderMap, SET_COOKIE};
+use http::header::{EXPIRES, HeaderMap, HeaderName, SET_COOKIE};
 use http::{Method, StatusCode};
 
 use crate::conditional::has_validator;
-use crate::directives::ResponseDirectives;
+use crate::directives::{FieldList, ResponseDirectives};
 use crate::lifetime::{Lifetime, LifetimeSource, heuristically_cacheable};
 use crate::vary::Vary;
 
@@ -15,11 +15,13 @@ pub struct Overrides {
     pub private: bool,
     /// Store although the response says `no-store`.
     pub no_store: bool,
-    /// Store although the response carries `Set-Cookie`.
+    /// Store although the response carries `Set-Cookie`; the caller leaves that field out.
     pub set_cookie: bool,
+    /// Store with `Set-Cookie` and give it to everybody, as RFC 9111 §7.3 says by itself.
+    pub share_set_cookie: bool,
     /// Reuse without validation although the response says `no-cache`.
     pub no_cache: bool,
-    /// Allow stale uses although the response says `must-revalidate` or `proxy-revalidate`.
+    /// Allow stale uses although the response says `must-revalidate`, `proxy-revalidate` or `s-maxage`.
     pub must_revalidate: bool,
 }
 
@@ -40,20 +42,26 @@ pub struct StoreFacts<'a> {
     pub overrides: Overrides,
     /// The freshness lifetime, from [`crate::lifetime()`].
     pub lifetime: Lifetime,
+    /// The caller can store a part, and this is one that it can read: then a 206 is stored (§3.3).
+    pub partial: bool,
+    /// The response to a POST names the request's own URI in `Content-Location` (RFC 9110 §9.3.3).
+    pub content_location_matches: bool,
+    /// The request's content is part of the cache key, because a rule names its method (QUERY, POST).
+    pub body_key: bool,
 }
 
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotStored {
-    /// Only responses to GET and HEAD are stored.
+    /// Only responses to GET and HEAD are stored, and to POST where they say that a GET would get them too.
     Method,
     /// The status is interim, 304, or neither heuristically cacheable nor with explicit freshness (§3).
     Status,
-    /// Status 206: parts are not stored (§3.3).
+    /// Status 206, and the caller cannot store this part (§3.3).
     PartialContent,
-    /// `no-store` (§5.2.2.5).
+    /// `no-store` (§5.2.2.5), or a field of the rule's `ttl_headers` that says as much.
     NoStore,
-    /// `private`, with or without field names (§5.2.2.7).
+    /// `private` for the whole response (§5.2.2.7).
     Private,
     /// `Set-Cookie`: it was made for one visitor.
     SetCookie,
@@ -96,12 +104,10 @@ impl NotStored {
 ///
 /// The first reason against, in the order of [`NotStored`]'s weight: method, status, the origin's wishes, usefulness.
 pub fn storable(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
-    if facts.method != Method::GET && facts.method != Method::HEAD {
-        return Err(NotStored::Method);
-    }
+    method_allows(facts)?;
     status_allows(facts)?;
     origin_allows(facts)?;
-    if facts.headers.contains_key(SET_COOKIE) && !facts.overrides.set_cookie {
+    if facts.headers.contains_key(SET_COOKIE) && !cookies_allowed(facts) {
         return Err(NotStored::SetCookie);
     }
     if Vary::parse(facts.headers).is_star() {
@@ -110,13 +116,52 @@ pub fn storable(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
     worth_storing(facts)
 }
 
+/// The fields of a response that are not stored with it: those that `private` or `no-cache` name (§5.2.2.4, §5.2.2.7).
+///
+/// The client whose request brought the response gets them; followers and hits do not. That is a stricter reading of `no-cache` than
+/// "not without validation", which §5.2.2.4 leaves to a cache.
+pub fn unstored_fields(directives: &ResponseDirectives) -> impl Iterator<Item = &HeaderName> {
+    directives.private.fields().iter().chain(directives.no_cache.fields())
+}
+
+/// Whether a response to a request with `Authorization` may be stored and answer others (§3.5).
+pub fn has_leave(directives: &ResponseDirectives) -> bool {
+    directives.public || directives.s_maxage.is_some() || directives.must_revalidate
+}
+
+/// §3, first condition: the method is understood. A POST's response is stored for later GETs when it says that it is what a GET gets,
+/// and for how long (RFC 9110 §9.3.3).
+fn method_allows(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
+    if facts.body_key || facts.method == Method::GET || facts.method == Method::HEAD {
+        return Ok(());
+    }
+    let for_get = facts.method == Method::POST && facts.status == StatusCode::OK && facts.content_location_matches;
+    if !for_get {
+        return Err(NotStored::Method);
+    }
+    if states_freshness(facts) && !facts.lifetime.duration.is_zero() { Ok(()) } else { Err(NotStored::NoLifetime) }
+}
+
+/// Whether the response itself has explicit freshness, whatever the rule made of it.
+fn states_freshness(facts: &StoreFacts<'_>) -> bool {
+    let directives = facts.directives;
+    facts.lifetime.source == LifetimeSource::TtlHeader
+        || directives.max_age.is_some()
+        || directives.s_maxage.is_some()
+        || (!directives.targeted && facts.headers.contains_key(EXPIRES))
+}
+
 /// §3, second, third and last condition: a final status, understood where that is asked for, cacheable by itself or by explicit freshness.
 fn status_allows(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
     match facts.status {
-        StatusCode::PARTIAL_CONTENT => return Err(NotStored::PartialContent),
+        StatusCode::PARTIAL_CONTENT if !facts.partial => return Err(NotStored::PartialContent),
         // A 304 answers a condition; a stored response is freshened by it, it is none itself.
         StatusCode::NOT_MODIFIED => return Err(NotStored::Status),
         status if status.is_informational() => return Err(NotStored::Status),
+        // The operator may name even these.
+        status if speaks_of_one_client(status) && facts.lifetime.source != LifetimeSource::StatusTtl => {
+            return Err(NotStored::Status);
+        }
         _ => {}
     }
     if facts.directives.must_understand && !understood(facts.status) {
@@ -126,22 +171,34 @@ fn status_allows(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
     if heuristically_cacheable(facts.status) || explicit { Ok(()) } else { Err(NotStored::Status) }
 }
 
+/// RFC 6585 §3–§6: responses with these status codes must not be stored by a cache.
+fn speaks_of_one_client(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 428 | 429 | 431 | 511)
+}
+
 /// §3, fourth to sixth condition: `no-store`, `private`, `Authorization`.
 fn origin_allows(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
     let directives = facts.directives;
     // §5.2.2.3: a cache that understands the status ignores no-store beside must-understand; status_allows() saw to the first part.
-    if directives.no_store && !directives.must_understand && !facts.overrides.no_store {
+    let no_store = facts.lifetime.forbidden || (directives.no_store && !directives.must_understand);
+    if no_store && !facts.overrides.no_store {
         return Err(NotStored::NoStore);
     }
-    // private="field" would allow to store the rest. Conservative: a rest that nobody asked for is not worth a leak.
-    if directives.private.is_present() && !facts.overrides.private {
+    if directives.private == FieldList::All && !facts.overrides.private {
         return Err(NotStored::Private);
     }
-    let shared = directives.public || directives.s_maxage.is_some() || directives.must_revalidate;
-    if facts.authorization && !shared {
+    if facts.authorization && !has_leave(directives) {
         return Err(NotStored::Authorization);
     }
     Ok(())
+}
+
+/// `Set-Cookie` is left out on the rule's word or the response's own, or shared on the rule's word.
+fn cookies_allowed(facts: &StoreFacts<'_>) -> bool {
+    let overrides = facts.overrides;
+    overrides.set_cookie
+        || overrides.share_set_cookie
+        || unstored_fields(facts.directives).any(|name| *name == SET_COOKIE)
 }
 
 /// A stored response is of use while it is fresh, when it can be validated, or when it may be served stale.
@@ -150,7 +207,7 @@ fn worth_storing(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
         return Ok(());
     }
     let directives = facts.directives;
-    if directives.no_cache.is_present() && !facts.overrides.no_cache {
+    if directives.no_cache == FieldList::All && !facts.overrides.no_cache {
         return Err(NotStored::NoCache);
     }
     let stale_use =
@@ -162,10 +219,10 @@ fn worth_storing(facts: &StoreFacts<'_>) -> Result<(), NotStored> {
     }
 }
 
-/// The final status codes whose caching rules this cache knows and keeps: those of RFC 9110 §15.
+/// The final status codes whose caching rules this cache knows and keeps: those of RFC 9110 §15, and 451 (RFC 7725).
 fn understood(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
-        200..=205 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505
+        200..=206 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 451 | 500..=505
     )
 }

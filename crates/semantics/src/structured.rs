@@ -1,10 +1,10 @@
-//! Dictionaries of structured fields (RFC 9651 §3.2, §4.2.2), as far as targeted cache control needs them.
+//! Dictionaries and lists of structured fields (RFC 9651 §3.1, §3.2, §4.2), read by the exact grammar.
 
 use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName};
 
-/// A member's value; parameters and inner lists are checked and then left out, because no cache directive has any.
+/// The value of a member, of a parameter, or inside an inner list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
     /// A boolean; a key without a value is true.
@@ -15,13 +15,36 @@ pub(crate) enum Item {
     String(String),
     /// A token.
     Token(String),
-    /// Any other valid value: decimal, date, byte sequence, display string, inner list.
+    /// An inner list (§3.1.1), without the parameters of its items; only as the value of a member.
+    InnerList(Vec<Item>),
+    /// Any other valid value: decimal, date, byte sequence, display string.
     Other,
 }
 
-/// The members of a dictionary field over all its lines, in order, each key once with its last value. `None` when the field is absent,
-/// empty or not a dictionary: such a field is ignored as a whole (RFC 9651 §4.2).
+/// A member of a list with its parameters, each key once with its last value (§3.1.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// The item or inner list.
+    pub(crate) item: Item,
+    /// What follows it after semicolons.
+    pub(crate) parameters: Vec<(String, Item)>,
+}
+
+/// The members of a dictionary field over all its lines, in order, each key once with its last value; parameters are checked and left out.
+/// `None` when the field is absent, empty or not a dictionary: such a field is ignored as a whole (RFC 9651 §4.2).
 pub(crate) fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<(String, Item)>> {
+    let members = Input { rest: &combined(headers, name) }.dictionary()?;
+    (!members.is_empty()).then_some(members)
+}
+
+/// The members of a list field over all its lines, in order. `None` when the field is absent, empty or not a list.
+pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Member>> {
+    let members = Input { rest: &combined(headers, name) }.list()?;
+    (!members.is_empty()).then_some(members)
+}
+
+/// All lines as one (RFC 9110 §5.3), without empty ones.
+fn combined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, [u8]> {
     let mut text = Cow::Borrowed(&b""[..]);
     for line in headers.get_all(name) {
         if line.is_empty() {
@@ -35,11 +58,10 @@ pub(crate) fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<(
             joined.extend_from_slice(line.as_bytes());
         }
     }
-    let members = Input { rest: &text }.dictionary()?;
-    (!members.is_empty()).then_some(members)
+    text
 }
 
-/// As many members as a parser must be able to take (RFC 9651 §3.2); a bound on the search for duplicate keys.
+/// As many members as a parser must be able to take (RFC 9651 §3.2, §3.1.1, §3.1.2 ask for less); a bound on the search for duplicate keys.
 const MOST_MEMBERS: usize = 1024;
 
 /// What is still to be parsed; every method takes something off its front, or returns `None` when that is not there.
@@ -48,50 +70,68 @@ struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
+    /// §4.2.2.
     fn dictionary(mut self) -> Option<Vec<(String, Item)>> {
-        let mut members: Vec<(String, Item)> = Vec::new();
+        let mut members = Vec::new();
         self.skip(b" ");
         while !self.rest.is_empty() {
             let key = self.key()?;
-            let item = self.value()?;
-            if members.len() == MOST_MEMBERS {
-                return None;
-            }
-            match members.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, value)) => *value = item,
-                None => members.push((key, item)),
-            }
-            self.skip(b" \t");
-            if self.rest.is_empty() {
-                break;
-            }
-            self.take(b',')?;
-            self.skip(b" \t");
-            // A comma at the end promises a member.
-            self.rest.first()?;
+            let item = match self.take(b'=') {
+                None => Item::Boolean(true),
+                Some(()) => self.item_or_inner_list()?,
+            };
+            self.parameters()?;
+            put(&mut members, key, item)?;
+            self.separator()?;
         }
         Some(members)
     }
 
-    /// What follows a key: `=` and an item or inner list, or nothing; then parameters.
-    fn value(&mut self) -> Option<Item> {
-        let item = match self.take(b'=') {
-            None => Item::Boolean(true),
-            Some(()) if self.rest.first() == Some(&b'(') => self.inner_list()?,
-            Some(()) => self.bare_item()?,
-        };
-        self.parameters()?;
-        Some(item)
+    /// §4.2.1.
+    fn list(mut self) -> Option<Vec<Member>> {
+        let mut members = Vec::new();
+        self.skip(b" ");
+        while !self.rest.is_empty() {
+            let item = self.item_or_inner_list()?;
+            let parameters = self.parameters()?;
+            if members.len() == MOST_MEMBERS {
+                return None;
+            }
+            members.push(Member { item, parameters });
+            self.separator()?;
+        }
+        Some(members)
     }
 
+    /// The end, or a comma and a member after it.
+    fn separator(&mut self) -> Option<()> {
+        self.skip(b" \t");
+        if self.rest.is_empty() {
+            return Some(());
+        }
+        self.take(b',')?;
+        self.skip(b" \t");
+        // A comma at the end promises a member.
+        self.rest.first().map(|_| ())
+    }
+
+    fn item_or_inner_list(&mut self) -> Option<Item> {
+        if self.rest.first() == Some(&b'(') { self.inner_list() } else { self.bare_item() }
+    }
+
+    /// §4.2.1.2.
     fn inner_list(&mut self) -> Option<Item> {
+        let mut items = Vec::new();
         self.take(b'(')?;
         loop {
             self.skip(b" ");
             if self.take(b')').is_some() {
-                return Some(Item::Other);
+                return Some(Item::InnerList(items));
             }
-            self.bare_item()?;
+            if items.len() == MOST_MEMBERS {
+                return None;
+            }
+            items.push(self.bare_item()?);
             self.parameters()?;
             if !matches!(self.rest.first()?, b' ' | b')') {
                 return None;
@@ -99,15 +139,19 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn parameters(&mut self) -> Option<()> {
+    /// §4.2.3.2.
+    fn parameters(&mut self) -> Option<Vec<(String, Item)>> {
+        let mut parameters = Vec::new();
         while self.take(b';').is_some() {
             self.skip(b" ");
-            self.key()?;
-            if self.take(b'=').is_some() {
-                self.bare_item()?;
-            }
+            let key = self.key()?;
+            let value = match self.take(b'=') {
+                None => Item::Boolean(true),
+                Some(()) => self.bare_item()?,
+            };
+            put(&mut parameters, key, value)?;
         }
-        Some(())
+        Some(parameters)
     }
 
     fn bare_item(&mut self) -> Option<Item> {
@@ -172,19 +216,29 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// §4.2.7: padding may be left out; nothing that cannot be decoded.
     fn byte_sequence(&mut self) -> Option<Item> {
         self.take(b':')?;
-        self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
+        let digits = self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
+        let padding = self.take_while(|byte| byte == b'=');
         self.take(b':')?;
-        Some(Item::Other)
+        let decodes = digits.len() % 4 != 1 && (padding.is_empty() || (digits.len() + padding.len()).is_multiple_of(4));
+        (decodes && padding.len() <= 2).then_some(Item::Other)
     }
 
+    /// §4.2.10: visible ASCII and spaces, `%` and two hexadecimal digits in lower case for the rest; UTF-8.
     fn display_string(&mut self) -> Option<Item> {
         self.take(b'%')?;
         self.take(b'"')?;
-        self.take_while(|byte| matches!(byte, b' '..=b'~') && byte != b'"');
-        self.take(b'"')?;
-        Some(Item::Other)
+        let mut content = Vec::new();
+        loop {
+            match self.next()? {
+                b'"' => return std::str::from_utf8(&content).is_ok().then_some(Item::Other),
+                b'%' => content.push(lower_hex(self.next()?)? << 4 | lower_hex(self.next()?)?),
+                byte @ b' '..=b'~' => content.push(byte),
+                _ => return None,
+            }
+        }
     }
 
     /// §4.2.3.3: lower case only.
@@ -216,6 +270,24 @@ impl<'a> Input<'a> {
 
     fn skip(&mut self, spaces: &[u8]) {
         self.take_while(|byte| spaces.contains(&byte));
+    }
+}
+
+/// Gives `key` its value, in the place of an earlier one; `None` when there are too many.
+fn put(to: &mut Vec<(String, Item)>, key: String, item: Item) -> Option<()> {
+    match to.iter().position(|(known, _)| *known == key) {
+        Some(at) => to[at].1 = item,
+        None if to.len() == MOST_MEMBERS => return None,
+        None => to.push((key, item)),
+    }
+    Some(())
+}
+
+fn lower_hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName};
 
-use crate::directives::ResponseDirectives;
+use crate::directives::{ResponseDirectives, shorten};
 use crate::list::{Argument, delta_seconds, directive, elements};
 use crate::structured::{Item, dictionary};
 
@@ -56,32 +56,67 @@ pub fn effective_directives(headers: &HeaderMap, order: &[HeaderName]) -> (Respo
     (ResponseDirectives::parse(headers), Source::CacheControl)
 }
 
-/// The directives of a targeted field; `None` when it is not a dictionary or a directive has a value of the wrong type (RFC 9213 §2.1).
+/// The directives of a targeted field; `None` when it is empty or not a dictionary (RFC 9213 §2.1).
+///
+/// A value of another type than the directive has is not consumed. Where that is the lifetime, the field is ignored as a whole, as a
+/// field in error is: the origin's other word on the response is then the better one. Only what forbids something is never lost: such
+/// a field counts, with a lifetime of zero.
 fn targeted(headers: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectives> {
     let mut directives = ResponseDirectives { targeted: true, ..ResponseDirectives::default() };
+    let mut unreadable = false;
     for (key, item) in dictionary(headers, name)? {
-        let numeric = matches!(key.as_str(), "max-age" | "s-maxage" | "stale-while-revalidate" | "stale-if-error");
-        let argument = match item {
-            Item::Integer(number) if numeric => Argument::Text(Cow::Owned(number.to_string().into_bytes())),
-            _ if numeric => return None,
-            Item::Boolean(false) => continue,
-            Item::String(text) => Argument::Text(Cow::Owned(text.into_bytes())),
-            _ => Argument::None,
-        };
-        directives.apply(key.as_bytes(), &argument);
+        match key.as_str() {
+            "max-age" | "s-maxage" => match item {
+                Item::Integer(seconds) => directives.apply(key.as_bytes(), &digits(seconds)),
+                _ => unreadable = true,
+            },
+            "stale-while-revalidate" | "stale-if-error" => match item {
+                Item::Integer(seconds) => directives.apply(key.as_bytes(), &digits(seconds)),
+                _ => directives.apply(key.as_bytes(), &Argument::Malformed),
+            },
+            _ => other(&mut directives, &key, item),
+        }
+    }
+    if unreadable {
+        let forbids = directives.no_store || directives.private.is_present() || directives.no_cache.is_present();
+        directives.max_age = Some(Duration::ZERO);
+        return forbids.then_some(directives);
     }
     Some(directives)
+}
+
+/// A directive that is no number: true, or for `private` and `no-cache` a string of field names. One that forbids something counts with
+/// any value but false, one that allows something only when it is true.
+fn other(directives: &mut ResponseDirectives, key: &str, item: Item) {
+    let (name, argument) = match (key, item) {
+        (_, Item::Boolean(false)) => return,
+        (_, Item::Boolean(true)) => (key, Argument::None),
+        ("public" | "must-understand" | "immutable", _) => return,
+        // It also gives leave to share (RFC 9111 §3.5); this one only forbids.
+        ("must-revalidate", _) => ("proxy-revalidate", Argument::None),
+        (_, Item::String(text)) => (key, Argument::Text(Cow::Owned(text.into_bytes()))),
+        (_, _) => (key, Argument::None),
+    };
+    directives.apply(name.as_bytes(), &argument);
+}
+
+/// A negative number is none of seconds: invalid, so zero.
+fn digits(seconds: i64) -> Argument<'static> {
+    Argument::Text(Cow::Owned(seconds.to_string().into_bytes()))
 }
 
 /// What `Surrogate-Control` says to this surrogate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SurrogateControl {
-    /// `no-store`. Not `no-store-remote`, which is for surrogates far from the origin; this one stands in front of it.
+    /// `no-store`. Not `no-store-remote`, which is for surrogates far from the origin; this one stands in front of it. Also `private`
+    /// and `no-cache`, which the specification does not know here, yet some origins send.
     pub no_store: bool,
     /// N of `max-age=N+M`: the freshness lifetime. An invalid one is zero.
     pub max_age: Option<Duration>,
-    /// M of `max-age=N+M`: how long stale may be served beyond that.
+    /// M of `max-age=N+M`, or `stale-while-revalidate`: how long stale may be served beyond that.
     pub stale: Option<Duration>,
+    /// `stale-if-error`, which some origins send.
+    pub stale_if_error: Option<Duration>,
     /// The capabilities that `content="ESI/1.0 …"` asks for.
     pub content: Vec<String>,
 }
@@ -109,8 +144,9 @@ impl SurrogateControl {
         }
         if own.max_age.is_none() {
             own.max_age = general.max_age;
-            own.stale = general.stale;
+            own.stale = own.stale.or(general.stale);
         }
+        own.stale_if_error = own.stale_if_error.or(general.stale_if_error);
         if own.content.is_empty() {
             own.content = general.content;
         }
@@ -125,19 +161,23 @@ impl SurrogateControl {
 
     fn add(&mut self, element: &[u8]) {
         let (name, argument) = directive(element);
-        if name.eq_ignore_ascii_case(b"no-store") {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if is("no-store") || is("private") || is("no-cache") {
             self.no_store = true;
-        } else if name.eq_ignore_ascii_case(b"max-age") {
+        } else if is("stale-while-revalidate") {
+            shorten(&mut self.stale, &argument);
+        } else if is("stale-if-error") {
+            shorten(&mut self.stale_if_error, &argument);
+        } else if is("max-age") {
             let (fresh, stale) = match &argument {
                 Argument::Text(text) => fresh_and_stale(text),
                 Argument::None | Argument::Malformed => None,
             }
             .unwrap_or_default();
             // Of two the shorter counts, as for Cache-Control.
-            if self.max_age.is_none_or(|old| fresh < old) {
-                (self.max_age, self.stale) = (Some(fresh), stale);
-            }
-        } else if name.eq_ignore_ascii_case(b"content")
+            self.max_age = Some(self.max_age.map_or(fresh, |old| old.min(fresh)));
+            self.stale = self.stale.min(stale).or(self.stale).or(stale);
+        } else if is("content")
             && let Argument::Text(text) = &argument
         {
             let text = String::from_utf8_lossy(text);
@@ -151,6 +191,7 @@ impl SurrogateControl {
             no_store: self.no_store,
             max_age: self.max_age,
             stale_while_revalidate: self.stale,
+            stale_if_error: self.stale_if_error,
             targeted: true,
             ..ResponseDirectives::default()
         })

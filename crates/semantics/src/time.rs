@@ -87,11 +87,21 @@ pub fn parse_http_date(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     let text = buffer.get_mut(..value.len())?;
     text.copy_from_slice(value);
     canonical_case(text);
-    let parsed = match imf_from_rfc850(text, now) {
-        Some(imf) => httpdate::parse_http_date(std::str::from_utf8(&imf).ok()?),
-        None => httpdate::parse_http_date(std::str::from_utf8(text).ok()?),
-    };
-    parsed.ok().map(Timestamp::from_system)
+    match imf_from_rfc850(text, now) {
+        Some(mut imf) => parse_second(&mut imf),
+        None => parse_second(text),
+    }
+}
+
+/// Parses an IMF-fixdate or asctime date in canonical case. A leap second (`23:59:60`) is the second after the one before it.
+fn parse_second(text: &mut [u8]) -> Option<Timestamp> {
+    let leap = text.windows(6).position(|clock| clock == b":59:60");
+    if let Some(seconds) = leap.and_then(|at| text.get_mut(at + 4..at + 6)) {
+        seconds.copy_from_slice(b"59");
+    }
+    let parsed = httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()?;
+    let extra = Duration::from_secs(u64::from(leap.is_some()));
+    Some(Timestamp::from_system(parsed).plus(extra))
 }
 
 /// Each word with one capital, and the zone as `GMT`.

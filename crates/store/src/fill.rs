@@ -11,6 +11,7 @@ use copal_semantics::Timestamp;
 
 use crate::flight::{Flight, Outcome};
 use crate::growing::{End, Growing, Put};
+use crate::key::CacheKey;
 use crate::log::Sequence;
 use crate::reader::FillReader;
 use crate::response::{Head, HeadInfo, StoredResponse};
@@ -56,8 +57,11 @@ pub enum Discarded {
     /// More is stored at this moment than can be evicted: it is let go rather than that the memory limit is.
     #[error("no room at this moment")]
     NoRoom,
-    /// A response that came later has been stored for the same requests.
-    #[error("a newer response is stored")]
+    /// A partial response with other content than its `Content-Range` can mean.
+    #[error("not the part that it says")]
+    Inconsistent,
+    /// A response that came later has been stored for the same requests, or a fresh whole one where this is a part.
+    #[error("a newer response, or a whole one, is stored")]
     Superseded,
 }
 
@@ -73,13 +77,20 @@ pub struct FillPermit {
     flight: Arc<Flight>,
     /// Whether the log still keeps for it what came since it began.
     may_store: bool,
+    filed: Option<Filed>,
+}
+
+/// Where a response is stored, when that turned out to be another place than the one that was asked for.
+struct Filed {
+    key: CacheKey,
+    extras: Option<String>,
 }
 
 impl FillPermit {
     /// A permit for a flight whose beginning the log has noted.
     pub(crate) fn new(store: Arc<Store>, flight: Arc<Flight>) -> Self {
         store.fill_began();
-        Self { store, flight, may_store: true }
+        Self { store, flight, may_store: true, filed: None }
     }
 
     /// The number of the newest invalidation when the fill began, which was before anything was sent to the origin.
@@ -87,9 +98,21 @@ impl FillPermit {
         self.flight.began
     }
 
+    /// What comes of this fill, a response or the memory that there is none to store, is kept under another key than the one
+    /// that was asked for, and with other `extras` where they are given. The followers get it all the same.
+    pub fn file_under(&mut self, key: CacheKey, extras: Option<String>) {
+        self.filed = Some(Filed { key, extras });
+    }
+
+    fn key(&self) -> &CacheKey {
+        self.filed.as_ref().map_or(&self.flight.key, |filed| &filed.key)
+    }
+
     /// The response may be stored. All followers wake, and read the body as it is put into the writer; the reader is the
     /// leader's own. With an announced length beyond `max_body` the followers go on alone, and the body is only passed on.
     pub fn storing(mut self, head: Head) -> (FillWriter, FillReader) {
+        let extras = self.filed.as_mut().and_then(|filed| filed.extras.take());
+        let filed = extras.map(|extras| self.store.head(Head { extras, ..head.clone() }, &*self.flight.by));
         let head = Arc::new(self.store.head(head, &*self.flight.by));
         let growing = Arc::new(self.store.growing(head.length));
         let reader = FillReader::first(Arc::clone(&head), Arc::clone(&growing));
@@ -97,7 +120,7 @@ impl FillPermit {
         if growing.overflowed() {
             self.will_not_store();
         }
-        (FillWriter { permit: self, head, growing }, reader)
+        (FillWriter { permit: self, head: filed.map_or(head, Arc::new), growing }, reader)
     }
 
     /// A stored response can be used, for example one that the origin has validated.
@@ -109,7 +132,7 @@ impl FillPermit {
     /// until then (hit-for-miss), or until a response for the key is stored, or an invalidation names the key.
     pub fn not_stored(self, remember: Option<Duration>, now: Timestamp) {
         if let Some(duration) = remember {
-            self.store.remember_not_stored(&self.flight.key, now.plus(duration), self.flight.began, now);
+            self.store.remember_not_stored(self.key(), now.plus(duration), self.flight.began, now);
         }
         self.land(Outcome::NotStored);
     }
@@ -158,7 +181,7 @@ pub struct FillWriter {
 }
 
 impl FillWriter {
-    /// The head as announced.
+    /// The head as it will be stored.
     pub fn head(&self) -> &Arc<HeadInfo> {
         &self.head
     }
@@ -190,9 +213,10 @@ impl FillWriter {
         let stored = self.store_whole(now);
         self.permit.store.flights().remove(&self.permit.flight);
         self.growing.end(match &stored {
-            Ok(response) => End::Stored(Arc::clone(response)),
+            // A part may have become one with others: its readers are at home in what they read only.
+            Ok(response) if self.head.part.is_none() => End::Stored(Arc::clone(response)),
             Err(Discarded::Incomplete) => End::Failed(Arc::new(self.wrong_length())),
-            Err(_) => End::Complete,
+            Ok(_) | Err(_) => End::Complete,
         });
         stored
     }
@@ -203,7 +227,11 @@ impl FillWriter {
         if !self.head.esi && self.head.length.is_some_and(|announced| announced != length) {
             return Err(Discarded::Incomplete);
         }
-        self.permit.store.store(&self.permit.flight.key, &self.head, pieces, self.permit.began(), now)
+        let brought = match self.head.part {
+            Some(part) => Some(part.range.brought(length, part.asked).ok_or(Discarded::Inconsistent)?),
+            None => None,
+        };
+        self.permit.store.store(self.permit.key(), &self.head, (pieces, brought), self.permit.began(), now)
     }
 
     fn wrong_length(&self) -> FillAborted {

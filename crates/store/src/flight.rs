@@ -11,6 +11,7 @@ use crate::fill::FillError;
 use crate::growing::Growing;
 use crate::key::{AsHashed, CacheKey};
 use crate::log::{Log, Sequence, Verdict};
+use crate::parts;
 use crate::reader::FillReader;
 use crate::response::{HeadInfo, StoredResponse};
 use crate::variant::{Request, Selector, Variant, same_text};
@@ -28,7 +29,7 @@ pub enum Announced {
     Failed(FillError),
     /// The leader went without a word: try again.
     Abandoned,
-    /// The response is for requests that differ from this one in a field that `Vary` names: try again.
+    /// The response is for requests that differ from this one in a field that `Vary` names, or for another part: try again.
     OtherVariant,
 }
 
@@ -89,10 +90,19 @@ impl Flight {
     fn is_for(&self, by: &dyn Selector) -> bool {
         same_text(self.by.extras(), by.extras())
             && match self.outcome.get() {
-                None => true,
-                Some(Outcome::Storing(head, growing)) => selects(by, &head.variant) && !growing.overflowed(),
+                None => self.by.part().is_empty() || self.brings_part_of(by),
+                Some(Outcome::Storing(head, growing)) => {
+                    (head.part.is_none() || self.brings_part_of(by))
+                        && selects(by, &head.variant)
+                        && !growing.overflowed()
+                }
                 Some(_) => false,
             }
+    }
+
+    /// Whether it asks the origin for the very part that this request is for.
+    fn brings_part_of(&self, by: &dyn Selector) -> bool {
+        same_text(self.by.part(), by.part())
     }
 }
 
@@ -127,11 +137,15 @@ impl Follower {
             Source::Ready(response) => return Announced::Ready(response),
         };
         match flight.outcome().await {
+            Outcome::Storing(head, _) if head.part.is_some() && !flight.brings_part_of(&*self.by) => {
+                Announced::OtherVariant
+            }
             Outcome::Storing(head, _) if !selects(&*self.by, &head.variant) => Announced::OtherVariant,
             Outcome::Storing(head, growing) => {
                 FillReader::join(head, growing).map_or(Announced::NotStored, Announced::Storing)
             }
             Outcome::Ready(response) if !selects(&*self.by, &response.variant) => Announced::OtherVariant,
+            Outcome::Ready(response) if !parts::suffices(response, &*self.by) => Announced::OtherVariant,
             Outcome::Ready(response) => Announced::Ready(Arc::clone(response)),
             Outcome::NotStored => Announced::NotStored,
             Outcome::Failed(error) => Announced::Failed(Arc::clone(error)),

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 /// The primary cache key (RFC 9111 §2): `http://host/path?query` as normalised and as the rule keys it.
 ///
+/// Where more than the URL picks what is stored (a slice of it, a request body), a line break and the rest follow. No URL
+/// has a line break in it.
+///
 /// Made by [`Store::key`](crate::Store::key), because the 64-bit hash in it is keyed with a secret of that store, so
 /// that nobody can choose URLs that collide. Equality compares the full text. A clone is one reference count.
 #[derive(Clone)]
@@ -43,7 +46,12 @@ impl CacheKey {
 
     /// All that follows the host: path, and `?` with the query where there is one.
     pub fn path_and_query(&self) -> &str {
-        &self.text[self.host_end..]
+        self.url().get(self.host_end..).unwrap_or_default()
+    }
+
+    /// The URL: what stands before a line break, where there is one.
+    pub fn url(&self) -> &str {
+        self.text.split_once('\n').map_or(&*self.text, |(url, _)| url)
     }
 
     /// The hash of the text under the store's secret.
@@ -121,6 +129,8 @@ mod tests {
             ("https://example.org:8443/", "example.org:8443", "/", "/"),
             ("http://[::1]:80/x?/y", "[::1]:80", "/x", "/x?/y"),
             ("http://example.org", "example.org", "", ""),
+            ("http://example.org/a?b\nslice 65536 3", "example.org", "/a", "/a?b"),
+            ("http://example.org/\nQUERY 00ff", "example.org", "/", "/"),
             ("", "", "", ""),
         ];
         for (text, host, path, path_and_query) in cases {

@@ -16,6 +16,8 @@ mod growing;
 mod key;
 mod log;
 mod memory;
+mod parts;
+mod provenance;
 mod reader;
 mod response;
 mod settings;
@@ -31,6 +33,8 @@ pub use fill::{Discarded, FillAborted, FillError, FillPermit, FillWriter, NoRead
 pub use flight::{Announced, Follower};
 pub use key::CacheKey;
 pub use log::{Hardness, Invalidation, Sequence};
+pub use parts::{Part, Parts, slices};
+pub use provenance::Provenance;
 pub use reader::FillReader;
 pub use response::{Head, HeadInfo, StoredBody, StoredResponse};
 pub use settings::StoreSettings;

@@ -40,7 +40,7 @@ pub enum Invalidation {
     },
     /// Everything that the origin gave this tag.
     Tag(String),
-    /// Everything whose key text the expression matches.
+    /// Everything whose URL as keyed the expression matches.
     Pattern(Regex),
     /// Everything.
     All,
@@ -269,7 +269,7 @@ impl Index {
         }
         for (pattern, hardness) in self.patterns.range(newer).map(|(_, entry)| entry) {
             let found = Verdict::of(*hardness);
-            if found > verdict && pattern.is_match(key.as_str()) {
+            if found > verdict && pattern.is_match(key.url()) {
                 verdict = found;
             }
         }

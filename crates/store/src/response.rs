@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use copal_esi::Piece;
-use copal_semantics::{Freshness, Timestamp, Vary};
+use copal_semantics::{Brought, Freshness, Timestamp, Vary};
 use http::{HeaderMap, StatusCode};
 
 use crate::compact::{self, Compacted};
 use crate::log::{Checked, Sequence, Verdict};
+use crate::parts::{Part, Parts};
 use crate::variant::{Selector, Variant};
 use crate::weigh;
 
@@ -33,8 +34,16 @@ pub struct Head {
     pub esi: bool,
     /// The name of the rule.
     pub rule: Arc<str>,
+    /// Whether requests with `Authorization` may be answered with it (RFC 9111 §3.5).
+    pub shared: bool,
+    /// Whether it came for a request with `Authorization`.
+    pub authorized: bool,
     /// Bytes of the body, where the origin announced them (`Content-Length`).
     pub length: Option<u64>,
+    /// Of a partial response (206) which part it is; its `headers` have no `Content-Range` then.
+    pub part: Option<Part>,
+    /// The partial stored response that this one is completed from: its tags stay.
+    pub completes: Option<Arc<StoredResponse>>,
 }
 
 /// The head of a fill under way, shared by all its readers.
@@ -52,6 +61,14 @@ pub struct HeadInfo {
     pub esi: bool,
     /// The name of the rule.
     pub rule: Arc<str>,
+    /// Whether requests with `Authorization` may be answered with it (RFC 9111 §3.5).
+    pub shared: bool,
+    /// Whether it came for a request with `Authorization`.
+    pub authorized: bool,
+    /// Of a partial response (206) which part it is, as the origin says.
+    pub part: Option<Part>,
+    /// Whether only what was missing of a partial stored response is fetched.
+    pub completed: bool,
     pub(crate) headers_weight: usize,
     pub(crate) variant: Variant,
     pub(crate) tags: Arc<[u64]>,
@@ -60,9 +77,8 @@ pub struct HeadInfo {
 impl HeadInfo {
     pub(crate) fn new(head: Head, by: &dyn Selector, tag: impl Fn(&str) -> u64) -> Self {
         let (headers, headers_weight) = compact::headers(&head.headers);
-        let mut tags: Vec<u64> = head.tags.iter().map(|text| tag(text)).collect();
-        tags.sort_unstable();
-        tags.dedup();
+        let of_parts = head.completes.iter().flat_map(|held| held.tags.iter().copied());
+        let tags = sorted(head.tags.iter().map(|text| tag(text)).chain(of_parts));
         Self {
             variant: Variant::new(&head.extras, head.vary, &headers, by),
             status: head.status,
@@ -71,10 +87,22 @@ impl HeadInfo {
             length: head.length,
             esi: head.esi,
             rule: head.rule,
+            shared: head.shared,
+            authorized: head.authorized,
+            part: head.part,
+            completed: head.completes.is_some(),
             headers_weight,
-            tags: tags.into(),
+            tags,
         }
     }
+}
+
+/// Tags, each once.
+fn sorted(tags: impl Iterator<Item = u64>) -> Arc<[u64]> {
+    let mut tags: Vec<u64> = tags.collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags.into()
 }
 
 /// The body of a stored response: text, and includes where it is a template.
@@ -96,17 +124,20 @@ pub(crate) struct Made {
 }
 
 /// What a response keeps when it is freshened.
-struct Parts {
+struct Kept {
     status: StatusCode,
     esi: bool,
     rule: Arc<str>,
+    shared: bool,
+    authorized: bool,
     variant: Variant,
     tags: Arc<[u64]>,
     body: StoredBody,
     body_weight: usize,
+    parts: Option<Box<Parts>>,
 }
 
-impl Parts {
+impl Kept {
     fn with(
         self,
         (headers, headers_weight): (HeaderMap, usize),
@@ -115,14 +146,18 @@ impl Parts {
         keep_for_validation: Duration,
     ) -> StoredResponse {
         let beyond = if copal_semantics::has_validator(&headers) { keep_for_validation } else { Duration::ZERO };
+        let body_weight = self.body_weight + self.parts.as_ref().map_or(0, |parts| parts.weight());
         StoredResponse {
-            weight: weigh::response(headers_weight, self.body_weight, &self.variant, self.tags.len()),
+            weight: weigh::response(headers_weight, body_weight, &self.variant, self.tags.len()),
             status: self.status,
             headers,
             freshness,
             body: self.body,
+            parts: self.parts,
             esi: self.esi,
             rule: self.rule,
+            shared: self.shared,
+            authorized: self.authorized,
             variant: self.variant,
             tags: self.tags,
             id: made.id,
@@ -132,6 +167,19 @@ impl Parts {
             body_weight: self.body_weight,
         }
     }
+}
+
+/// Two responses put together, before they are one.
+pub(crate) struct Combined {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Compacted,
+    pub(crate) parts: Parts,
+}
+
+/// What is stored of a partial response: the status, and which parts. A part that is everything makes a whole response
+/// (RFC 9110 §15.3.7.3).
+fn status_of(parts: Parts) -> (StatusCode, Option<Box<Parts>>) {
+    if parts.is_everything() { (StatusCode::OK, None) } else { (StatusCode::PARTIAL_CONTENT, Some(Box::new(parts))) }
 }
 
 /// A stored response (RFC 9111 §2).
@@ -144,10 +192,16 @@ pub struct StoredResponse {
     pub freshness: Freshness,
     /// The body.
     pub body: StoredBody,
+    /// Of a partial response (status 206) which bytes of the representation the body holds; none: it is whole.
+    pub parts: Option<Box<Parts>>,
     /// Whether the body was parsed for ESI.
     pub esi: bool,
     /// The name of the rule that stored it.
     pub rule: Arc<str>,
+    /// Whether requests with `Authorization` may be answered with it (RFC 9111 §3.5).
+    pub shared: bool,
+    /// Whether it came for a request with `Authorization`.
+    pub authorized: bool,
     pub(crate) variant: Variant,
     pub(crate) tags: Arc<[u64]>,
     /// Counts the stored responses of a store; a higher one was made later.
@@ -164,18 +218,29 @@ pub struct StoredResponse {
 
 impl StoredResponse {
     /// A response as it was filled. Kept `keep_for_validation` beyond its last use where it has a validator.
-    pub(crate) fn new(head: &HeadInfo, body: Compacted, made: Made, keep_for_validation: Duration) -> Self {
-        let parts = Parts {
-            status: head.status,
+    /// `brought` says which part of the representation it is, where it is not whole.
+    pub(crate) fn new(
+        head: &HeadInfo,
+        body: Compacted,
+        brought: Option<Brought>,
+        made: Made,
+        keep_for_validation: Duration,
+    ) -> Self {
+        let (status, parts) = brought.map_or((head.status, None), |brought| status_of(Parts::of(brought)));
+        let kept = Kept {
+            status,
             esi: head.esi,
             rule: Arc::clone(&head.rule),
+            shared: head.shared,
+            authorized: head.authorized,
             variant: head.variant.clone(),
             tags: Arc::clone(&head.tags),
             body: body.body,
             body_weight: body.weight,
+            parts,
         };
         let headers = (head.headers.clone(), head.headers_weight);
-        parts.with(headers, head.freshness, made, keep_for_validation)
+        kept.with(headers, head.freshness, made, keep_for_validation)
     }
 
     /// The same response with the fields and the freshness that a 304 brought (RFC 9111 §4.3.4).
@@ -183,19 +248,57 @@ impl StoredResponse {
         &self,
         headers: &HeaderMap,
         freshness: Freshness,
+        shared: bool,
         made: Made,
         keep_for_validation: Duration,
     ) -> Self {
-        let parts = Parts {
+        let kept = Kept {
             status: self.status,
             esi: self.esi,
             rule: Arc::clone(&self.rule),
+            shared,
+            authorized: self.authorized,
             variant: self.variant.clone(),
             tags: Arc::clone(&self.tags),
             body: self.body.clone(),
             body_weight: self.body_weight,
+            parts: self.parts.clone(),
         };
-        parts.with(compact::headers(headers), freshness, made, keep_for_validation)
+        kept.with(compact::headers(headers), freshness, made, keep_for_validation)
+    }
+
+    /// This response, which has just come, and one that is stored, as one (RFC 9111 §3.4). Both are valid now, and were checked.
+    pub(crate) fn combined(&self, stored: &Self, combined: Combined, keep_for_validation: Duration) -> Self {
+        let later = self.freshness.response_time >= stored.freshness.response_time;
+        let newer = if later { self } else { stored };
+        let (status, parts) = status_of(combined.parts);
+        let kept = Kept {
+            status,
+            esi: false,
+            rule: Arc::clone(&newer.rule),
+            shared: self.shared && stored.shared,
+            authorized: self.authorized || stored.authorized,
+            variant: newer.variant.clone(),
+            tags: sorted(self.tags.iter().chain(&*stored.tags).copied()),
+            body: combined.body.body,
+            body_weight: combined.body.weight,
+            parts,
+        };
+        let made = Made { id: self.id, began: self.began };
+        let one = kept.with(compact::headers(&combined.headers), newer.freshness, made, keep_for_validation);
+        // What names either from here on is met by the tags of both; what came before was met by each. If either is stale by
+        // an invalidation, both are until the origin has confirmed them.
+        let (checked, soft) = self.checked();
+        let (stored_checked, stored_soft) = stored.checked();
+        let upto = checked.min(stored_checked).0;
+        one.checked.store((upto << 1) | u64::from(soft || stored_soft), Ordering::Release);
+        one
+    }
+
+    /// The status that the response would have were it whole: what decides on storing and on preconditions
+    /// (RFC 9111 §3.3: a partial response is an incomplete 200).
+    pub fn status_of_whole(&self) -> StatusCode {
+        if self.parts.is_some() { StatusCode::OK } else { self.status }
     }
 
     /// The number of the newest invalidation when its fetch began.

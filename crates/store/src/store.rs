@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use copal_esi::Piece;
-use copal_semantics::{Freshness, Timestamp};
-use http::HeaderMap;
+use copal_semantics::{Brought, Freshness, Timestamp};
+use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
 use crate::compact;
@@ -17,6 +17,7 @@ use crate::growing::{Budget, Growing};
 use crate::key::CacheKey;
 use crate::log::{Hardness, Invalidation, Log, Sequence, Verdict};
 use crate::memory::{Change, HitForMiss, Known, Memory};
+use crate::parts::{self, Bounds, Meeting};
 use crate::response::{Head, HeadInfo, Made, StoredResponse};
 use crate::settings::StoreSettings;
 use crate::usage::{self, Counters, Usage};
@@ -30,6 +31,14 @@ pub enum Lookup {
         /// The response.
         response: Arc<StoredResponse>,
         /// A soft invalidation has named it since it was fetched: it is stale, whatever its freshness says.
+        soft_invalidated: bool,
+    },
+    /// The newest stored response that the request selects is a partial one that does not have what is asked for
+    /// ([`Selector::takes_part`]): what is missing may be fetched (RFC 9111 §3.4).
+    Partial {
+        /// The response.
+        response: Arc<StoredResponse>,
+        /// As for [`Lookup::Found`].
         soft_invalidated: bool,
     },
     /// Responses for this key were lately not to be stored: fetch without waiting for others.
@@ -101,7 +110,10 @@ impl Store {
     pub fn lookup(&self, key: &CacheKey, by: &dyn Selector, now: Timestamp) -> Lookup {
         let Some(entry) = self.memory.get(key) else { return Lookup::Miss };
         let known = &entry.known;
-        if let Some((response, soft_invalidated)) = self.select(key, known, by) {
+        let selected = self.select(key, known, by);
+        if let Some((response, soft_invalidated)) = selected
+            && parts::suffices(response, by)
+        {
             return Lookup::Found { response: Arc::clone(response), soft_invalidated };
         }
         let valid = self.count_valid(key, known);
@@ -109,8 +121,11 @@ impl Store {
         if valid < known.variants.len() || hit_for_miss.is_some() != known.hit_for_miss.is_some() {
             self.prune(key);
         }
-        match hit_for_miss {
-            Some(hit_for_miss) if hit_for_miss.until > now => Lookup::HitForMiss,
+        if hit_for_miss.is_some_and(|hit_for_miss| hit_for_miss.until > now) {
+            return Lookup::HitForMiss;
+        }
+        match selected {
+            Some((response, soft_invalidated)) => Lookup::Partial { response: Arc::clone(response), soft_invalidated },
             _ if valid > 0 => Lookup::VariantMiss,
             _ => Lookup::Miss,
         }
@@ -148,6 +163,7 @@ impl Store {
         // A fill is taken out only after its response is in: under the lock, what has no flight any more is in here.
         if let Some(entry) = self.memory.get(key)
             && let Some((response, false)) = self.select(key, &entry.known, &*by)
+            && parts::suffices(response, &*by)
             && is_news(response)
         {
             return Turn::Follow(Follower::ready(Arc::clone(response), by));
@@ -163,7 +179,7 @@ impl Store {
     }
 
     /// Replaces a stored response by itself with the fields and the freshness that a 304 brought (RFC 9111 §4.3.4), where
-    /// `headers` are the stored fields as updated. `began` is of the permit under which it was validated, and the permit is
+    /// `headers` are the stored fields as updated, and `shared` is what they say of requests with `Authorization`. `began` is of the permit under which it was validated, and the permit is
     /// still held.
     ///
     /// None when it is not stored: an invalidation came since `began`, or a newer response has taken its place.
@@ -173,10 +189,11 @@ impl Store {
         old: &Arc<StoredResponse>,
         headers: HeaderMap,
         freshness: Freshness,
+        shared: bool,
         began: Sequence,
     ) -> Option<Arc<StoredResponse>> {
         let now = freshness.response_time;
-        let fresh = old.freshened(&headers, freshness, self.made(began), self.settings.keep_for_validation);
+        let fresh = old.freshened(&headers, freshness, shared, self.made(began), self.settings.keep_for_validation);
         self.put(key, Arc::new(fresh), now, Some(old)).ok()
     }
 
@@ -269,7 +286,8 @@ impl Store {
         self.log.current()
     }
 
-    /// The newest valid response that the request selects, and whether a soft invalidation named it.
+    /// The newest valid response that the request selects, and whether a soft invalidation named it; where there is none, the one
+    /// that it wants most of those stored for others.
     fn select<'a>(
         &self,
         key: &CacheKey,
@@ -277,11 +295,39 @@ impl Store {
         by: &dyn Selector,
     ) -> Option<(&'a Arc<StoredResponse>, bool)> {
         let mut request = Request::new(by);
-        known
+        let selected = known
             .variants
             .iter()
             .filter(|response| response.variant.matches(&mut request))
-            .find_map(|response| self.examine(key, response).map(|soft| (response, soft)))
+            .find_map(|response| self.examine(key, response).map(|soft| (response, soft)));
+        if selected.is_some() {
+            return selected;
+        }
+        self.negotiate(key, known, by)
+    }
+
+    /// Of the responses stored for other values of `Accept-Encoding` and `Accept-Language` the one that the client wants most, of equal
+    /// ones the newest (RFC 9111 §4.1). Only of what is a representation as a whole: a 406 or a part tells nothing to others.
+    fn negotiate<'a>(
+        &self,
+        key: &CacheKey,
+        known: &'a Known,
+        by: &dyn Selector,
+    ) -> Option<(&'a Arc<StoredResponse>, bool)> {
+        let headers = by.negotiates()?;
+        let mut request = Request::new(by);
+        let mut best = None;
+        let mut most = 0;
+        for response in known.variants.iter().filter(|response| response.status == StatusCode::OK) {
+            let Some(preference) = response.variant.preference(headers, &mut request).filter(|wanted| *wanted > most) else {
+                continue;
+            };
+            if let Some(soft) = self.examine(key, response) {
+                best = Some((response, soft));
+                most = preference;
+            }
+        }
+        best
     }
 
     /// Whether a response may be used, and if so, whether a soft invalidation named it.
@@ -331,7 +377,8 @@ impl Store {
         usage::add(&self.counters.invalidated, removed);
     }
 
-    /// Puts a response under its key, before the others; in the place of the one for the same requests, or of `old`.
+    /// Puts a response under its key, before the others; in the place of the one for the same requests, or of `old`, or as one
+    /// with the one for the same requests where they are parts of one representation.
     fn put(
         &self,
         key: &CacheKey,
@@ -358,23 +405,46 @@ impl Store {
             variants.retain(|other| self.examine(key, other).is_some());
             removed = before - variants.len();
             let same = |other: &StoredResponse| other.variant.same(&response.variant);
-            let newer = |other: &Arc<StoredResponse>| {
-                other.freshness.response_time > response.freshness.response_time
-                    || old.is_some_and(|old| !Arc::ptr_eq(other, old))
+            result = match variants.iter().find(|other| same(other)) {
+                Some(other) => self.met(other, Arc::clone(&response), old, now),
+                None => Ok(Arc::clone(&response)),
             };
-            if variants.iter().any(|other| same(other) && newer(other)) {
-                result = Err(Discarded::Superseded);
-            } else {
+            if let Ok(response) = &result {
                 variants.retain(|other| !same(other) && other.keep_until > now);
                 variants.truncate(self.settings.max_variants.saturating_sub(1));
-                variants.insert(0, Arc::clone(&response));
-                result = Ok(Arc::clone(&response));
+                variants.insert(0, Arc::clone(response));
             }
             Change::Put(Known { variants, hit_for_miss: None }, Some(now))
         });
         usage::add(&self.counters.invalidated, removed as u64);
         usage::add(&self.counters.stored, u64::from(result.is_ok()));
         result
+    }
+
+    /// What takes the place of a stored response when this one comes for the same requests; `old` as for [`Store::put`].
+    fn met(
+        &self,
+        stored: &Arc<StoredResponse>,
+        response: Arc<StoredResponse>,
+        old: Option<&Arc<StoredResponse>>,
+        now: Timestamp,
+    ) -> Result<Arc<StoredResponse>, Discarded> {
+        let meeting = match old {
+            // The very response as freshened; another one has come in its place otherwise.
+            Some(old) if Arc::ptr_eq(stored, old) => parts::by_time(stored, &response),
+            Some(_) => Meeting::Superseded,
+            None => {
+                let bounds = Bounds { max_body: self.settings.max_body, capacity: self.memory.capacity() };
+                parts::meet(stored, stored.checked().1, &response, now, bounds)
+            }
+        };
+        match meeting {
+            Meeting::Replaces => Ok(response),
+            Meeting::Superseded => Err(Discarded::Superseded),
+            Meeting::Combined(combined) => {
+                Ok(Arc::new(response.combined(stored, combined, self.settings.keep_for_validation)))
+            }
+        }
     }
 
     fn made(&self, began: Sequence) -> Made {
@@ -394,17 +464,17 @@ impl Store {
         Growing::new(Arc::clone(&self.budget), self.settings.max_body, announced)
     }
 
-    /// Stores a complete response.
+    /// Stores a complete response, or one that has brought a part of a representation.
     pub(crate) fn store(
         &self,
         key: &CacheKey,
         head: &HeadInfo,
-        pieces: Vec<Piece>,
+        (pieces, brought): (Vec<Piece>, Option<Brought>),
         began: Sequence,
         now: Timestamp,
     ) -> Result<Arc<StoredResponse>, Discarded> {
-        let made = self.made(began);
-        let response = StoredResponse::new(head, compact::body(pieces), made, self.settings.keep_for_validation);
+        let (made, keep) = (self.made(began), self.settings.keep_for_validation);
+        let response = StoredResponse::new(head, compact::body(pieces), brought, made, keep);
         self.put(key, Arc::new(response), now, None)
     }
 

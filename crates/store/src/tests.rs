@@ -1,9 +1,12 @@
 //! Tests of the store as a whole. Each module has one subject; here is what they share.
 
 mod collapse;
+mod filing;
 mod growing;
 mod lookup;
 mod model;
+mod parts;
+mod provenance;
 mod purge;
 
 use std::sync::Arc;
@@ -60,6 +63,10 @@ impl Selector for Request {
     fn accepts(&self, content_encoding: &HeaderValue) -> bool {
         copal_semantics::coding_acceptable(content_encoding, &self.fields)
     }
+
+    fn negotiates(&self) -> Option<&HeaderMap> {
+        Some(&self.fields)
+    }
 }
 
 fn fresh_from(response_time: Timestamp) -> Freshness {
@@ -72,6 +79,7 @@ fn fresh_from(response_time: Timestamp) -> Freshness {
         stale_if_error: Duration::ZERO,
         no_cache: false,
         must_revalidate: false,
+        s_maxage: false,
     }
 }
 
@@ -84,8 +92,12 @@ fn head() -> Head {
         vary: Vary::default(),
         tags: Vec::new(),
         esi: false,
+        shared: false,
+        authorized: false,
         rule: Arc::from("pages"),
         length: None,
+        part: None,
+        completes: None,
     }
 }
 
@@ -188,6 +200,7 @@ fn looked_up(store: &Store, key: &CacheKey, by: &Request, now: Timestamp) -> Str
     match store.lookup(key, by, now) {
         Lookup::Found { response, soft_invalidated: false } => shown(&response),
         Lookup::Found { response, soft_invalidated: true } => format!("soft {}", shown(&response)),
+        Lookup::Partial { response, .. } => format!("partial {}", shown(&response)),
         Lookup::HitForMiss => "hit-for-miss".to_owned(),
         Lookup::VariantMiss => "variant-miss".to_owned(),
         Lookup::Miss => "miss".to_owned(),

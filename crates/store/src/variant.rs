@@ -1,8 +1,10 @@
 //! Which stored response of a key a request selects (RFC 9111 §4.1).
 
-use copal_semantics::Vary;
-use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use copal_semantics::{Vary, coding_preference, language_preferred, single_language};
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
+
+use crate::response::StoredResponse;
 
 /// What of a request picks the variant: what the rule keys besides the URL, and the fields as the origin would see them.
 pub trait Selector {
@@ -12,6 +14,20 @@ pub trait Selector {
     fn field(&self, name: &HeaderName) -> String;
     /// Whether the client takes this `Content-Encoding` (RFC 9110 §12.5.3).
     fn accepts(&self, content_encoding: &HeaderValue) -> bool;
+    /// The request's own fields, where a response that was stored for another `Accept-Encoding` or `Accept-Language` may answer it, as far
+    /// as the client takes what is stored (RFC 9111 §4.1). None: only equal fields select.
+    fn negotiates(&self) -> Option<&HeaderMap> {
+        None
+    }
+    /// The range that the origin is asked for, as text; empty when it is asked for the whole. Fills of different parts are kept apart.
+    fn part(&self) -> &str {
+        ""
+    }
+    /// Whether this partial response has all that the request asks for, so that it can answer like a whole one (RFC 9111 §3.3).
+    fn takes_part(&self, partial: &StoredResponse) -> bool {
+        let _ = partial;
+        false
+    }
 }
 
 /// The secondary key of a response: what a request must share to be answered with it.
@@ -22,12 +38,25 @@ pub(crate) struct Variant {
     /// The fields that `vary` names, as the request had them that brought the response.
     values: Box<[Box<str>]>,
     coding: Option<HeaderValue>,
+    /// Whether every request with equal `values` takes the coding, so that it need not be asked.
+    coding_agreed: bool,
+    /// The language of the content, where `vary` names `Accept-Language` and the response is in one.
+    language: Option<Box<str>>,
 }
 
 impl Variant {
     pub(crate) fn new(extras: &str, vary: Vary, headers: &HeaderMap, by: &dyn Selector) -> Self {
-        let values = vary.names().iter().map(|name| by.field(name).into_boxed_str()).collect();
-        Self { extras: extras.into(), vary, values, coding: headers.get(CONTENT_ENCODING).cloned() }
+        let values: Box<[Box<str>]> = vary.names().iter().map(|name| by.field(name).into_boxed_str()).collect();
+        let coding = coding(headers);
+        let language = if vary.names().contains(&ACCEPT_LANGUAGE) { single_language(headers) } else { None };
+        Self {
+            coding_agreed: is_agreed(coding.as_ref(), &vary, &values),
+            coding,
+            language: language.map(String::into_boxed_str),
+            extras: extras.into(),
+            vary,
+            values,
+        }
     }
 
     /// Whether the request selects this response. No allocation without `Vary`.
@@ -35,7 +64,33 @@ impl Variant {
         same_text(&self.extras, request.by.extras())
             && !self.vary.is_star()
             && (self.values.is_empty() || request.has(&self.vary, &self.values))
-            && self.coding.as_ref().is_none_or(|coding| request.by.accepts(coding))
+            && (self.coding_agreed || self.is_accepted(request.by))
+    }
+
+    /// How much the client wants this response although it was stored for other fields, in thousandths: it differs from the request only in
+    /// `Accept-Encoding`, and the client takes its coding; or in `Accept-Language`, and it is in the language that the client wants most
+    /// (RFC 9111 §4.1). `None`: it may not be used.
+    pub(crate) fn preference<'a>(&'a self, headers: &HeaderMap, request: &mut Request<'a>) -> Option<u16> {
+        if self.values.is_empty() || self.vary.is_star() || !same_text(&self.extras, request.by.extras()) {
+            return None;
+        }
+        let mut preference = 1000;
+        let fields = request.fields(&self.vary).iter().zip(&self.values);
+        for (name, (field, value)) in self.vary.names().iter().zip(fields) {
+            if same_text(field, value) {
+                continue;
+            }
+            if *name == ACCEPT_ENCODING {
+                preference = coding_preference(self.coding.as_ref(), headers)?;
+            } else if *name != ACCEPT_LANGUAGE || !language_preferred(self.language.as_deref()?, headers) {
+                return None;
+            }
+        }
+        self.is_accepted(request.by).then_some(preference)
+    }
+
+    fn is_accepted(&self, by: &dyn Selector) -> bool {
+        self.coding.as_ref().is_none_or(|coding| by.accepts(coding))
     }
 
     /// Whether one of the two replaces the other.
@@ -45,7 +100,8 @@ impl Variant {
 
     /// Lengths of the strings in here, each an allocation of its own.
     pub(crate) fn strings(&self) -> impl Iterator<Item = usize> {
-        std::iter::once(self.extras.len()).chain(self.values.iter().map(|value| value.len()))
+        let language = self.language.iter().map(|language| language.len());
+        std::iter::once(self.extras.len()).chain(self.values.iter().map(|value| value.len())).chain(language)
     }
 
     /// How many fields `Vary` names.
@@ -67,15 +123,39 @@ impl<'a> Request<'a> {
     }
 
     fn has(&mut self, vary: &'a Vary, values: &[Box<str>]) -> bool {
-        let fields = match &mut self.fields {
-            Some((of, fields)) if of.names() == vary.names() => fields,
-            other => {
-                let fields = vary.names().iter().map(|name| self.by.field(name)).collect();
-                &mut other.insert((vary, fields)).1
-            }
-        };
-        fields.iter().zip(values).all(|(field, value)| same_text(field, value))
+        self.fields(vary).iter().zip(values).all(|(field, value)| same_text(field, value))
     }
+
+    fn fields(&mut self, vary: &'a Vary) -> &[String] {
+        let known = self.fields.as_ref().is_some_and(|(of, _)| of.names() == vary.names());
+        if !known {
+            self.fields = Some((vary, vary.names().iter().map(|name| self.by.field(name)).collect()));
+        }
+        self.fields.as_ref().map_or(&[], |(_, fields)| fields)
+    }
+}
+
+/// Whether there is no coding, or it is among those that the normalised `Accept-Encoding` in `values` lists.
+fn is_agreed(coding: Option<&HeaderValue>, vary: &Vary, values: &[Box<str>]) -> bool {
+    let Some(coding) = coding else {
+        return true;
+    };
+    let mut fields = vary.names().iter().zip(values);
+    fields.any(|(name, listed)| {
+        *name == ACCEPT_ENCODING
+            && listed.split(", ").any(|listed| listed.as_bytes().eq_ignore_ascii_case(coding.as_bytes()))
+    })
+}
+
+/// All `Content-Encoding` lines as one.
+fn coding(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(CONTENT_ENCODING).iter();
+    let first = lines.next()?;
+    let rest: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
+    if rest.is_empty() {
+        return Some(first.clone());
+    }
+    HeaderValue::from_bytes(&[&[first.as_bytes()], rest.as_slice()].concat().join(&b", "[..])).ok()
 }
 
 /// Equality of texts that are mostly empty. An empty text points nowhere, and the system's `memcmp` was measured to take

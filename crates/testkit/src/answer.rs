@@ -20,6 +20,7 @@ pub struct Answer {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Source,
     pub(crate) framing: Frame,
+    pub(crate) trailers: Vec<(String, String)>,
     pub(crate) interim: Vec<(u16, Vec<(String, String)>)>,
     pub(crate) head_gate: Option<Gate>,
     pub(crate) body_gate: Option<Gate>,
@@ -97,6 +98,7 @@ impl Answer {
             headers: Vec::new(),
             body: Source::Pieces(Vec::new()),
             framing: Frame::Length,
+            trailers: Vec::new(),
             interim: Vec::new(),
             head_gate: None,
             body_gate: None,
@@ -171,6 +173,12 @@ impl Answer {
         self
     }
 
+    /// The same with this status.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     /// Another reason phrase than the usual one.
     pub fn reason(mut self, reason: &str) -> Self {
         self.reason = Some(reason.to_owned());
@@ -199,6 +207,12 @@ impl Answer {
     pub fn until_close(mut self) -> Self {
         self.framing = Frame::UntilClose;
         self
+    }
+
+    /// A trailer line after the body, which goes in chunks then. (Announce it with a `trailer` header.)
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
+        self.trailers.push((name.to_owned(), value.to_owned()));
+        self.chunked()
     }
 
     /// An interim response (1xx) before the answer, sent as soon as the request's head was read. May be given several times.

@@ -154,11 +154,15 @@ async fn respond(wire: &mut Wire<TcpStream>, answer: Answer, request: &Request) 
             wire.write(&message).await?;
             None
         }
-        Source::Pieces(pieces) => write_pieces(wire, message, pieces, in_chunks, answer.cut).await?,
+        Source::Pieces(pieces) => {
+            let end = in_chunks.then(|| last_chunk(&answer.trailers));
+            write_pieces(wire, message, pieces, end, answer.cut).await?
+        }
         Source::Stream(orders) => {
             wire.write(&message).await?;
             let orders = orders.lock().take();
-            write_stream(wire, orders, in_chunks).await?
+            let end = in_chunks.then(|| last_chunk(&answer.trailers));
+            write_stream(wire, orders, end).await?
         }
     };
     let closes = answer.close
@@ -172,12 +176,19 @@ async fn respond(wire: &mut Wire<TcpStream>, answer: Answer, request: &Request) 
     })
 }
 
-/// Writes the head that is in `message` and the body. A body in one piece leaves with its head in one write.
+/// The end of a body in chunks.
+fn last_chunk(trailers: &[(String, String)]) -> String {
+    let lines: String = trailers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("0\r\n{lines}\r\n")
+}
+
+/// Writes the head that is in `message` and the body, in chunks where there is an end of those. A body in one piece leaves
+/// with its head in one write.
 async fn write_pieces(
     wire: &mut Wire<TcpStream>,
     mut message: Vec<u8>,
     pieces: Vec<Bytes>,
-    in_chunks: bool,
+    end: Option<String>,
     cut: Option<(usize, Ending)>,
 ) -> io::Result<Option<Ending>> {
     let mut left = cut.map_or(usize::MAX, |(bytes, _)| bytes);
@@ -186,14 +197,14 @@ async fn write_pieces(
             wire.write(&std::mem::take(&mut message)).await?;
         }
         let whole = piece.len() <= left;
-        frame(&mut message, &piece[..piece.len().min(left)], in_chunks);
+        frame(&mut message, &piece[..piece.len().min(left)], end.is_some());
         left -= piece.len().min(left);
         if !whole {
             break;
         }
     }
-    if in_chunks && cut.is_none() {
-        message.extend_from_slice(b"0\r\n\r\n");
+    if let Some(end) = end.filter(|_| cut.is_none()) {
+        message.extend_from_slice(end.as_bytes());
     }
     wire.write(&message).await?;
     Ok(cut.map(|(_, ending)| ending))
@@ -202,7 +213,7 @@ async fn write_pieces(
 async fn write_stream(
     wire: &mut Wire<TcpStream>,
     orders: Option<tokio::sync::mpsc::UnboundedReceiver<Order>>,
-    in_chunks: bool,
+    end: Option<String>,
 ) -> io::Result<Option<Ending>> {
     let Some(mut orders) = orders else {
         return Err(io::Error::other("a streamed answer serves one request"));
@@ -211,12 +222,12 @@ async fn write_stream(
         match unless_closed(wire, orders.recv()).await? {
             Some(Order::Send(bytes)) => {
                 let mut message = Vec::new();
-                frame(&mut message, &bytes, in_chunks);
+                frame(&mut message, &bytes, end.is_some());
                 wire.write(&message).await?;
             }
             Some(Order::End) => {
-                if in_chunks {
-                    wire.write(b"0\r\n\r\n").await?;
+                if let Some(end) = end {
+                    wire.write(end.as_bytes()).await?;
                 }
                 return Ok(None);
             }

@@ -190,3 +190,12 @@ async fn a_scenario_fails_on_another_header() {
     let gets = Gets::status(200).header("x-a", "2");
     scenario.exchange("wrong", Sends::get("/"), sees, gets).await;
 }
+
+#[tokio::test]
+async fn trailers_follow_the_body() {
+    let origin = ScriptedOrigin::start().await;
+    origin.on("/", Answer::ok("x").header("trailer", "x-sum").trailer("x-sum", "1").trailer("x-more", "2"));
+    let got = Client::connect(origin.address()).await.get("/").send().await;
+    let lines: Vec<_> = got.trailers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!((got.text(), lines.join(" ").as_str()), ("x", "x-sum=1 x-more=2"));
+}

@@ -78,7 +78,8 @@ fn targeted(input: &[u8]) {
         }
         assert_eq!(effective_directives(&headers, &[]).1, Source::CacheControl);
         if let Some(control) = SurrogateControl::parse(&headers) {
-            assert!(control.max_age.into_iter().chain(control.stale).all(|duration| duration <= LONGEST));
+            let durations = [control.max_age, control.stale, control.stale_if_error];
+            assert!(durations.into_iter().flatten().all(|duration| duration <= LONGEST));
             assert!(control.content.iter().all(|token| !token.is_empty() && !token.contains(' ')));
             assert!(!control.wants_esi() || !control.content.is_empty());
         }

@@ -7,7 +7,7 @@
 
 use copal_fuzz::fields;
 use copal_semantics::{
-    Precondition, RangeAnswer, Timestamp, content_range, evaluate, has_validator, parse_http_date, range,
+    ContentRange, Precondition, RangeAnswer, Timestamp, content_range, evaluate, has_validator, parse_http_date, range,
     strip_conditionals, validators,
 };
 use http::header::{DATE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE};
@@ -45,6 +45,13 @@ fn ranges(request: &HeaderMap, stored: &HeaderMap) {
                 assert!(first <= last && last < length, "{first}-{last} of {length}");
                 assert_eq!(content_range(first, last, length), format!("bytes {first}-{last}/{length}"));
             }
+            RangeAnswer::Parts(parts) => {
+                assert!((2..=16).contains(&parts.len()));
+                for (at, part) in parts.iter().enumerate() {
+                    assert!(part.first <= part.last && part.last < length);
+                    assert!(parts[..at].iter().all(|other| !other.touches(*part)), "{parts:?}");
+                }
+            }
         }
         assert_eq!(range(&Method::HEAD, request, StatusCode::OK, stored, length), RangeAnswer::Whole);
         assert_eq!(range(&Method::GET, request, StatusCode::NOT_FOUND, stored, length), RangeAnswer::Whole);
@@ -67,6 +74,10 @@ fuzz_target!(|input: &[u8]| {
     preconditions(&request, &stored);
     ranges(&request, &stored);
 
+    if let Some(range) = ContentRange::parse(input) {
+        assert!(range.span.first <= range.span.last && range.complete.is_none_or(|complete| range.span.last < complete));
+        assert_eq!(ContentRange::parse(range.to_value().as_bytes()), Some(range));
+    }
     for line in input.split(|byte| *byte == b'\n') {
         if let Some(date) = parse_http_date(line, NOW) {
             assert_eq!(parse_http_date(date.http_date().as_bytes(), NOW), Some(date), "the date it names is another");

@@ -74,7 +74,59 @@ async fn trailers_are_kept() {
 }
 
 #[tokio::test]
-async fn interim_responses_are_dropped_rfc9110_15_2() {
+async fn a_connection_is_kept_by_a_reader_that_stops_at_the_trailers() {
+    let (server, origin) = one().await;
+    let raw = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-sum: 7\r\n\r\n";
+    server.on("/", Answer::raw(raw));
+    let mut body = get(&origin, "/").await.unwrap().body;
+    while !body.frame().await.unwrap().unwrap().is_trailers() {}
+    drop(body);
+    assert_eq!(origin.idle(), [1]);
+}
+
+#[tokio::test]
+async fn interim_responses_are_told_as_they_come_rfc9110_15_2() {
+    let (server, origin) = one().await;
+    let interim = Answer::ok("x").interim(100, &[]).interim(103, &[("link", "</a>")]).interim(199, &[("link", "</b>")]);
+    let (gate, answer) = Answer::gated(interim);
+    server.on("/", answer);
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let on_interim: crate::OnInterim = Arc::new(move |status, headers: &http::HeaderMap| {
+        let _ = told.send((status.as_u16(), headers["link"].to_str().unwrap().to_owned()));
+    });
+    let sending = origin.clone();
+    let sent = tokio::spawn(async move {
+        sending.send_hearing(request("GET", "/", RequestBody::Empty), Some(on_interim)).await.unwrap()
+    });
+    // The final response waits until both were heard.
+    assert_eq!(heard.recv().await, Some((103, "</a>".to_owned())));
+    assert_eq!(heard.recv().await, Some((199, "</b>".to_owned())));
+    gate.open();
+    let response = sent.await.unwrap();
+    assert_eq!((response.status.as_u16(), response.headers.get("link")), (200, None));
+    assert_eq!(whole(response.body).await.unwrap(), "x");
+    assert_eq!(heard.recv().await, None, "nothing is told of another exchange on the connection");
+}
+
+#[tokio::test]
+async fn interim_responses_are_told_also_by_the_second_try() {
+    let (server, origin) = one().await;
+    server.on("/", "first");
+    server.on("/", Answer::hang_up());
+    server.on("/", Answer::ok("second").interim(103, &[]));
+    assert_eq!(text(&origin, "/").await.unwrap(), "first");
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let on_interim: crate::OnInterim = Arc::new(move |status, _: &http::HeaderMap| {
+        let _ = told.send(status.as_u16());
+    });
+    let asked = request("GET", "/", RequestBody::Empty);
+    let response = origin.send_hearing(asked, Some(on_interim)).await.unwrap();
+    assert_eq!(whole(response.body).await.unwrap(), "second");
+    assert_eq!(heard.recv().await, Some(103));
+}
+
+#[tokio::test]
+async fn interim_responses_are_dropped_where_nobody_hears_rfc9110_15_2() {
     let (server, origin) = one().await;
     let answer = Answer::ok("x").interim(100, &[]).interim(103, &[("link", "</a>")]);
     server.on("/", answer);

@@ -59,6 +59,9 @@ async fn what_is_not_http_is_refused() {
         "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, nonsense\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: nonsense, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: nonsense\r\ncontent-length: 2\r\n\r\nab",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: chat\r\nconnection: upgrade\r\n\r\n",
     ]
@@ -69,6 +72,19 @@ async fn what_is_not_http_is_refused() {
         server.on(&target, Answer::raw(raw).close());
         assert_eq!(text(&origin, &target).await, Err(Kind::Protocol), "{raw:?}");
     }
+}
+
+#[tokio::test]
+async fn an_unknown_coding_is_read_to_the_close_and_its_connection_not_kept_rfc9112_6_3() {
+    let (server, origin) = one().await;
+    let raw = "HTTP/1.1 200 OK\r\ntransfer-encoding: nonsense\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    server.on("/", Answer::raw(raw).close());
+    server.on("/head", Answer::raw("HTTP/1.1 200 OK\r\ntransfer-encoding: nonsense\r\n\r\n"));
+    assert_eq!(text(&origin, "/").await.unwrap(), "5\r\nhello\r\n0\r\n\r\n");
+    // Nothing follows the head of this one, and the server does not close.
+    let response = send(&origin, request("HEAD", "/head", RequestBody::Empty)).await.unwrap();
+    assert_eq!(whole(response.body).await.unwrap(), "");
+    assert_eq!(origin.idle(), [0]);
 }
 
 #[tokio::test]

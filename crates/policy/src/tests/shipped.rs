@@ -51,7 +51,9 @@ fn answer(config: &Config, case: &Case) -> Answer {
         }
         Action::Pass => (Decision::Pass, "pass-rule"),
         Action::Respond(_) => (Decision::Respond, "respond"),
-        Action::Cache(_) if case.headers.contains_key("authorization") => (Decision::Pass, "authorization"),
+        Action::Cache(_) if ["x-auth-token", "x-api-key"].iter().any(|name| case.headers.contains_key(*name)) => {
+            (Decision::Pass, "authorization")
+        }
         Action::Cache(_) if bypass && verdict.session.is_some() => (Decision::Pass, "session-cookie"),
         Action::Cache(_) if bypass && verdict.unknown.is_some() => (Decision::Pass, "unknown-cookie"),
         Action::Cache(_) => (Decision::Cache, "miss"),

@@ -3,7 +3,9 @@
 use copal_policy::Config;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::decide::Verdict;
 use crate::explain::{Explanation, explain};
+use crate::reason::Reason;
 
 pub(super) fn config(yaml: &str) -> Config {
     let yaml = format!("origins: {{site: 'http://127.0.0.1:9'}}\n{yaml}");
@@ -22,6 +24,7 @@ const SITE: &str = "sessions: {cookies: ['SESS*'], ignore: [theme]}
 rules:
   - {name: teapot, match: {path: /tea}, respond: {status: 418}}
   - {name: admin, match: {path: '/admin/**'}, pass: true}
+  - {name: asked, match: {path: /asked}, cache: {ttl: 1h, request_directives: honour}}
   - {name: esi, match: {path: '/shared/**'}, cache: {ttl: 1h}, esi: true, sessions: ignore}
   - {name: pages, match: {path: '/**'}, cache: {ttl: 1h, key: {cookies: [lang], query: {deny: [utm_source]}, headers: [x-tenant]}}}";
 
@@ -39,7 +42,9 @@ fn each_reason_to_pass_has_its_word() {
         ("GET", "/", &[("cookie", "theme=x; _ga=y")], "pages", "cache", "miss"),
         ("GET", "/", &[("cookie", "mystery=x")], "pages", "pass", "unknown-cookie"),
         ("GET", "/shared/x", &[("cookie", "SESS1=x; mystery=y")], "esi", "cache", "miss"),
-        ("GET", "/", &[("authorization", "Basic eDp5")], "pages", "pass", "authorization"),
+        ("GET", "/", &[("authorization", "Basic eDp5")], "pages", "cache", "miss"),
+        ("GET", "/", &[("authorization", "Basic eDp5"), ("cookie", "SESS1=x")], "pages", "pass", "session-cookie"),
+        ("GET", "/", &[("authorization", "Basic eDp5"), ("x-api-key", "k")], "pages", "pass", "authorization"),
         ("GET", "/", &[("x-auth-token", "alice")], "pages", "pass", "authorization"),
         ("GET", "/", &[("x-wp-nonce", "1f")], "pages", "pass", "authorization"),
         ("GET", "/", &[("api-key", "k")], "pages", "pass", "authorization"),
@@ -48,6 +53,9 @@ fn each_reason_to_pass_has_its_word() {
         ("GET", "/", &[("if-match", "\"x\"")], "pages", "pass", "precondition"),
         ("GET", "/", &[("upgrade", "websocket")], "pages", "pass", "upgrade"),
         ("GET", "/", &[("cache-control", "no-cache")], "pages", "cache", "miss"),
+        ("GET", "/", &[("cache-control", "no-store")], "pages", "cache", "miss"),
+        ("GET", "/asked", &[("cache-control", "no-store")], "asked", "pass", "request-no-store"),
+        ("GET", "/asked", &[("cache-control", "no-cache")], "asked", "cache", "miss"),
     ] {
         let got = asked(&config, method, &format!("http://a.example{url}"), fields);
         assert_eq!((&*got.rule, got.decision, got.reason), (rule, decision, reason), "{method} {url} {fields:?}");
@@ -70,5 +78,31 @@ fn what_is_wrong_with_a_url_is_said() {
     let config = config("");
     for url in ["ftp://a/", "http://u@a/", "http://a b/", "http://a:99999/", "example.com/x", "/x"] {
         assert!(explain(&config, &Method::GET, url, &HeaderMap::new()).is_err(), "{url}");
+    }
+}
+
+#[test]
+fn rfc9111_5_2_1_which_directives_count_is_for_the_rule_and_the_network() {
+    use crate::decide::wants_cached_only as wants;
+    let asked = |yaml: &str, from: [u8; 4], control: &'static str| {
+        let config = config(&format!("{yaml}\nrules: [{{name: all, cache: {{ttl: 1h}}}}]"));
+        let mut exchange = crate::tests::exchange("http://a.example/");
+        exchange.peer = from.into();
+        exchange.headers.insert("cache-control", HeaderValue::from_static(control));
+        let rule = &config.policy.rules()[0];
+        (wants(&config, rule, &exchange), crate::decide::decide(&config, &exchange).verdict)
+    };
+    let nobody = "cache: {hit_for_miss: 10s}";
+    let ours = "cache: {revalidate_allow: [10.0.0.0/8]}";
+    for (yaml, from, honoured) in
+        [(nobody, [10, 0, 0, 1], false), (ours, [10, 0, 0, 1], true), (ours, [192, 0, 2, 1], false)]
+    {
+        let (only, verdict) = asked(yaml, from, "only-if-cached, no-cache");
+        let Verdict::Cache(plan) = verdict else { panic!("looked up") };
+        assert!(only, "harmless for everybody");
+        assert_eq!(plan.directed.is_some_and(|directed| directed.honoured), honoured, "{yaml} {from:?}");
+        let (only, verdict) = asked(yaml, from, "no-store");
+        assert!(!only);
+        assert_eq!(matches!(verdict, Verdict::Pass(Reason::RequestNoStore)), honoured, "{yaml} {from:?}");
     }
 }

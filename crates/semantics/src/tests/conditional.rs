@@ -2,7 +2,8 @@ use http::{Method, StatusCode};
 
 use super::{NOVEMBER_1994, date, headers, lines, secs};
 use crate::conditional::{
-    Precondition, evaluate, freshen, not_applicable_to_cache, not_modified_head, strip_conditionals, validators,
+    Precondition, etag_names, evaluate, freshen, not_applicable_to_cache, not_modified_head, strip_conditionals,
+    validators, validators_of,
 };
 
 const LAST_MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -39,11 +40,29 @@ fn rfc9110_s13_1_2_if_none_match_compares_weakly_in_lists() {
         ("", "\"a\"", false),
         ("\"a", "\"a\"", false),
         ("W/", "\"a\"", false),
-        // Tags without quotes equal only the same bytes.
+        ("\"a\u{fc}\"", "\"a\u{fc}\"", true),
+        ("\"a\u{fc}\"", "\"a\u{fb}\"", false),
+        // Wrong forms equal the same bytes.
+        ("w/\"a\"", "w/\"a\"", true),
+        ("W\\\"a\"", "W\\\"a\"", true),
+        ("W\"a\"", "W\"a\"", true),
+        ("w/\"a\"", "W/\"a\"", false),
+        // A tag without quotes is the same tag in quotes where it is a plain token.
         ("a", "a", true),
         ("x, a", "a", true),
-        ("\"a\"", "a", false),
-        ("a", "\"a\"", false),
+        ("\"a\"", "a", true),
+        ("a", "\"a\"", true),
+        ("a", "W/\"a\"", true),
+        ("\"x\", a , \"y\"", "\"a\"", true),
+        ("W/a", "\"a\"", false),
+        ("\"a\"", "W/a", false),
+        ("w/a", "\"w/a\"", false),
+        ("a b", "\"a b\"", false),
+        ("a,b", "\"a,b\"", false),
+        ("\"*\"", "*", false),
+        ("'a'", "\"'a'\"", true),
+        ("\"a", "\"\"a\"", false),
+        ("A", "\"a\"", false),
     ] {
         let result = not_modified(&[("if-none-match", field)], &[("etag", etag)]);
         assert_eq!(result, expected, "{field} {etag}");
@@ -55,6 +74,13 @@ fn rfc9110_s13_1_2_several_lines_and_no_tag() {
     let request = [("if-none-match", "\"x\""), ("if-none-match", "\"a\"")];
     assert!(not_modified(&request, &[("etag", "\"a\"")]));
     assert!(not_modified(&[("if-none-match", "*")], &[]));
+    // `*` stands alone or it is nothing.
+    let request = [("if-none-match", "\"x\""), ("if-none-match", "*")];
+    assert!(!not_modified(&request, &[("etag", "\"a\"")]));
+    // Nobody knows which of two tags is the tag.
+    let request = [("if-none-match", "\"a\", \"b\"")];
+    assert!(!not_modified(&request, &[("etag", "\"a\""), ("etag", "\"b\"")]));
+    assert!(not_modified(&request, &[("etag", "\"a\""), ("etag", "\"a\"")]));
     assert!(!not_modified(&[("if-none-match", "\"a\"")], &[]));
 }
 
@@ -133,6 +159,8 @@ fn rfc9111_s4_3_1_validators_to_send() {
             Some("if-none-match: \"a\" | if-modified-since: Sun, 06 Nov 1994 08:49:37 GMT"),
         ),
         (&[("last-modified", "garbage"), ("etag", "")], None),
+        (&[("etag", "\"a\""), ("etag", "\"b\"")], None),
+        (&[("etag", "a")], Some("if-none-match: a")),
         (&[], None),
     ] {
         assert_eq!(sent(stored).as_deref(), expected);
@@ -165,7 +193,7 @@ fn rfc9111_s3_2_a_304_updates_fields_but_not_what_describes_the_stored_content()
         ("keep-alive", "timeout=5"),
         ("transfer-encoding", "chunked"),
     ]);
-    let fresh = freshen(&stored, &not_modified);
+    let fresh = freshen(&stored, &not_modified, false);
     for (name, expected) in [
         ("cache-control", "max-age=60"),
         ("content-length", "5"),
@@ -183,8 +211,73 @@ fn rfc9111_s3_2_a_304_updates_fields_but_not_what_describes_the_stored_content()
     ] {
         assert_eq!(lines(&fresh, name), expected, "{name}");
     }
-    let aged = freshen(&stored, &headers(&[("age", "3")]));
+    let aged = freshen(&stored, &headers(&[("age", "3")]), false);
     assert_eq!(lines(&aged, "age"), "3");
+}
+
+#[test]
+fn rfc9111_s3_2_what_describes_the_stored_content_is_kept() {
+    let names = [
+        "etag",
+        "content-length",
+        "content-encoding",
+        "content-range",
+        "content-md5",
+        "content-digest",
+        "repr-digest",
+        "digest",
+        "set-cookie",
+    ];
+    let update = headers(&names.map(|name| (name, "new")));
+    let stored = headers(&names.map(|name| (name, "old")));
+    assert_eq!(freshen(&stored, &update, false), stored);
+    assert_eq!(freshen(&headers(&[]), &update, false), headers(&[]));
+    // The operator shares cookies: then RFC 9111 §7.3 holds for them as it stands.
+    let shared = freshen(&stored, &update, true);
+    assert_eq!((lines(&shared, "set-cookie").as_str(), lines(&shared, "etag").as_str()), ("new", "old"));
+}
+
+#[test]
+fn rfc9111_s4_3_4_a_304_names_a_response_by_its_strong_tag() {
+    for (named, stored, expected) in [
+        (Some("\"a\""), Some("\"a\""), true),
+        (Some("\"a\""), Some("\"b\""), false),
+        (Some("W/\"a\""), Some("\"a\""), false),
+        (Some("\"a\""), Some("W/\"a\""), false),
+        (Some("W/\"a\""), Some("W/\"a\""), false),
+        (Some("a"), Some("a"), false),
+        (Some("a"), Some("\"a\""), false),
+        (Some("w/\"a\""), Some("w/\"a\""), false),
+        (None, Some("\"a\""), false),
+        (Some("\"a\""), None, false),
+        (None, None, false),
+    ] {
+        let message = |tag: Option<&str>| headers(&tag.map(|tag| ("etag", tag)).into_iter().collect::<Vec<_>>());
+        assert_eq!(etag_names(&message(named), &message(stored)), expected, "{named:?} {stored:?}");
+    }
+}
+
+#[test]
+fn rfc9111_s4_3_1_the_tags_of_all_variants() {
+    let list = |tags: &[&str]| {
+        let stored: Vec<_> = tags.iter().map(|tag| headers(&[("etag", tag)])).collect();
+        validators_of(stored.iter()).map(|value| String::from_utf8(value.as_bytes().to_owned()).unwrap())
+    };
+    for (tags, expected) in [
+        (&["\"a\"", "\"b, c\"", "\"a\""][..], Some("\"a\", \"b, c\"")),
+        // Variants in different codings may share a weak tag.
+        (&["W/\"a\"", "\"b\""], Some("\"b\"")),
+        (&["W/\"a\"", "b", "", "w/\"c\"", "\"d"], None),
+        (&["\"\u{fc}\""], Some("\"\u{fc}\"")),
+        (&[], None),
+    ] {
+        assert_eq!(list(tags).as_deref(), expected, "{tags:?}");
+    }
+    let many: Vec<_> = (0..40).map(|number| format!("\"{number:02}\"")).collect();
+    let shown = list(&many.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    assert_eq!(shown, many[..16].join(", "));
+    let long = format!("\"{}\"", "x".repeat(3000));
+    assert_eq!(list(&[&long, "\"a\""]).as_deref(), Some("\"a\""));
 }
 
 #[test]

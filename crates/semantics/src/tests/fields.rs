@@ -1,5 +1,5 @@
 use super::{headers, lines};
-use crate::fields::{append_via, content_length, remove_hop_by_hop, via_loop};
+use crate::fields::{append_cdn_loop, append_via, cdn_loop, content_length, remove_hop_by_hop, via_loop};
 
 #[test]
 fn rfc9110_s7_6_1_fields_of_the_connection_are_removed() {
@@ -33,6 +33,8 @@ fn rfc9110_s7_6_1_connection_cannot_nominate_what_everybody_needs() {
         ("cookie", "a=b"),
         ("authorization", "x"),
         ("vary", "cookie"),
+        ("via", "1.1 copal"),
+        ("cdn-loop", "copal; i=x"),
     ];
     let mut message = headers(&kept);
     let nominated = kept.map(|(name, _)| name).join(", ");
@@ -104,5 +106,44 @@ fn rfc9110_s8_6_content_length_is_one_number_or_none() {
     ] {
         let lines: Vec<_> = values.iter().map(|value| ("content-length", *value)).collect();
         assert_eq!(content_length(&headers(&lines)), expected, "{values:?}");
+    }
+}
+
+#[test]
+fn rfc8586_s2_an_instance_is_appended_and_found_again() {
+    for instance in ["a1b2", "host:8080", "a b", "a\"b\\c", "x,y;i=z", ""] {
+        let mut message = headers(&[("cdn-loop", "other.example; x=\"copal; i=a1b2, \"")]);
+        assert!(!cdn_loop(&message, instance), "{instance}");
+        append_cdn_loop(&mut message, instance);
+        append_cdn_loop(&mut message, "another");
+        assert!(cdn_loop(&message, instance), "{instance}: {message:?}");
+        assert!(!cdn_loop(&message, "a1b2c3") && cdn_loop(&message, "another"));
+    }
+    let mut message = headers(&[("cdn-loop", "foo.example")]);
+    append_cdn_loop(&mut message, "a1b2");
+    assert_eq!(lines(&message, "cdn-loop"), "foo.example | copal; i=a1b2");
+}
+
+#[test]
+fn rfc8586_s2_a_loop_is_this_very_instance() {
+    for (value, expected) in [
+        ("copal; i=me", true),
+        ("copal;i=me", true),
+        ("Copal ;\tI=\"me\"", true),
+        ("foo, copal; x=1; i=me; y, bar", true),
+        ("copal; i=you, copal; i=me", true),
+        ("copal", false),
+        ("copal; i", false),
+        ("copal; i=you", false),
+        ("copal; i=ME", false),
+        ("copal2; i=me", false),
+        ("foo; i=me", false),
+        ("copal, foo; i=me", false),
+        ("foo; x=\"copal; i=me\"", false),
+        ("foo; x=\", copal; i=me\"", false),
+        ("i=me; copal", false),
+        ("", false),
+    ] {
+        assert_eq!(cdn_loop(&headers(&[("cdn-loop", value)]), "me"), expected, "{value}");
     }
 }

@@ -3,11 +3,11 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{NOW, after, date, headers, secs};
-use crate::lifetime::{Lifetime, LifetimeRules, LifetimeSource, initial_age, lifetime};
+use crate::lifetime::{Lifetime, LifetimeRules, LifetimeSource, jittered, lifetime};
 use crate::targeted::{DEFAULT_ORDER, effective_directives};
 use crate::time::Timestamp;
 
-fn of(status: u16, lines: &[(&str, &str)], rules: &LifetimeRules) -> (u64, LifetimeSource) {
+fn of(status: u16, lines: &[(&str, &str)], rules: &LifetimeRules<'_>) -> (u64, LifetimeSource) {
     let headers = headers(lines);
     let (directives, _) = effective_directives(&headers, &DEFAULT_ORDER);
     let status = StatusCode::from_u16(status).unwrap();
@@ -168,55 +168,142 @@ fn min_ttl_raises_and_max_ttl_cuts_what_the_origin_states() {
     assert_eq!(Lifetime::default().source, LifetimeSource::None);
 }
 
-#[test]
-fn rfc9111_s4_2_3_age_includes_response_delay() {
-    let sent = NOW;
-    let received = NOW.plus(Duration::from_millis(2500));
-    assert_eq!(initial_age(&headers(&[("age", "10")]), sent, received), Duration::from_millis(12_500));
-    assert_eq!(initial_age(&headers(&[]), sent, received), Duration::from_millis(2500));
-    // A clock that jumped back between the two.
-    assert_eq!(initial_age(&headers(&[]), received, sent), secs(0));
+fn under_ttl_headers(lines: &[(&str, &str)], rules: &LifetimeRules<'_>) -> (u64, LifetimeSource, bool) {
+    let names = ["x-accel-expires".parse().unwrap(), "x-ttl".parse().unwrap()];
+    let headers = headers(lines);
+    let (directives, _) = effective_directives(&headers, &DEFAULT_ORDER);
+    let rules = LifetimeRules { ttl_headers: &names, ..*rules };
+    let found = lifetime(StatusCode::OK, &headers, &directives, NOW, &rules);
+    (found.duration.as_secs(), found.source, found.forbidden)
 }
 
 #[test]
-fn rfc9111_s4_2_3_the_larger_of_apparent_and_corrected_age_counts() {
-    let age = |age: &str, made: Timestamp| {
-        let made = date(made);
-        initial_age(&headers(&[("age", age), ("date", &made)]), NOW, NOW).as_secs()
-    };
-    let ago = |seconds| Timestamp::from_secs(NOW.as_secs() - seconds);
-    assert_eq!(age("10", ago(50)), 50);
-    assert_eq!(age("50", ago(10)), 50);
-    // A Date ahead of us says nothing about age.
-    assert_eq!(age("5", after(1000)), 5);
-}
-
-#[test]
-fn rfc9111_s4_2_3_a_date_of_this_second_adds_no_age() {
-    let received = NOW.plus(Duration::from_millis(900));
-    let made = date(NOW);
-    assert_eq!(initial_age(&headers(&[("date", &made)]), received, received), Duration::ZERO);
-}
-
-#[test]
-fn rfc9111_s5_1_age_takes_the_first_member_and_ignores_what_is_none() {
-    let age = |lines: &[(&str, &str)]| initial_age(&headers(lines), NOW, NOW).as_secs();
-    for (value, expected) in [
-        ("7200", 7200),
-        (" 7200 ", 7200),
-        ("7200, 0", 7200),
-        ("0, 7200", 0),
-        ("abc, 7200", 0),
-        ("", 0),
-        ("-7200", 0),
-        ("7200.0", 0),
-        ("7200a", 0),
-        ("7200;foo=bar", 0),
-        ("2147483647", 2_147_483_647),
-        ("2147483649", 2_147_483_648),
-        ("99999999999999999999999", 2_147_483_648),
+fn ttl_headers_come_before_all_other_sources() {
+    let ahead = format!("@{}", NOW.as_secs() + 25);
+    let behind = format!("@{}", NOW.as_secs() - 25);
+    let field = |seconds| (seconds, LifetimeSource::TtlHeader, false);
+    for (lines, expected) in [
+        (&[("x-accel-expires", "30")][..], field(30)),
+        (&[("x-accel-expires", " 30 ")], field(30)),
+        (&[("x-accel-expires", "99999999999999999999")], field(1 << 31)),
+        (&[("x-accel-expires", &ahead)], field(25)),
+        (&[("x-accel-expires", &behind)], field(0)),
+        (&[("x-accel-expires", "@0")], field(0)),
+        (&[("x-accel-expires", "@99999999999999999999")], field(1 << 31)),
+        (&[("x-accel-expires", "0")], (0, LifetimeSource::TtlHeader, true)),
+        (&[("x-accel-expires", "30"), ("x-accel-expires", "20")], field(20)),
+        (&[("x-accel-expires", "30"), ("x-accel-expires", "0")], (0, LifetimeSource::TtlHeader, true)),
+        (&[("x-accel-expires", "0"), ("x-accel-expires", "30")], (0, LifetimeSource::TtlHeader, true)),
+        // The first field of the list that can be read decides.
+        (&[("x-ttl", "40"), ("x-accel-expires", "30")], field(30)),
+        (&[("x-ttl", "40"), ("x-accel-expires", "soon")], field(40)),
     ] {
-        assert_eq!(age(&[("age", value)]), expected, "{value}");
+        let mut lines = lines.to_vec();
+        lines.extend([("cache-control", "max-age=5, s-maxage=6"), ("cdn-cache-control", "max-age=7")]);
+        // It counts from arrival, so an Age of no meaning does not matter to it.
+        lines.push(("age", "x"));
+        let rules = LifetimeRules { ttl: Some(secs(1)), status_ttl: Some(secs(2)), ..LifetimeRules::default() };
+        assert_eq!(under_ttl_headers(&lines, &rules), expected, "{lines:?}");
     }
-    assert_eq!(age(&[("age", "7200"), ("age", "0")]), 7200);
+    for value in ["soon", "", "-1", "1.5", "@", "@x", "10s", "@-5", "1, 2"] {
+        let lines = [("x-accel-expires", value), ("cache-control", "max-age=5")];
+        let expected = (5, LifetimeSource::MaxAge, false);
+        assert_eq!(under_ttl_headers(&lines, &LifetimeRules::default()), expected, "{value}");
+    }
+    // Not named by the rule, it is a field like any other.
+    assert_eq!(plain(&[("x-accel-expires", "30")]), (0, LifetimeSource::None));
+}
+
+#[test]
+fn ttl_headers_are_bounded_by_the_rule_and_hold_for_every_status() {
+    let rules = LifetimeRules { min_ttl: Some(secs(10)), max_ttl: Some(secs(20)), ..LifetimeRules::default() };
+    for (value, expected) in [("5", 10), ("15", 15), ("25", 20)] {
+        assert_eq!(under_ttl_headers(&[("x-ttl", value)], &rules).0, expected);
+    }
+    assert_eq!(under_ttl_headers(&[("x-ttl", "0")], &rules), (0, LifetimeSource::TtlHeader, true));
+    let names = ["x-ttl".parse().unwrap()];
+    let rules = LifetimeRules { ttl_headers: &names, ..rules };
+    assert_eq!(of(503, &[("x-ttl", "5")], &rules), (5, LifetimeSource::TtlHeader));
+}
+
+#[test]
+fn lifetimes_of_the_operators_making_count_from_arrival() {
+    use LifetimeSource as Source;
+    for source in [Source::TtlHeader, Source::RuleTtl, Source::StatusTtl, Source::RuleDefault] {
+        assert!(source.counts_from_arrival(), "{source:?}");
+    }
+    for source in
+        [Source::SMaxage, Source::MaxAge, Source::Expires, Source::TargetedMaxAge, Source::Heuristic, Source::None]
+    {
+        assert!(!source.counts_from_arrival(), "{source:?}");
+    }
+}
+
+#[test]
+fn rfc9111_s4_2_2_the_longest_heuristic_is_the_operators() {
+    let modified = date(Timestamp::from_secs(NOW.as_secs() - 10_000));
+    let lines = [("last-modified", modified.as_str())];
+    for (longest, expected) in [(10, 10), (1000, 1000), (5000, 1000), (0, 0)] {
+        let rules = LifetimeRules { heuristic: true, heuristic_max: secs(longest), ..LifetimeRules::default() };
+        assert_eq!(of(200, &lines, &rules), (expected, LifetimeSource::Heuristic));
+        // A part is heuristically cacheable too (RFC 9110 §15.1), and so is a 451 (RFC 7725).
+        assert_eq!(of(206, &lines, &rules), (expected, LifetimeSource::Heuristic));
+        assert_eq!(of(451, &lines, &rules), (expected, LifetimeSource::Heuristic));
+    }
+}
+
+#[test]
+fn rfc9111_s4_2_2_no_heuristic_beside_an_explicit_expiry_even_an_invalid_one() {
+    let rules = LifetimeRules { heuristic: true, ..LifetimeRules::default() };
+    for (name, value, source) in [
+        ("cache-control", "max-age=x", LifetimeSource::MaxAge),
+        ("cache-control", "s-maxage", LifetimeSource::SMaxage),
+        ("expires", "0", LifetimeSource::Expires),
+        ("cdn-cache-control", "max-age=-1", LifetimeSource::TargetedMaxAge),
+    ] {
+        let lines = [("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"), (name, value)];
+        assert_eq!(of(200, &lines, &rules), (0, source), "{value}");
+    }
+}
+
+#[test]
+fn rfc9111_s5_3_odd_expires_are_in_the_past() {
+    let now = date(NOW);
+    for expires in [
+        "Thu, 18 Aug 2050 02:01:18 AEST",
+        "Thu, 18 Aug 50 02:01:18 GMT",
+        "Thu 18 Aug 2050 02:01:18 GMT",
+        "Thu, 18  Aug  2050 02:01:18 GMT",
+        "Thu, 18-Aug-2050 02:01:18 GMT",
+        "Thu, 18 Aug 2050 02.01.18 GMT",
+        "Thu, 18 Aug 2050 2:01:18 GMT",
+        "\"Thu, 18 Aug 2050 02:01:18 GMT\"",
+        "Thu, 18 Aug 2050 02:01:18 GMT, Thu, 18 Aug 2050 02:01:18 GMT",
+        "4000000000",
+        "max-age=60",
+    ] {
+        assert_eq!(plain(&[("expires", expires), ("date", &now)]), (0, LifetimeSource::Expires), "{expires}");
+    }
+    for expires in [
+        "Thu, 18 Aug 2050 02:01:18 GMT",
+        "THU, 18 AUG 2050 02:01:18 gmt",
+        "Thursday, 18-Aug-50 02:01:18 GMT",
+        "Thu Aug 18 02:01:18 2050",
+    ] {
+        let expected = (2_544_400_878 - NOW.as_secs(), LifetimeSource::Expires);
+        assert_eq!(plain(&[("expires", expires), ("date", &now)]), expected, "{expires}");
+    }
+}
+
+#[test]
+fn jitter_shortens_by_up_to_its_share_and_never_lengthens() {
+    let hour = secs(3600);
+    assert_eq!(jittered(hour, 10, 0), hour);
+    assert_eq!(jittered(hour, 0, u64::MAX), hour);
+    assert_eq!(jittered(hour, 10, 1 << 63), secs(3600 - 180));
+    let most = jittered(hour, 10, u64::MAX);
+    assert!(most >= secs(3240) && most < secs(3241), "{most:?}");
+    assert!(jittered(hour, 255, u64::MAX) < secs(1));
+    assert_eq!(jittered(Duration::ZERO, 50, u64::MAX), Duration::ZERO);
+    assert!(jittered(Duration::MAX, 100, u64::MAX) < Duration::MAX / 2);
 }

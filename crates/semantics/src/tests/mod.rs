@@ -1,17 +1,27 @@
 //! Table tests named by clause, and property tests for every parser.
 
+mod accept_language;
+mod age;
+mod cache_groups;
 mod cache_status;
 mod conditional;
 mod directives;
 mod fields;
 mod freshness;
 mod lifetime;
+mod link;
+mod no_vary_search;
+mod partial;
 mod properties;
+mod proxy_status;
 mod range;
+mod reuse_properties;
 mod storability;
+mod structured;
 mod target;
 mod targeted;
 mod time;
+mod trailer;
 mod vary;
 
 use std::time::Duration;

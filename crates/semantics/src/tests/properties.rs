@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::NOW;
 use crate::cache_status::CacheStatus;
+use crate::directives::FieldList;
 use crate::freshness::{Freshness, FreshnessState};
 use crate::lifetime::LifetimeRules;
 use crate::range::RangeAnswer;
@@ -47,12 +48,12 @@ const PIECES: &str = "(max-age|s-maxage|no-cache|private|no-store|public|content
                       Sun, 06 Nov 1994 08:49:37 GMT|Sunday, 06-Nov-94 08:49:37 GMT|Sun Nov  6 08:49:37 1994|\
                       [0-9]{1,25}|[\"\\\\,;=*()?:@%+/ \t-]|[!-~]|[\u{80}-\u{ff}])";
 
-fn value() -> impl Strategy<Value = HeaderValue> {
+pub(super) fn value() -> impl Strategy<Value = HeaderValue> {
     vec(PIECES, 0..12)
         .prop_filter_map("control characters", |pieces| HeaderValue::from_bytes(pieces.concat().as_bytes()).ok())
 }
 
-fn message() -> impl Strategy<Value = HeaderMap> {
+pub(super) fn message() -> impl Strategy<Value = HeaderMap> {
     vec((prop::sample::select(&FIELDS[..]), value()), 0..8).prop_map(|lines| {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
@@ -62,11 +63,11 @@ fn message() -> impl Strategy<Value = HeaderMap> {
     })
 }
 
-fn status() -> impl Strategy<Value = StatusCode> {
+pub(super) fn status() -> impl Strategy<Value = StatusCode> {
     (100u16..1000).prop_map(|code| StatusCode::from_u16(code).unwrap())
 }
 
-fn duration() -> impl Strategy<Value = Duration> {
+pub(super) fn duration() -> impl Strategy<Value = Duration> {
     prop_oneof![
         (0u64..100_000).prop_map(Duration::from_millis),
         any::<u64>().prop_map(Duration::from_millis),
@@ -74,14 +75,14 @@ fn duration() -> impl Strategy<Value = Duration> {
     ]
 }
 
-fn timestamp() -> impl Strategy<Value = Timestamp> {
+pub(super) fn timestamp() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_millis)
 }
 
-fn freshness() -> impl Strategy<Value = Freshness> {
+pub(super) fn freshness() -> impl Strategy<Value = Freshness> {
     let durations = (duration(), duration(), duration(), duration(), duration());
-    (timestamp(), durations, any::<bool>(), any::<bool>()).prop_map(
-        |(response_time, durations, no_cache, must_revalidate)| Freshness {
+    (timestamp(), durations, any::<[bool; 3]>()).prop_map(
+        |(response_time, durations, [no_cache, must_revalidate, s_maxage])| Freshness {
             response_time,
             initial_age: durations.0,
             lifetime: durations.1,
@@ -90,8 +91,20 @@ fn freshness() -> impl Strategy<Value = Freshness> {
             stale_if_error: durations.4,
             no_cache,
             must_revalidate,
+            s_maxage,
         },
     )
+}
+
+/// The less may be done with a stored response, the higher.
+pub(super) fn rank(state: FreshnessState) -> u8 {
+    match state {
+        FreshnessState::Fresh => 0,
+        FreshnessState::StaleWhileRevalidate => 1,
+        FreshnessState::StaleAccepted => 2,
+        FreshnessState::StaleIfError => 3,
+        FreshnessState::Expired => 4,
+    }
 }
 
 proptest! {
@@ -116,15 +129,19 @@ proptest! {
             directives: &directives,
             overrides: crate::Overrides::default(),
             lifetime,
+            partial: false,
+            content_location_matches: false,
+            body_key: false,
         });
         // What must never be shared is not, whatever else the message says.
-        if directives.private.is_present() || stored.contains_key("set-cookie") {
+        let named = crate::unstored_fields(&directives).any(|name| name == "set-cookie");
+        if directives.private == FieldList::All || (stored.contains_key("set-cookie") && !named) {
             prop_assert!(stored_at_all.is_err());
         }
         crate::evaluate(&Method::GET, &request, StatusCode::OK, &stored);
         crate::validators(&stored);
         crate::not_modified_head(&stored);
-        prop_assert!(!crate::freshen(&stored, &request).contains_key("connection")
+        prop_assert!(!crate::freshen(&stored, &request, false).contains_key("connection")
             || stored.contains_key("connection"));
         if let RangeAnswer::Part { first, last } =
             crate::range(&Method::GET, &request, StatusCode::OK, &stored, length)
@@ -323,14 +340,6 @@ proptest! {
 
     #[test]
     fn freshness_only_ever_declines(freshness in freshness(), now in timestamp(), later in duration()) {
-        fn rank(state: FreshnessState) -> u8 {
-            match state {
-                FreshnessState::Fresh => 0,
-                FreshnessState::StaleWhileRevalidate => 1,
-                FreshnessState::StaleIfError => 2,
-                FreshnessState::Expired => 3,
-            }
-        }
         let then = now.plus(later);
         let state = freshness.state(now);
         prop_assert!(rank(state) <= rank(freshness.state(then)));

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{headers, secs};
 use crate::ResponseDirectives;
 use crate::directives::FieldList;
@@ -105,6 +107,58 @@ fn rfc9213_s2_1_directives_of_a_targeted_field() {
 }
 
 #[test]
+fn rfc9213_s2_1_a_lifetime_of_another_type_voids_the_field_unless_it_forbids_something() {
+    let of = |value: &str| effective(&[("cdn-cache-control", value), ("cache-control", "public, max-age=60")]);
+    for value in ["max-age=\"10\"", "max-age=1.0", "max-age", "max-age=?1", "max-age=10, s-maxage=x", "max-age=(1)"] {
+        assert_eq!(of(value).0.max_age, Some(secs(60)), "{value}");
+        assert_eq!(of(value).1, Source::CacheControl, "{value}");
+    }
+    for value in ["max-age=\"10\", no-store", "private=\"a\", max-age=x", "no-cache, s-maxage=1.5, max-age=9"] {
+        let (directives, source) = of(value);
+        assert_eq!(source, Source::Targeted, "{value}");
+        assert!(!directives.public && directives.max_age == Some(Duration::ZERO), "{value}");
+    }
+}
+
+#[test]
+fn rfc9213_s2_1_a_window_of_another_type_is_none() {
+    let of = |value: &str| effective(&[("cdn-cache-control", value)]).0;
+    let directives = of("max-age=5, stale-while-revalidate=\"9\", stale-if-error=1.5");
+    assert_eq!(directives.max_age, Some(secs(5)));
+    assert_eq!(directives.stale_while_revalidate, Some(Duration::ZERO));
+    assert_eq!(directives.stale_if_error, Some(Duration::ZERO));
+}
+
+#[test]
+fn rfc9213_s2_1_what_forbids_counts_with_any_value_and_what_allows_only_when_true() {
+    let of = |value: &str| effective(&[("cdn-cache-control", value)]).0;
+    let strict = of("no-store=5, private=tok, no-cache=(\"a\"), must-revalidate=\"x\", proxy-revalidate=1.5");
+    assert!(strict.no_store && strict.proxy_revalidate);
+    assert_eq!((&strict.private, &strict.no_cache), (&FieldList::All, &FieldList::All));
+    // It would give leave to share (RFC 9111 §3.5).
+    assert!(!strict.must_revalidate && !crate::has_leave(&strict));
+    let lax = of("public=\"yes\", must-understand=1, immutable=x, no-store=?0, private=?0, no-cache=?0");
+    assert_eq!(lax, ResponseDirectives { targeted: true, ..ResponseDirectives::default() });
+    assert!(of("must-revalidate;x=1, public;y").must_revalidate);
+}
+
+#[test]
+fn rfc9213_s3_1_a_field_with_no_directive_that_anybody_knows_still_voids_cache_control() {
+    let (directives, source) = effective(&[("cdn-cache-control", "none"), ("cache-control", "no-store")]);
+    assert_eq!(source, Source::Targeted);
+    assert_eq!(directives, ResponseDirectives { targeted: true, ..ResponseDirectives::default() });
+}
+
+#[test]
+fn rfc9213_s2_2_the_order_is_the_operators() {
+    let lines = headers(&[("x-mine", "max-age=1"), ("cdn-cache-control", "max-age=2"), ("cache-control", "max-age=3")]);
+    let mine = "x-mine".parse().unwrap();
+    let of = |order: &[http::HeaderName]| effective_directives(&lines, order).0.max_age;
+    assert_eq!(of(&[mine]), Some(secs(1)));
+    assert_eq!(of(&[]), Some(secs(3)));
+}
+
+#[test]
 fn a_dictionary_beyond_the_limit_is_ignored() {
     let long: Vec<_> = (0..2000).map(|number| format!("k{number}")).collect();
     let (_, source) = effective(&[("cdn-cache-control", &long.join(","))]);
@@ -121,10 +175,16 @@ fn edge_architecture_surrogate_control_directives() {
             no_store: false,
             max_age: Some(secs(3600)),
             stale: Some(secs(600)),
+            stale_if_error: None,
             content: vec!["ESI/1.0".into(), "ESI-Inline/1.0".into()],
         })
     );
     assert_eq!(SurrogateControl::parse(&headers(&[])), None);
+    let other = parse("private, max-age=9").unwrap();
+    assert!(other.no_store);
+    assert!(parse("no-cache").unwrap().no_store);
+    let windows = parse("stale-if-error=9, stale-while-revalidate=7, max-age=5+8").unwrap();
+    assert_eq!((windows.stale, windows.stale_if_error), (Some(secs(7)), Some(secs(9))));
     for (value, max_age) in [
         ("max-age=60", Some(60)),
         ("Max-Age=60, max-age=30+5", Some(30)),

@@ -44,6 +44,15 @@ fn date_year(date: &str) -> u32 {
 }
 
 #[test]
+fn rfc9110_s5_6_7_a_leap_second_is_the_second_after() {
+    for text in ["Sat, 31 Dec 2016 23:59:60 GMT", "Saturday, 31-Dec-16 23:59:60 GMT", "Sat Dec 31 23:59:60 2016"] {
+        assert_eq!(parse_http_date(text.as_bytes(), NOW), Some(Timestamp::from_secs(1_483_228_800)), "{text}");
+    }
+    assert_eq!(parse_http_date(b"Sat, 31 Dec 2016 23:58:60 GMT", NOW), None);
+    assert_eq!(parse_http_date(b"Sat, 31 Dec 2016 23:59:61 GMT", NOW), None);
+}
+
+#[test]
 fn rfc9110_s5_6_7_what_is_no_date_is_none() {
     for text in [
         "",

@@ -1,7 +1,7 @@
 use http::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 
 use super::headers;
-use crate::vary::{Vary, accept_encoding, coding_acceptable, normalise_field};
+use crate::vary::{Vary, accept_encoding, coding_acceptable, coding_preference, normalise_field};
 
 fn names(vary: &Vary) -> Vec<&str> {
     vary.names().iter().map(HeaderName::as_str).collect()
@@ -146,4 +146,44 @@ fn rfc9110_s12_5_3_acceptable_codings() {
     }
     let coding = HeaderValue::from_static("br");
     assert!(coding_acceptable(&coding, &headers(&[])));
+}
+
+#[test]
+fn rfc9111_s4_1_what_is_stored_is_wanted_by_its_weight() {
+    for (coding, accepted, expected) in [
+        (Some("gzip"), "gzip", Some(1000)),
+        (Some("gzip"), "br, gzip;q=0.5", Some(500)),
+        (Some("GZIP"), "x-gzip;q=0.25", Some(250)),
+        (Some("br"), "gzip, *;q=0.1", Some(100)),
+        (Some("br"), "gzip, *;q=0", None),
+        (Some("br"), "gzip", None),
+        (Some("br"), "br;q=0, *", None),
+        (Some("br"), "br;q=0.5, br;q=0.2", Some(200)),
+        (Some("br"), "br;q=0.0001", Some(1)),
+        (Some("br"), "br;q=nonsense", None),
+        (Some("dcb"), "dcb, gzip", Some(1000)),
+        (Some("gzip, br"), "gzip, br;q=0.3", Some(300)),
+        (Some("gzip, br"), "gzip", None),
+        (Some("gzip"), "", None),
+        // Identity only for those who take nothing else.
+        (None, "gzip", None),
+        (None, "*", None),
+        (None, "", Some(1000)),
+        (None, "identity", Some(1000)),
+        (None, "identity;q=0.2", Some(200)),
+        (None, "gzip;q=0", Some(1000)),
+        (None, "identity;q=0", None),
+        (None, "*;q=0", None),
+        (Some("identity"), "gzip", None),
+        (Some("identity"), "identity", Some(1000)),
+        (Some(""), "identity", Some(1000)),
+    ] {
+        let request = headers(&[("accept-encoding", accepted)]);
+        let value = coding.map(HeaderValue::from_static);
+        assert_eq!(coding_preference(value.as_ref(), &request), expected, "{coding:?} {accepted}");
+    }
+    // Who says nothing may be unable to decode anything.
+    let coding = HeaderValue::from_static("gzip");
+    assert_eq!(coding_preference(Some(&coding), &headers(&[])), None);
+    assert_eq!(coding_preference(None, &headers(&[])), Some(1000));
 }

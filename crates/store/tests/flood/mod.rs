@@ -89,13 +89,18 @@ async fn fill(store: &Arc<Store>, number: usize, body: usize) {
             stale_if_error: Duration::ZERO,
             no_cache: false,
             must_revalidate: false,
+            s_maxage: false,
         },
         extras: String::new(),
         vary: Vary::default().with(http::header::ACCEPT_ENCODING),
         tags: vec![format!("article-{number}"), "articles".to_owned()],
         esi: false,
+        shared: false,
+        authorized: false,
         rule: Arc::from("pages"),
         length: Some(body as u64),
+        part: None,
+        completes: None,
     });
     drop(reader);
     writer.push(Piece::Text(buffer.freeze())).await.unwrap();

@@ -1,0 +1,201 @@
+//! Requests with `Authorization` (RFC 9111 §3.5): answered and stored by what says that it may be shared, and by nothing else.
+
+use std::time::Duration;
+
+use copal_testkit::{Answer, Gets, Sees, Sends};
+
+use crate::front::Front;
+
+const PAGES: &str = "rules: [{name: pages, match: {path: '/**'}, cache: {ttl: 1h}}]";
+const ADA: &str = "Basic YWRhOjE=";
+const BOB: &str = "Basic Ym9iOjE=";
+
+fn with(who: &str) -> Sends {
+    Sends::get("/p").header("authorization", who)
+}
+
+fn page(text: &'static str, control: &str) -> Answer {
+    Answer::ok(text).header("cache-control", control)
+}
+
+#[tokio::test]
+async fn an_authorized_response_without_leave_never_reaches_another() {
+    for control in ["max-age=60", "no-transform", "proxy-revalidate", "max-age=60, immutable"] {
+        let front = Front::with(PAGES).await;
+        let mut scenario = front.scenario();
+        let sees = |who, text| Sees::get("/p").header("authorization", who).answers(page(text, control));
+        let gets = |text| {
+            let status = "fwd=uri-miss; fwd-status=200; detail=not-stored-authorization";
+            Gets::status(200).body(text).header_containing("cache-status", status)
+        };
+        scenario.exchange("ada's", with(ADA), sees(ADA, "ada"), gets("ada")).await;
+        scenario.exchange("bob's", with(BOB), sees(BOB, "bob"), gets("bob")).await;
+        scenario.exchange("ada's again", with(ADA), sees(ADA, "ada"), gets("ada")).await;
+        let guest = Sees::get("/p").without("authorization").answers(page("guest", control));
+        let miss = Gets::status(200).body("guest").header_containing("cache-status", "stored; detail=miss");
+        scenario
+            .exchange("a guest's is fetched, and no hit-for-miss is remembered", Sends::get("/p"), guest, miss)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_without_leave_is_never_given_to_an_authorized_request() {
+    let front = Front::with(PAGES).await;
+    let mut scenario = front.scenario();
+    let guest = || Gets::status(200).body("guest");
+    scenario.exchange("stored", Sends::get("/p"), Sees::get("/p").answers(Answer::ok("guest")), guest()).await;
+    let gets = Gets::status(200).body("ada").header_containing("cache-status", "fwd=request; fwd-status=200");
+    let sees = Sees::get("/p").header("authorization", ADA).without("if-none-match").answers(Answer::ok("ada"));
+    scenario.exchange("fetched for ada alone", with(ADA), sees, gets).await;
+    scenario.exchange("and the guests' page stays", Sends::get("/p"), Sees::nothing(), guest()).await;
+    let denied = Sees::get("/p").answers(Answer::status(401));
+    scenario.exchange("also when she is refused", with(BOB), denied, Gets::status(401)).await;
+    scenario.exchange("the page stays", Sends::get("/p"), Sees::nothing(), guest()).await;
+}
+
+#[tokio::test]
+async fn with_leave_it_is_stored_and_given_to_both() {
+    for control in ["public", "s-maxage=60", "max-age=60, must-revalidate"] {
+        let front = Front::with(PAGES).await;
+        let mut scenario = front.scenario();
+        let sees = Sees::get("/p").header("authorization", ADA).answers(page("for all", control));
+        let stored = Gets::status(200).body("for all").header_containing("cache-status", "stored; detail=miss");
+        scenario.exchange("ada's is stored", with(ADA), sees, stored).await;
+        for sends in [with(BOB), Sends::get("/p"), with(ADA)] {
+            let hit = Gets::status(200).body("for all").header_containing("cache-status", "copal; hit");
+            scenario.exchange("a hit", sends, Sees::nothing(), hit).await;
+        }
+        let front = Front::with(PAGES).await;
+        let mut scenario = front.scenario();
+        let sees = Sees::get("/p").answers(page("for all", control));
+        scenario.exchange("a guest's", Sends::get("/p"), sees, Gets::status(200).body("for all")).await;
+        scenario.exchange("is ada's too", with(ADA), Sees::nothing(), Gets::status(200).body("for all")).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_stale_is_validated_with_the_credentials_of_each() {
+    let front = Front::with("").await;
+    let mut scenario = front.scenario();
+    let secret = || page("for members", "max-age=0, must-revalidate").header("etag", "\"1\"");
+    let sees = Sees::get("/p").header("authorization", ADA).answers(secret());
+    scenario.exchange("stored", with(ADA), sees, Gets::status(200).body("for members")).await;
+    let checks = |who| Sees::get("/p").header("authorization", who).header("if-none-match", "\"1\"");
+    let bob = checks(BOB).answers(Answer::status(304).header("etag", "\"1\""));
+    let validated = Gets::status(200)
+        .body("for members")
+        .header_containing("cache-status", "fwd=stale; fwd-status=304; ttl=0; stored; detail=validated");
+    scenario.exchange("bob may", with(BOB), bob, validated).await;
+    let guest = Sees::get("/p").without("authorization").header("if-none-match", "\"1\"");
+    let denied = guest.answers(Answer::status(401).header("cache-control", "no-store"));
+    scenario.exchange("a guest may not", Sends::get("/p"), denied, Gets::status(401).body("")).await;
+}
+
+#[tokio::test]
+async fn those_who_come_together_are_validated_each_by_itself() {
+    let front = Front::with("").await;
+    let secret = page("for members", "max-age=0, must-revalidate").header("etag", "\"1\"");
+    front.origin.on("/p", secret);
+    let mut client = front.client().await;
+    client.get("/p").header("authorization", ADA).send().await;
+    let (gate, confirmed) = Answer::gated(Answer::status(304));
+    front.origin.replace("/p", confirmed);
+    front.origin.on("/p", Answer::status(401));
+    let first = front.spawn_get("/p");
+    front.origin.wait_for(2).await;
+    let second = front.spawn_get("/p");
+    gate.open();
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(second.await.unwrap().status, 401, "what the origin let one guest have is not the other's");
+    assert_eq!(front.origin.count("/p"), 3);
+}
+
+#[tokio::test]
+async fn a_refusal_for_one_takes_nothing_from_the_others() {
+    let front = Front::with("").await;
+    let mut scenario = front.scenario();
+    let answer = page("for all", "public, max-age=10").header("etag", "\"1\"");
+    scenario.exchange("stored", Sends::get("/p"), Sees::get("/p").answers(answer), Gets::status(200)).await;
+    front.clock.advance(Duration::from_secs(11));
+    let denied = Sees::get("/p").header("if-none-match", "\"1\"").answers(Answer::status(403));
+    scenario.exchange("refused", with(BOB), denied, Gets::status(403)).await;
+    let mine = Answer::status(304).header("etag", "\"1\"").header("cache-control", "private");
+    let mine = Sees::get("/p").header("if-none-match", "\"1\"").answers(mine);
+    scenario.exchange("confirmed for one", with(ADA), mine, Gets::status(200).body("for all")).await;
+    let confirmed = Sees::get("/p").header("if-none-match", "\"1\"").answers(Answer::status(304));
+    scenario.exchange("what was stored is there", Sends::get("/p"), confirmed, Gets::status(200).body("for all")).await;
+}
+
+#[tokio::test]
+async fn authorized_requests_are_not_collapsed_nor_wait_for_others() {
+    let front = Front::with(PAGES).await;
+    let (gate, held) = Answer::gated("guest");
+    front.origin.replace("/p", held);
+    let guest = front.spawn_get("/p");
+    front.origin.wait_for(1).await;
+    front.origin.replace(
+        "/p",
+        Answer::from_fn(|request| Answer::ok(request.header("authorization").unwrap_or("guest").to_owned())),
+    );
+    let mut client = front.client().await;
+    for who in [ADA, BOB] {
+        assert_eq!(client.get("/p").header("authorization", who).send().await.text(), who, "while a fill is under way");
+    }
+    gate.open();
+    assert_eq!(guest.await.unwrap().text(), "guest");
+    assert_eq!(front.get("/p").await.text(), "guest");
+    assert_eq!(front.origin.count("/p"), 3);
+}
+
+#[tokio::test]
+async fn vary_on_authorization_tells_them_apart() {
+    let front = Front::with(PAGES).await;
+    front.origin.on(
+        "/p",
+        Answer::from_fn(|request| {
+            let who = request.header("authorization").unwrap_or("guest").to_owned();
+            Answer::ok(who).header("cache-control", "public").header("vary", "Authorization")
+        }),
+    );
+    let mut client = front.client().await;
+    for _ in 0..2 {
+        for who in [ADA, BOB] {
+            assert_eq!(client.get("/p").header("authorization", who).send().await.text(), who);
+        }
+        assert_eq!(client.get("/p").send().await.text(), "guest");
+    }
+    assert_eq!(front.origin.count("/p"), 3);
+}
+
+#[tokio::test]
+async fn fragments_are_requests_of_their_own() {
+    let front =
+        Front::with(&format!("{PAGES}\nesi: {{max_depth: 2}}").replace("ttl: 1h}", "ttl: 1h}, esi: true")).await;
+    let html = |body: &str, control: &str| page("", control).body(body.to_owned()).header("content-type", "text/html");
+    front.origin.on("/page", html("<esi:include src='/own'/> <esi:include src='/menu'/>", "public"));
+    front.origin.on("/menu", html("menu", "public"));
+    front.origin.on(
+        "/own",
+        Answer::from_fn(|request| Answer::ok(request.header("authorization").unwrap_or("guest").to_owned())),
+    );
+    let mut client = front.client().await;
+    for _ in 0..2 {
+        for who in [ADA, BOB] {
+            let got = client.get("/page").header("authorization", who).send().await;
+            assert_eq!(got.text(), format!("{who} menu"));
+        }
+        assert_eq!(client.get("/page").send().await.text(), "guest menu");
+    }
+    let counts = ["/page", "/menu", "/own"].map(|path| front.origin.count(path));
+    assert_eq!(counts, [1, 1, 5], "each of the two asks for her own, twice; the guests' is stored");
+}
+
+#[tokio::test]
+async fn a_range_of_what_may_be_one_visitors_is_let_through() {
+    let front = Front::with(PAGES).await;
+    let mut scenario = front.scenario();
+    let part = Answer::status(206).header("content-range", "bytes 0-1/4").body("ab");
+    let sees = Sees::get("/p").header("range", "bytes=0-1").header("authorization", ADA).answers(part);
+    scenario.exchange("a part", with(ADA).header("range", "bytes=0-1"), sees, Gets::status(206).body("ab")).await;
+}

@@ -1,0 +1,229 @@
+//! QUERY, and POST where a rule says so, stored under their bodies (RFC 10008, RFC 9110 §9.3.3).
+
+use copal_testkit::{Answer, Gets, Sees, Sends};
+
+use crate::front::Front;
+
+const SEARCH: &str = "
+cache: {max_key_body: 1KiB}
+rules:
+  - {name: search, match: {path: '/search', method: [GET, QUERY, POST]}, cache: {ttl: 1h}}
+  - {name: pages, match: {path: '/**'}, cache: {ttl: 1h}}
+";
+
+fn query(target: &str, body: &str) -> Sends {
+    Sends::request("QUERY", target).header("content-type", "text/plain").body(body.to_owned())
+}
+
+fn sees(method: &str, body: &str) -> Sees {
+    Sees::request(method, "/search").header("content-type", "text/plain").body(body)
+}
+
+#[tokio::test]
+async fn a_query_is_stored_under_its_body() {
+    let front = Front::with(SEARCH).await;
+    let mut scenario = front.scenario();
+    let miss = |body: &str| Gets::status(200).body(body).header_containing("cache-status", "detail=miss");
+    let hit = |body: &str| Gets::status(200).body(body).header_containing("cache-status", "detail=hit");
+    for (name, sends, origin, gets) in [
+        (
+            "the first goes to the origin, whole",
+            query("/search", "a"),
+            Some((sees("QUERY", "a"), "of a")),
+            miss("of a"),
+        ),
+        ("the same again does not", query("/search", "a"), None, hit("of a")),
+        ("another body is another thing", query("/search", "b"), Some((sees("QUERY", "b"), "of b")), miss("of b")),
+        (
+            "so is another method",
+            Sends::post("/search", "a").header("content-type", "text/plain"),
+            Some((sees("POST", "a"), "posted")),
+            miss("posted"),
+        ),
+        (
+            "and another media type",
+            Sends::request("QUERY", "/search").header("content-type", "text/html").body("a"),
+            Some((Sees::request("QUERY", "/search").header("content-type", "text/html").body("a"), "html")),
+            miss("html"),
+        ),
+        ("and no body at all", Sends::get("/search"), Some((Sees::get("/search"), "got")), miss("got")),
+        ("none of them took another's place", query("/search", "a"), None, hit("of a")),
+    ] {
+        let sees: Vec<Sees> = origin.into_iter().map(|(sees, body)| sees.answers(body)).collect();
+        scenario.exchange(name, sends, sees, gets).await;
+    }
+    let in_chunks = Sends::request("QUERY", "/search").header("content-type", "text/plain").chunks(["a"]);
+    scenario.exchange("however it is framed", in_chunks, Sees::nothing(), hit("of a")).await;
+}
+
+#[tokio::test]
+async fn a_body_too_long_for_a_key_passes_whole() {
+    let front = Front::with(SEARCH).await;
+    let mut scenario = front.scenario();
+    let long = "x".repeat(1025);
+    for name in ["once", "and again: it is not stored"] {
+        scenario
+            .exchange(
+                name,
+                query("/search", &long),
+                sees("QUERY", &long).header("content-length", "1025").answers("found"),
+                Gets::status(200).body("found").header_containing("cache-status", "detail=long-key-body"),
+            )
+            .await;
+    }
+    let halves = [long[..1000].to_owned(), long[1000..].to_owned()];
+    scenario
+        .exchange(
+            "what was read of it goes before the rest",
+            Sends::request("QUERY", "/search").header("content-type", "text/plain").chunks(halves),
+            sees("QUERY", &long).answers("found"),
+            Gets::status(200).body("found").header_containing("cache-status", "detail=long-key-body"),
+        )
+        .await;
+    scenario
+        .exchange(
+            "at the limit it is in the key",
+            query("/search", &long[..1024]),
+            sees("QUERY", &long[..1024]).answers("found"),
+            Gets::status(200).header_containing("cache-status", "detail=miss"),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn without_a_rule_that_names_it_a_query_passes_and_changes_nothing() {
+    let front = Front::with(SEARCH).await;
+    front.origin.on("GET /p", Answer::ok("page"));
+    front.origin.on("QUERY /p", Answer::ok("answer").header("cache-control", "max-age=60"));
+    front.get("/p").await;
+    let mut client = front.client().await;
+    for _ in 0..2 {
+        let got = client.request("QUERY", "/p").body("q").send().await;
+        assert!(got.header("cache-status").unwrap().contains("detail=method"));
+    }
+    assert_eq!(front.origin.count("QUERY /p"), 2);
+    front.get("/p").await;
+    assert_eq!(front.origin.count("GET /p"), 1, "QUERY is safe: what is stored for GET stays");
+}
+
+#[tokio::test]
+async fn a_purge_of_the_url_takes_all_its_bodies() {
+    let front = Front::with(SEARCH).await;
+    front.origin.on("QUERY /search", Answer::from_fn(|request| Answer::ok(request.body.clone())));
+    let mut client = front.client().await;
+    let mut ask = async |target: &str, body: &str| {
+        client.request("QUERY", target).body(body.to_owned()).send().await.header("cache-status").unwrap().to_owned()
+    };
+    for purge in ["/search", "/search?page=2"] {
+        for (target, body) in [("/search", "a"), ("/search", "b"), ("/search?page=2", "a")] {
+            ask(target, body).await;
+            assert!(ask(target, body).await.contains("detail=hit"), "{target} {body}");
+        }
+        front.purge(purge).await;
+        for (target, body) in [("/search", "a"), ("/search", "b"), ("/search?page=2", "a")] {
+            assert_eq!(
+                ask(target, body).await.contains("detail=miss"),
+                purge == target,
+                "{target} {body} after {purge}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unsafe_method_takes_the_bodies_of_its_url_too() {
+    let front = Front::with(SEARCH).await;
+    front.origin.on("QUERY /search", "found");
+    front.origin.on("DELETE /search", Answer::status(204));
+    let mut client = front.client().await;
+    client.request("QUERY", "/search").body("a").send().await;
+    client.request("DELETE", "/search").send().await;
+    client.request("QUERY", "/search").body("a").send().await;
+    assert_eq!(front.origin.count("QUERY /search"), 2);
+}
+
+#[tokio::test]
+async fn a_hundred_equal_queries_cost_the_origin_one() {
+    let front = Front::with(SEARCH).await;
+    let (gate, answer) = Answer::gated(Answer::ok("shared"));
+    front.origin.on("QUERY /search", answer);
+    let address = front.address;
+    let asking: Vec<_> = (0..100)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut client = copal_testkit::Client::connect(address).await.with_host("test.example");
+                client.request("QUERY", "/search").body("q").send().await
+            })
+        })
+        .collect();
+    front.origin.wait_for(1).await;
+    gate.open();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap().text(), "shared");
+    }
+    assert_eq!(front.origin.count("/search"), 1);
+}
+
+#[tokio::test]
+async fn a_stale_query_is_validated_with_its_body() {
+    let front = Front::with("rules: [{name: q, match: {method: QUERY}, cache: {}}]").await;
+    let mut scenario = front.scenario();
+    let stored = Answer::ok("found").header("cache-control", "max-age=60").header("etag", "\"1\"");
+    let ask = || Sends::request("QUERY", "/q").body("a");
+    let sees = || Sees::request("QUERY", "/q").body("a");
+    scenario.exchange("stored", ask(), sees().answers(stored), Gets::status(200).body("found")).await;
+    front.clock.advance(std::time::Duration::from_secs(61));
+    scenario
+        .exchange(
+            "validated",
+            ask(),
+            sees().header("if-none-match", "\"1\"").answers(Answer::status(304).header("cache-control", "max-age=60")),
+            Gets::status(200).body("found").header_containing("cache-status", "detail=validated"),
+        )
+        .await;
+    scenario
+        .exchange(
+            "and given as 304 to a client that has it (RFC 10008: as for GET)",
+            ask().header("if-none-match", "\"1\""),
+            Sees::nothing(),
+            Gets::status(304),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_stale_query_is_refreshed_in_the_background_with_its_body() {
+    let front = Front::with("rules: [{name: q, match: {method: QUERY}, cache: {ttl: 1m, grace: 1h}}]").await;
+    let mut scenario = front.scenario();
+    let ask = || Sends::request("QUERY", "/q").body("a");
+    let sees = || Sees::request("QUERY", "/q").body("a");
+    scenario.exchange("stored", ask(), sees().answers("1"), Gets::status(200).body("1")).await;
+    front.clock.advance(std::time::Duration::from_secs(61));
+    scenario.exchange("stale at once, one refresh", ask(), sees().answers("2"), Gets::status(200).body("1")).await;
+    front.until(|| async { front.client().await.request("QUERY", "/q").body("a").send().await.text() == "2" }).await;
+}
+
+#[tokio::test]
+async fn a_query_that_may_not_be_stored_is_asked_by_each_with_its_body() {
+    let front = Front::with(SEARCH).await;
+    let own = |request: &copal_testkit::Request| Answer::ok(request.body.clone()).header("cache-control", "private");
+    front.origin.on("QUERY /search", Answer::from_fn(own));
+    let mut client = front.client().await;
+    for _ in 0..3 {
+        let got = client.request("QUERY", "/search").header("range", "bytes=0-0").body("mine").send().await;
+        assert_eq!((got.status, got.text()), (200, "mine"));
+    }
+    assert_eq!(front.origin.count("QUERY /search"), 3);
+}
+
+#[tokio::test]
+async fn sessions_and_credentials_pass_whatever_the_method() {
+    let front = Front::with(&format!("sessions: {{cookies: [sid]}}\n{SEARCH}")).await;
+    front.origin.on("QUERY /search", Answer::from_fn(|request| Answer::ok(request.body.clone())));
+    let mut client = front.client().await;
+    for (name, value, reason) in [("cookie", "sid=1", "session-cookie"), ("x-auth-token", "t", "authorization")] {
+        let got = client.request("QUERY", "/search").header(name, value).body("a").send().await;
+        assert_eq!(got.text(), "a");
+        assert!(got.header("cache-status").unwrap().contains(&format!("detail={reason}")), "{name}");
+    }
+}
