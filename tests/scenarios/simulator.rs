@@ -127,7 +127,15 @@ impl Simulation {
             (
                 8,
                 "cache-control",
-                &["no-cache", "max-age=0", "max-stale", "max-stale=10", "only-if-cached", "no-store", "stale-if-error=60"],
+                &[
+                    "no-cache",
+                    "max-age=0",
+                    "max-stale",
+                    "max-stale=10",
+                    "only-if-cached",
+                    "no-store",
+                    "stale-if-error=60",
+                ],
             ),
         ] {
             if self.dice.one_in(rarity) {
@@ -232,7 +240,8 @@ fn a_hundred_thousand_steps_give_only_answers_that_rfc9111_permits() {
     }
     let all: usize = tally.values().sum();
     println!("{tally:?}");
-    for way in [Way::Fetched, Way::Fresh, Way::Validated, Way::StaleWhileRefreshed, Way::StaleOnError, Way::NotModified] {
+    for way in [Way::Fetched, Way::Fresh, Way::Validated, Way::StaleWhileRefreshed, Way::StaleOnError, Way::NotModified]
+    {
         let count = tally.get(&way).copied().unwrap_or_default();
         assert!(count * 400 > all, "{way:?} happened {count} times in {all}: {tally:?}");
     }

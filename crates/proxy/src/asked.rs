@@ -10,10 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::decide::CachePlan;
 use crate::exchange::{Exchange, Once};
-use crate::forward;
 use crate::partial::{self, Wanted};
 use crate::proxy::Runtime;
 use crate::sub_key::{self, SubKey};
+use crate::{forward, groups};
 
 /// A request under a cache rule. Shared by the client's task and the fill's.
 #[derive(Clone)]
@@ -34,22 +34,32 @@ impl Asked {
         self.key.url().get(self.plan.origin_form..).unwrap_or("/")
     }
 
-    /// The method and the body that the origin sees.
-    pub(crate) fn method_and_body(&self) -> (Method, RequestBody) {
+    /// The body that the origin sees.
+    pub(crate) fn body(&self) -> RequestBody {
         match &self.plan.sub_key {
-            Some(SubKey::Body(keyed)) => (keyed.method.clone(), RequestBody::Full(keyed.body.clone())),
-            None => (Method::GET, RequestBody::Empty),
+            Some(SubKey::Body(keyed)) => RequestBody::Full(keyed.body.clone()),
+            None => RequestBody::Empty,
         }
     }
 
     /// What of the request can be used once, once more: for letting it through after all.
     pub(crate) fn once(&self) -> Once {
-        Once { body: self.method_and_body().1, upgrade: None }
+        Once { body: self.body(), upgrade: None }
     }
 
-    /// The tags that a response gets from its key.
-    pub(crate) fn tags(&self) -> impl Iterator<Item = String> {
-        self.plan.sub_key.iter().map(|_| sub_key::tag(self.key.url()))
+    /// The method that the origin sees, where the request is not for the head alone.
+    pub(crate) fn method(&self) -> Method {
+        match &self.plan.sub_key {
+            Some(SubKey::Body(keyed)) => keyed.method.clone(),
+            None => Method::GET,
+        }
+    }
+
+    /// The tags that a response with these fields gets beside those that the origin names as such: from its key, and of its
+    /// groups.
+    pub(crate) fn implied_tags(&self, headers: &HeaderMap) -> Vec<String> {
+        let of_key = self.plan.sub_key.iter().map(|_| sub_key::tag(self.key.url()));
+        of_key.chain(groups::tags(&self.exchange.target, headers)).collect()
     }
 
     /// The rule's cache settings; none cannot happen, as only cache rules are asked under.

@@ -420,11 +420,7 @@ impl Announcement<'_> {
     /// The head as it is kept: end-to-end fields only (RFC 9111 §3.1), ready to be sent.
     pub(crate) fn head(self, config: &Config) -> Head {
         let source = self.received.headers;
-        let mut vary = Vary::parse(source);
-        if is_encoded(source) {
-            // An origin that compresses without saying so: never hand gzip to a client that did not ask for it.
-            vary = vary.with(header::ACCEPT_ENCODING);
-        }
+        let vary = vary(source);
         let mut headers = source.clone();
         internal_fields_out(&mut headers, config, self.rule);
         clean_stored(&mut headers, &self.storable.unstored, self.received.response_time, self.via);
@@ -454,6 +450,13 @@ impl Announcement<'_> {
             completes: None,
         }
     }
+}
+
+/// The request fields that pick a response with these fields.
+pub(crate) fn vary(headers: &HeaderMap) -> Vary {
+    let vary = Vary::parse(headers);
+    // An origin that compresses without saying so: never hand gzip to a client that did not ask for it.
+    if is_encoded(headers) { vary.with(header::ACCEPT_ENCODING) } else { vary }
 }
 
 /// Digests of the body as the origin sent it (RFC 9530).
@@ -511,7 +514,7 @@ pub(crate) fn own_fields(headers: &HeaderMap, unstored: &[HeaderName], rule: &Ru
 }
 
 /// The tags of a response: separated by space, comma or pipe, in any of the configured fields.
-fn tags(headers: &HeaderMap, tag_headers: &[HeaderName]) -> Vec<String> {
+pub(crate) fn tags(headers: &HeaderMap, tag_headers: &[HeaderName]) -> Vec<String> {
     let mut tags: Vec<String> = tag_headers
         .iter()
         .flat_map(|name| headers.get_all(name))

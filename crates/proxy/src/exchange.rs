@@ -128,7 +128,9 @@ impl Exchange {
     /// The reason as `Cache-Status` tells it for this request: with why this one went forward, where the reason is told of
     /// several.
     pub(crate) fn told(&self, reason: Reason) -> Told {
-        Told { reason, fwd: reason.fwd().map(|usual| self.fwd.unwrap_or(usual)) }
+        // Stale is given without asking, too, while a failed refresh is not tried again.
+        let usual = reason.fwd().filter(|_| reason != Reason::StaleError || self.fwd.is_some());
+        Told { reason, fwd: usual.map(|usual| self.fwd.unwrap_or(usual)) }
     }
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use copal_origin::{Kind, OriginError};
-use copal_semantics::CacheStatus;
+use copal_semantics::{CacheStatus, ProxyError, ProxyStatus};
 use copal_store::FillError;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::deliver;
+use crate::proxy::NAME;
 use crate::reason::{Reason, Told};
 
 /// Who has to act on a fault.
@@ -30,11 +31,13 @@ pub(crate) struct Fault {
     pub(crate) detail: String,
     /// Why the request went forward, where it did (RFC 9211 §2.2).
     fwd: Option<&'static str>,
+    /// What `Proxy-Status` calls it (RFC 9209 §2.3); none where nothing went wrong.
+    error: Option<ProxyError>,
 }
 
 impl Fault {
     pub(crate) fn new(reason: Reason, status: StatusCode, detail: String) -> Self {
-        Self { reason, status, detail, fwd: reason.fwd() }
+        Self { reason, status, detail, fwd: reason.fwd(), error: error_of(reason) }
     }
 
     /// The fault as it is told to this client, whose request was forwarded for this reason.
@@ -71,7 +74,16 @@ impl Fault {
             Kind::Protocol | Kind::TooLarge => (Reason::OriginProtocol, StatusCode::BAD_GATEWAY),
             _ => (Reason::OriginConnect, StatusCode::BAD_GATEWAY),
         };
-        Self::new(reason, status, error.to_string())
+        let exactly = match error.kind() {
+            Kind::ConnectTimeout => Some(ProxyError::ConnectionTimeout),
+            Kind::Closed => Some(ProxyError::ConnectionTerminated),
+            Kind::Incomplete => Some(ProxyError::HttpResponseIncomplete),
+            Kind::TooLarge => Some(ProxyError::HttpResponseHeaderSectionSize),
+            Kind::Settings => Some(ProxyError::ProxyConfigurationError),
+            _ => None,
+        };
+        let fault = Self::new(reason, status, error.to_string());
+        Self { error: exactly.or(fault.error), ..fault }
     }
 
     /// The fault that a fill's leader told its followers of.
@@ -119,6 +131,7 @@ impl Fault {
         }
         let status = CacheStatus { fwd: self.fwd, detail: Some(self.reason.as_str()), ..CacheStatus::default() };
         status.append_to(name, headers);
+        proxy_status(self.error, self.reason, headers);
         deliver::via(headers);
         Answer::new(response, self.reason)
     }
@@ -135,6 +148,37 @@ impl Fault {
             _ => "The request could not be served.",
         }
     }
+}
+
+/// Says in `Proxy-Status` why a response was made here for a request that was not done.
+pub(crate) fn refused(reason: Reason, headers: &mut HeaderMap) {
+    proxy_status(error_of(reason), reason, headers);
+}
+
+/// Says in `Proxy-Status` (RFC 9209) that a response was made here because of an error.
+fn proxy_status(error: Option<ProxyError>, reason: Reason, headers: &mut HeaderMap) {
+    if error.is_some() {
+        ProxyStatus { error, details: Some(reason.as_str()), ..ProxyStatus::default() }.append_to(NAME, headers);
+    }
+}
+
+/// The type of error that a reason stands for, where the exchange itself does not tell more exactly.
+fn error_of(reason: Reason) -> Option<ProxyError> {
+    Some(match reason {
+        Reason::BadRequest | Reason::ClientBody => ProxyError::HttpRequestError,
+        Reason::MethodNotAllowed | Reason::PurgeDenied => ProxyError::HttpRequestDenied,
+        Reason::Loop => ProxyError::ProxyLoopDetected,
+        Reason::OriginDns => ProxyError::DnsError,
+        Reason::OriginRefused => ProxyError::ConnectionRefused,
+        Reason::OriginConnect => ProxyError::DestinationUnavailable,
+        Reason::OriginConnectTimeout => ProxyError::ConnectionTimeout,
+        Reason::OriginTimeout => ProxyError::HttpResponseTimeout,
+        Reason::OriginClosed => ProxyError::HttpResponseIncomplete,
+        Reason::OriginProtocol => ProxyError::HttpProtocolError,
+        Reason::OriginStatus => ProxyError::DestinationUnavailable,
+        Reason::Internal => ProxyError::ProxyInternalError,
+        _ => return None,
+    })
 }
 
 impl fmt::Display for Fault {

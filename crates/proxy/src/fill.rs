@@ -20,7 +20,8 @@ use crate::partial::Sent;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
 use crate::send::Fetched;
-use crate::{assemble, deliver, partial, pass, request, validate};
+use crate::validate::{self, Heard};
+use crate::{assemble, deliver, head, partial, pass, request};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 const TURNS: usize = 3;
@@ -43,6 +44,9 @@ pub(crate) async fn fetch(
     stale: Option<Arc<StoredResponse>>,
     why: Reason,
 ) -> Answer {
+    if head::is_for(asked) {
+        return head::fetch(proxy, asked, stale, why).await;
+    }
     // With Authorization what comes may be this client's alone, and what others wait for may be theirs.
     if why == Reason::HitForMiss || asked.plan.authorized {
         return alone(proxy, asked, stale, why).await;
@@ -146,14 +150,19 @@ fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: R
 }
 
 /// The origin failed: stale, if there is something and it may be used (RFC 9111 §4.2.4, RFC 5861 §4); else the fault.
-fn failed(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, fault: &Fault) -> Answer {
+pub(crate) fn failed(
+    proxy: &Arc<Proxy>,
+    asked: &Arc<Asked>,
+    stale: Option<Arc<StoredResponse>>,
+    fault: &Fault,
+) -> Answer {
     match stale.filter(|stale| usable_on_error(asked, stale, asked.exchange.now)) {
         Some(stale) => request::usable(proxy, asked, &stale, Reason::StaleError),
         None => fault.clone().forwarded(asked.exchange.told(fault.reason)).answer(NAME).under(&asked.rule),
     }
 }
 
-fn usable_on_error(asked: &Asked, stale: &StoredResponse, now: Timestamp) -> bool {
+pub(crate) fn usable_on_error(asked: &Asked, stale: &StoredResponse, now: Timestamp) -> bool {
     decide::usable_on_error(stale, asked.plan.directed.as_deref(), now)
 }
 
@@ -166,27 +175,38 @@ async fn run(
     interim: Option<Interim>,
     tell: oneshot::Sender<Led>,
 ) {
-    let Sent { asked, fetched, completes } = partial::send(&proxy, &asked, stale.as_deref(), interim).await;
-    match fetched {
+    let Sent { asked, heard, completes } = partial::send(&proxy, &asked, stale.as_ref(), interim).await;
+    match heard {
         Err(fault) => {
+            refresh_failed(&proxy, stale.as_deref());
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(fetched) if fetched.status == StatusCode::NOT_MODIFIED && stale.is_some() => {
-            validate::confirmed(&proxy, &asked, stale, &fetched, permit, tell);
+        Ok(Heard::Confirmed(fetched, named)) => {
+            validate::confirmed(&proxy, &asked, &named, &fetched, permit, tell);
         }
-        Ok(fetched) if fetched.status.is_server_error() && stale_covers(&asked, stale.as_ref(), proxy.clock.now()) => {
+        Ok(Heard::Response(fetched))
+            if fetched.status.is_server_error() && stale_covers(&asked, stale.as_ref(), proxy.clock.now()) =>
+        {
             let detail = format!("the origin answered {}", fetched.status);
             let fault = Fault::new(Reason::OriginStatus, StatusCode::BAD_GATEWAY, detail);
+            refresh_failed(&proxy, stale.as_deref());
             proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
             permit.failed(fault.shared());
             let _ = tell.send(Led::Failed(fault));
         }
-        Ok(fetched) => match completes {
+        Ok(Heard::Response(fetched)) => match completes {
             Some(whole) => partial::complete(&proxy, &asked, *whole, fetched, permit, tell).await,
             None => received(&proxy, &asked, stale, fetched, permit, tell).await,
         },
+    }
+}
+
+/// The next refresh waits, so that an origin in trouble is not asked by every visitor.
+fn refresh_failed(proxy: &Proxy, stale: Option<&StoredResponse>) {
+    if let Some(stale) = stale {
+        stale.refresh_failed(proxy.clock.now());
     }
 }
 
@@ -227,8 +247,10 @@ async fn received(
             let for_others = !asked.plan.authorized;
             let passing = fetched.status.is_server_error() || partial::is_forgotten(asked, fetched.status, reason);
             let remember = (for_others && !passing).then_some(config.cache.hit_for_miss);
-            if let Some(stale) = stale.filter(|_| for_others && is_final_word(fetched.status)) {
-                proxy.store.forget(&asked.key, &stale);
+            match stale {
+                Some(stale) if !is_final_word(fetched.status) => refresh_failed(proxy, Some(&stale)),
+                Some(stale) if for_others => proxy.store.forget(&asked.key, &stale),
+                _ => {}
             }
             permit.not_stored(remember, fetched.response_time);
             let _ = tell.send(Led::Private(fetched, reason));
@@ -249,7 +271,7 @@ async fn received(
     let head = announcement.head(config);
     let mut head = part.into_iter().fold(head, partial::head_of_part);
     let began = permit.began();
-    head.tags.extend(asked.tags());
+    head.tags.extend(asked.implied_tags(&fetched.headers));
     let (writer, reader) = permit.storing(head);
     if cache.early_hints {
         proxy.hints.learn(&asked.key, reader.head(), began);

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use copal_policy::{EsiMode, Rule};
-use copal_semantics::{announce_trailers, conditional, fields, vary};
-use copal_store::StoredResponse;
+use copal_semantics::{announce_trailers, append_cdn_loop, conditional, fields, vary};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::asked::Asked;
@@ -89,8 +88,8 @@ fn withhold(headers: &mut HeaderMap, names: &[&str]) {
     }
 }
 
-/// The head of a fill: nothing of the visitor but what the key holds and the range, no precondition but our own validators.
-pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> HeaderMap {
+/// The head of a fill: nothing of the visitor but what the key holds and the range, and none of its preconditions.
+pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
     let exchange = &asked.exchange;
     let mut headers = common(&asked.runtime, &asked.rule, exchange);
     withhold(&mut headers, REWRITING);
@@ -114,9 +113,6 @@ pub(crate) fn fill_head(asked: &Asked, stale: Option<&StoredResponse>) -> Header
     }
     advertise_esi(&mut headers, &asked.rule);
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
-    if let Some(validators) = stale.and_then(|stale| conditional::validators(&stale.headers)) {
-        headers.extend(validators);
-    }
     asked.wanted.ask(&mut headers);
     headers
 }
@@ -168,6 +164,7 @@ fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
         Err(_) => headers.remove(header::HOST),
     };
     fields::append_via(&mut headers, "1.1", &runtime.via);
+    append_cdn_loop(&mut headers, &runtime.instance);
     headers
 }
 

@@ -18,6 +18,8 @@ mod fault;
 mod fill;
 mod forward;
 mod fragment;
+mod groups;
+mod head;
 mod hints;
 mod interim;
 mod multipart;

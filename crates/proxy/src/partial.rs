@@ -22,7 +22,8 @@ use crate::fill::Led;
 use crate::interim::Interim;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
-use crate::send::{self, Fetched};
+use crate::send::Fetched;
+use crate::validate::{self, Candidates, Heard};
 
 /// What of a representation a fill asks the origin for; by default the whole.
 #[derive(Clone, Default)]
@@ -59,6 +60,11 @@ impl Wanted {
     /// For the store: fills of different parts are kept apart. What completes the whole serves all.
     pub(crate) fn part(&self) -> &str {
         self.range.as_ref().map_or("", |(_, text)| text)
+    }
+
+    /// Whether what comes is to complete what is stored.
+    pub(crate) fn completes(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Asks for it.
@@ -140,7 +146,7 @@ pub(crate) fn answer(exchange: &Exchange, partial: &StoredResponse) -> Option<An
 pub(crate) struct Sent {
     /// Asked for the whole in the end, where it was asked for once more.
     pub(crate) asked: Arc<Asked>,
-    pub(crate) fetched: Result<Fetched, Fault>,
+    pub(crate) heard: Result<Heard, Fault>,
     /// The whole, where what came is what was missing of it.
     pub(crate) completes: Option<Box<Completion>>,
 }
@@ -157,24 +163,25 @@ pub(crate) struct Completion {
 pub(crate) async fn send(
     proxy: &Proxy,
     asked: &Arc<Asked>,
-    stale: Option<&StoredResponse>,
+    stale: Option<&Arc<StoredResponse>>,
     interim: Option<Interim>,
 ) -> Sent {
     let asked = if is_still_held(proxy, asked) { Arc::clone(asked) } else { for_the_whole(asked) };
-    let fetched = match send::fill(proxy, &asked, stale, interim.clone()).await {
-        Ok(fetched) => fetched,
-        Err(fault) => return Sent { asked, fetched: Err(fault), completes: None },
+    let candidates = Candidates::of(proxy, &asked, stale);
+    let fetched = match validate::ask(proxy, &asked, asked.method(), candidates, interim.clone()).await {
+        Ok(Heard::Response(fetched)) => fetched,
+        heard => return Sent { asked, heard, completes: None },
     };
     match made_of(proxy, &asked, &fetched) {
-        Made::Response => Sent { asked, fetched: Ok(fetched), completes: None },
-        Made::Whole(whole) => Sent { asked, fetched: Ok(fetched), completes: Some(whole) },
+        Made::Response => Sent { asked, heard: Ok(Heard::Response(fetched)), completes: None },
+        Made::Whole(whole) => Sent { asked, heard: Ok(Heard::Response(fetched)), completes: Some(whole) },
         Made::Nothing => {
             tracing::debug!(key = asked.key.as_str(), "a part that is of no use; asking for the whole");
             // What is not wanted of it need not come.
             drop(fetched);
             let asked = for_the_whole(&asked);
-            let fetched = send::fill(proxy, &asked, None, interim).await;
-            Sent { asked, fetched, completes: None }
+            let heard = validate::ask(proxy, &asked, asked.method(), Candidates::None, interim).await;
+            Sent { asked, heard, completes: None }
         }
     }
 }
@@ -259,7 +266,7 @@ fn completed(
     let extras = asked.plan.extras.clone();
     let announcement = Announcement { received, storable, rule: &asked.rule, cache, extras, esi: false, via: NAME };
     let mut head = announcement.head(config);
-    head.tags.extend(asked.tags());
+    head.tags.extend(asked.implied_tags(&headers));
     head.authorized |= held.authorized;
     head.completes = Some(Arc::clone(held));
     Some(Completion { head, own, missing: came.span })

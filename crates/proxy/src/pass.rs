@@ -5,7 +5,7 @@ use std::sync::Arc;
 use copal_origin::Upgrading;
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
-use copal_semantics::{announce_trailers, fields};
+use copal_semantics::{Target, announce_trailers, fields, resolve};
 use copal_store::Hardness;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
@@ -16,7 +16,7 @@ use crate::exchange::{Exchange, Once};
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::{self, Fetched, Outgoing};
-use crate::{assemble, decide, deliver, forward, purge};
+use crate::{assemble, decide, deliver, forward, groups, purge};
 
 /// Sends a request to the origin and its response to the client; nothing is looked up, nothing stored.
 pub(crate) async fn pass(
@@ -42,16 +42,11 @@ pub(crate) async fn pass(
     if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade(once.upgrade, fetched, reason).under(rule);
     }
-    invalidate_unsafe(proxy, runtime, rule, &exchange, fetched.status);
+    invalidate_unsafe(proxy, runtime, rule, &exchange, &fetched);
     if is_assembled(rule, &exchange, &fetched) {
         return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
     }
-    let template = exchange.method == Method::HEAD && decide::is_template(rule.esi, &fetched.headers);
-    clean(&mut fetched.headers, runtime, rule);
-    if template {
-        // As its GET would be (RFC 9110 §9.3.2).
-        fetched.headers = assemble::page_head(&fetched.headers, &runtime.config, rule, false);
-    }
+    head_of(&exchange, runtime, rule, &mut fetched.headers);
     to_client(&exchange, runtime, fetched, reason).under(rule)
 }
 
@@ -61,7 +56,7 @@ pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetch
     if is_assembled(&asked.rule, exchange, &fetched) {
         return assemble::passed(proxy, &asked.runtime, &asked.rule, exchange.clone(), fetched, reason);
     }
-    clean(&mut fetched.headers, &asked.runtime, &asked.rule);
+    head_of(exchange, &asked.runtime, &asked.rule, &mut fetched.headers);
     // A 304 has no place for a cookie, and only a stated validator was the client's to compare with.
     let comparable = conditional::has_validator(&fetched.headers) && !fetched.headers.contains_key(header::SET_COOKIE);
     let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, fetched.status, &fetched.headers);
@@ -71,6 +66,15 @@ pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetch
         return deliver::respond_with(StatusCode::NOT_MODIFIED, headers, Body::empty(), reason).under(&asked.rule);
     }
     to_client(exchange, &asked.runtime, fetched, reason).under(&asked.rule)
+}
+
+/// The fields for the client; to HEAD, those that its GET would have (RFC 9110 §9.3.2).
+fn head_of(exchange: &Exchange, runtime: &Runtime, rule: &Rule, headers: &mut HeaderMap) {
+    let template = exchange.method == Method::HEAD && decide::is_template(rule.esi, headers);
+    clean(headers, runtime, rule);
+    if template {
+        *headers = assemble::page_head(headers, &runtime.config, rule, false);
+    }
 }
 
 fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: Reason) -> Answer {
@@ -107,16 +111,37 @@ pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
     fields::append_via(headers, "1.1", NAME);
 }
 
-/// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid. A POST whose responses the rule
-/// stores under its body is a question, by the operator's word.
-fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &Exchange, status: StatusCode) {
-    let done = status.is_success() || status.is_redirection();
+/// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid, and for what `Location` and
+/// `Content-Location` name of the same origin; and the groups that the response names (RFC 9875 §3). A POST whose responses the
+/// rule stores under its body is a question, by the operator's word.
+fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &Exchange, fetched: &Fetched) {
+    let done = fetched.status.is_success() || fetched.status.is_redirection();
     let asks =
-        exchange.method.is_safe() || rule.cache().is_some_and(|cache| cache.body_methods.contains(&exchange.method));
+        is_safe(&exchange.method) || rule.cache().is_some_and(|cache| cache.body_methods.contains(&exchange.method));
     if asks || !done {
         return;
     }
-    purge::purge(proxy, &runtime.config, &exchange.target, Hardness::Hard);
+    let target = &exchange.target;
+    purge::purge(proxy, &runtime.config, target, Hardness::Hard);
+    for name in [header::LOCATION, header::CONTENT_LOCATION] {
+        for reference in fetched.headers.get_all(name) {
+            if let Some(named) = same_origin(target, reference).filter(|named| named != target) {
+                purge::purge(proxy, &runtime.config, &named, Hardness::Hard);
+            }
+        }
+    }
+    groups::invalidate(proxy, target, &fetched.headers);
+}
+
+/// Safe by RFC 9110 §9.2.1 or by the registry of methods; one that is not known may change anything (RFC 9111 §4.4).
+fn is_safe(method: &Method) -> bool {
+    method.is_safe() || matches!(method.as_str(), "QUERY" | "PROPFIND" | "REPORT" | "SEARCH")
+}
+
+/// What a reference in a response names, where that is of the same scheme, host and port.
+fn same_origin(target: &Target, reference: &HeaderValue) -> Option<Target> {
+    let named = resolve(target, reference.to_str().ok()?).ok()?;
+    (named.scheme == target.scheme && named.host == target.host).then_some(named)
 }
 
 /// 101: from now on the two connections are one; bytes are copied both ways until either side closes.

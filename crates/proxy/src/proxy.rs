@@ -48,8 +48,6 @@ pub struct Proxy {
     pub(crate) clock: Clock,
     pub(crate) hints: Hints,
     runtime: ArcSwap<Runtime>,
-    /// Tells this server's own `Via` from another Copal's.
-    via: Arc<str>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
     warned: AtomicU64,
@@ -64,6 +62,9 @@ const WARN_EVERY: u64 = 10;
 pub(crate) struct Runtime {
     pub(crate) config: Arc<Config>,
     pub(crate) origins: Vec<Arc<Origin>>,
+    /// Tells this server from another Copal, in `CDN-Loop` and in [`Runtime::via`].
+    pub(crate) instance: Arc<str>,
+    /// This server in `Via`.
     pub(crate) via: Arc<str>,
 }
 
@@ -82,15 +83,15 @@ impl Proxy {
     /// A proxy of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let via: Arc<str> = format!("{NAME} ({:x})", instance()).into();
-        let runtime = Runtime { config: parts.config, origins: parts.origins, via: Arc::clone(&via) };
+        let instance: Arc<str> = format!("{:x}", instance()).into();
+        let via = format!("{NAME} ({instance})").into();
+        let runtime = Runtime { config: parts.config, origins: parts.origins, instance, via };
         Arc::new(Self {
             store: parts.store,
             observer: parts.observer,
             clock: parts.clock,
             hints: Hints::new(),
             runtime: ArcSwap::from_pointee(runtime),
-            via,
             no_rule: "".into(),
             warned: AtomicU64::new(0),
             random: AtomicU64::new(seed()),
@@ -100,7 +101,9 @@ impl Proxy {
     /// Puts other settings in force, at once and as a whole. Requests under way keep those they began with; what is
     /// stored stays.
     pub fn reconfigure(&self, config: Arc<Config>, origins: Vec<Arc<Origin>>) {
-        self.runtime.store(Arc::new(Runtime { config, origins, via: Arc::clone(&self.via) }));
+        let before = self.runtime.load();
+        let (instance, via) = (Arc::clone(&before.instance), Arc::clone(&before.via));
+        self.runtime.store(Arc::new(Runtime { config, origins, instance, via }));
     }
 
     /// A number that nobody can foretell who does not see all of them: a step of SplitMix64 (Steele, Lea, Flood 2014).
@@ -206,7 +209,7 @@ impl Proxy {
     }
 }
 
-/// A number that tells this process's `Via` from another Copal's.
+/// A number that tells this process from another Copal.
 fn instance() -> u32 {
     seed() as u32
 }

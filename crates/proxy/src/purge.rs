@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::Answer;
 use crate::body::Body;
-use crate::deliver;
 use crate::exchange::Exchange;
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
 use crate::sub_key;
+use crate::{deliver, fault};
 
 pub(crate) fn is_purge(method: &Method) -> bool {
     method.as_str() == "PURGE"
@@ -113,5 +113,6 @@ fn json(status: StatusCode, body: String, reason: Reason) -> Answer {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     deliver::cache_status(&mut headers, reason, None);
+    fault::refused(reason, &mut headers);
     deliver::respond_with(status, headers, Body::bytes(Bytes::from(body + "\n")), reason)
 }

@@ -4,8 +4,9 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use copal_semantics::FreshnessState;
+use copal_semantics::{FreshnessState, cdn_loop};
 use copal_store::{CacheKey, Lookup, StoredResponse};
+use http::header::{HeaderValue, VIA};
 
 use crate::answer::Answer;
 use crate::asked::{Asked, Selection};
@@ -137,6 +138,9 @@ fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
                 Found::Fetch { stale: None, why }
             }
             (FreshnessState::Fresh, _) => Found::Usable(response, Reason::Hit),
+            (FreshnessState::StaleWhileRevalidate, _) if !response.may_refresh(now) => {
+                Found::Usable(response, Reason::StaleError)
+            }
             (FreshnessState::StaleWhileRevalidate, _) => Found::Usable(response, Reason::StaleRefreshing),
             (FreshnessState::StaleAccepted, _) => Found::Usable(response, Reason::MaxStale),
             (FreshnessState::StaleIfError | FreshnessState::Expired, why) => {
@@ -165,10 +169,11 @@ pub(crate) fn usable(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<Stor
     }
 }
 
-/// A request that this very server forwarded: an origin that points back here (RFC 9110 §7.6.3).
+/// A request that this very server forwarded: an origin that points back here (RFC 9110 §7.6.3, RFC 8586).
 fn forward_loop(runtime: &Runtime, exchange: &Exchange) -> bool {
+    let by_via = |via: &HeaderValue| memmem(via.as_bytes(), runtime.via.as_bytes());
     exchange.depth == 0
-        && exchange.headers.get_all(http::header::VIA).iter().any(|via| memmem(via.as_bytes(), runtime.via.as_bytes()))
+        && (exchange.headers.get_all(VIA).iter().any(by_via) || cdn_loop(&exchange.headers, &runtime.instance))
 }
 
 fn memmem(haystack: &[u8], needle: &[u8]) -> bool {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use copal_origin::{OriginBody, RequestBody, Upgrading};
 use copal_policy::{EsiMode, Rule};
 use copal_semantics::Timestamp;
-use copal_store::StoredResponse;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use tokio::time::Instant;
 
 use crate::asked::Asked;
@@ -36,17 +35,18 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) interim: Option<Interim>,
 }
 
-/// The request of a fill: a whole GET (or what the key holds of another method), conditional where something stale can be
-/// confirmed. Interim responses go to the
-/// one client that waits for it, if one does.
+/// The request of a fill: a whole GET (or what the key holds of another method; or its HEAD), under these conditions where
+/// something stored can be confirmed. Interim responses go to the one client that waits for it, if one does.
 pub(crate) async fn fill(
     proxy: &Proxy,
     asked: &Asked,
-    stale: Option<&StoredResponse>,
+    method: Method,
+    conditions: Vec<(HeaderName, HeaderValue)>,
     interim: Option<Interim>,
 ) -> Result<Fetched, Fault> {
-    let (method, body) = asked.method_and_body();
-    let headers = forward::fill_head(asked, stale);
+    let body = asked.body();
+    let mut headers = forward::fill_head(asked);
+    headers.extend(conditions);
     let outgoing = Outgoing { method, path_and_query: asked.path_and_query(), headers, body, interim };
     readable(proxy, &asked.runtime, &asked.rule, outgoing).await
 }

@@ -24,6 +24,7 @@ pub mod content_range;
 pub mod directives;
 pub mod fields;
 pub mod freshness;
+pub mod head_says;
 pub mod lifetime;
 pub mod link;
 pub mod no_vary_search;
@@ -62,6 +63,7 @@ pub use content_range::{Brought, ContentRange, content_range, unsatisfied_range}
 pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
 pub use fields::{append_cdn_loop, append_via, cdn_loop, content_length, remove_hop_by_hop, via_loop};
 pub use freshness::{Freshness, FreshnessState, StaleRules};
+pub use head_says::{HeadSays, head_says};
 pub use lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, jittered, lifetime};
 pub use link::early_links;
 pub use no_vary_search::NoVarySearch;

@@ -9,9 +9,11 @@
 //!
 //! Freshness is computed by `copal_semantics` when the caller asks for it; nothing in here reads a clock.
 
+mod backoff;
 mod compact;
 mod fill;
 mod flight;
+mod freshening;
 mod growing;
 mod key;
 mod log;
@@ -31,6 +33,7 @@ mod tests;
 
 pub use fill::{Discarded, FillAborted, FillError, FillPermit, FillWriter, NoReaders};
 pub use flight::{Announced, Follower};
+pub use freshening::{Freshened, Freshening, TagChange};
 pub use key::CacheKey;
 pub use log::{Hardness, Invalidation, Sequence};
 pub use parts::{Part, Parts, slices};

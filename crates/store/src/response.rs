@@ -9,7 +9,9 @@ use copal_esi::Piece;
 use copal_semantics::{Brought, Freshness, Timestamp, Vary};
 use http::{HeaderMap, StatusCode};
 
+use crate::backoff::Backoff;
 use crate::compact::{self, Compacted};
+use crate::freshening::Freshened;
 use crate::log::{Checked, Sequence, Verdict};
 use crate::parts::{Part, Parts};
 use crate::variant::{Selector, Variant};
@@ -164,6 +166,7 @@ impl Kept {
             keep_until: freshness.response_time.plus(freshness.retention()).plus(beyond),
             began: made.began,
             checked: AtomicU64::new(made.began.0 << 1),
+            backoff: Backoff::default(),
             body_weight: self.body_weight,
         }
     }
@@ -212,6 +215,7 @@ pub struct StoredResponse {
     /// Twice the number of the newest invalidation that is known not to forbid it, plus one when a soft one matched:
     /// one load answers both on a hit.
     checked: AtomicU64,
+    backoff: Backoff,
     body_weight: usize,
     weight: usize,
 }
@@ -243,12 +247,12 @@ impl StoredResponse {
         kept.with(headers, head.freshness, made, keep_for_validation)
     }
 
-    /// The same response with the fields and the freshness that a 304 brought (RFC 9111 §4.3.4).
+    /// The same body with what the origin's confirmation makes of the rest (RFC 9111 §4.3.4).
     pub(crate) fn freshened(
         &self,
-        headers: &HeaderMap,
-        freshness: Freshness,
-        shared: bool,
+        from: &Freshened,
+        variant: Variant,
+        tags: impl Iterator<Item = u64>,
         made: Made,
         keep_for_validation: Duration,
     ) -> Self {
@@ -256,15 +260,15 @@ impl StoredResponse {
             status: self.status,
             esi: self.esi,
             rule: Arc::clone(&self.rule),
-            shared,
+            shared: from.shared,
             authorized: self.authorized,
-            variant: self.variant.clone(),
-            tags: Arc::clone(&self.tags),
+            variant,
+            tags: sorted(tags),
             body: self.body.clone(),
             body_weight: self.body_weight,
             parts: self.parts.clone(),
         };
-        kept.with(compact::headers(headers), freshness, made, keep_for_validation)
+        kept.with(compact::headers(&from.headers), from.freshness, made, keep_for_validation)
     }
 
     /// This response, which has just come, and one that is stored, as one (RFC 9111 §3.4). Both are valid now, and were checked.
@@ -301,6 +305,22 @@ impl StoredResponse {
         if self.parts.is_some() { StatusCode::OK } else { self.status }
     }
 
+    /// Whether the whole of it can be given to this request, were it the response for it: it is not a part, and the client takes
+    /// its coding.
+    pub fn is_readable_by(&self, by: &dyn Selector) -> bool {
+        self.parts.is_none() && self.variant.is_accepted(by)
+    }
+
+    /// Notes that the origin failed to refresh it: the next try is to wait, from 1 s on and twice as long each time, up to 30 s.
+    pub fn refresh_failed(&self, now: Timestamp) {
+        self.backoff.failed(now);
+    }
+
+    /// Whether the origin may be asked to refresh it: no try failed, or the wait after the last one is over.
+    pub fn may_refresh(&self, now: Timestamp) -> bool {
+        self.backoff.is_over(now)
+    }
+
     /// The number of the newest invalidation when its fetch began.
     pub fn began(&self) -> Sequence {
         self.began
@@ -320,6 +340,9 @@ impl StoredResponse {
     /// Remembers an answer of the log; a hard one is not remembered, because the response goes.
     pub(crate) fn note(&self, checked: Checked) {
         let soft = u64::from(checked.verdict == Verdict::Soft);
+        if soft == 1 {
+            self.backoff.forget();
+        }
         // A soft invalidation sticks until the response is replaced; of two numbers the newer one holds.
         let merged = |before: u64| ((before >> 1).max(checked.upto.0) << 1) | (before & 1) | soft;
         let _ = self.checked.fetch_update(Ordering::AcqRel, Ordering::Acquire, |before| Some(merged(before)));

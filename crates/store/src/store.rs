@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use copal_esi::Piece;
-use copal_semantics::{Brought, Freshness, Timestamp};
-use http::{HeaderMap, StatusCode};
+use copal_semantics::{Brought, Timestamp};
+use http::StatusCode;
 use parking_lot::Mutex;
 
 use crate::compact;
@@ -178,25 +178,6 @@ impl Store {
         FillPermit::new(Arc::clone(self), Flight::new(key.clone(), by, self.log.began()))
     }
 
-    /// Replaces a stored response by itself with the fields and the freshness that a 304 brought (RFC 9111 §4.3.4), where
-    /// `headers` are the stored fields as updated, and `shared` is what they say of requests with `Authorization`. `began` is of the permit under which it was validated, and the permit is
-    /// still held.
-    ///
-    /// None when it is not stored: an invalidation came since `began`, or a newer response has taken its place.
-    pub fn freshen(
-        &self,
-        key: &CacheKey,
-        old: &Arc<StoredResponse>,
-        headers: HeaderMap,
-        freshness: Freshness,
-        shared: bool,
-        began: Sequence,
-    ) -> Option<Arc<StoredResponse>> {
-        let now = freshness.response_time;
-        let fresh = old.freshened(&headers, freshness, shared, self.made(began), self.settings.keep_for_validation);
-        self.put(key, Arc::new(fresh), now, Some(old)).ok()
-    }
-
     /// Removes one stored response, when it is still there: the origin has answered in its place what may not be stored.
     pub fn forget(&self, key: &CacheKey, response: &Arc<StoredResponse>) {
         self.memory.change(key, |known| match known {
@@ -319,7 +300,8 @@ impl Store {
         let mut best = None;
         let mut most = 0;
         for response in known.variants.iter().filter(|response| response.status == StatusCode::OK) {
-            let Some(preference) = response.variant.preference(headers, &mut request).filter(|wanted| *wanted > most) else {
+            let Some(preference) = response.variant.preference(headers, &mut request).filter(|wanted| *wanted > most)
+            else {
                 continue;
             };
             if let Some(soft) = self.examine(key, response) {
@@ -331,7 +313,7 @@ impl Store {
     }
 
     /// Whether a response may be used, and if so, whether a soft invalidation named it.
-    fn examine(&self, key: &CacheKey, response: &StoredResponse) -> Option<bool> {
+    pub(crate) fn examine(&self, key: &CacheKey, response: &StoredResponse) -> Option<bool> {
         let (checked, soft) = response.checked();
         if checked >= self.log.current() {
             return Some(soft);
@@ -377,14 +359,13 @@ impl Store {
         usage::add(&self.counters.invalidated, removed);
     }
 
-    /// Puts a response under its key, before the others; in the place of the one for the same requests, or of `old`, or as one
-    /// with the one for the same requests where they are parts of one representation.
+    /// Puts a response under its key, before the others; in the place of the one for the same requests, or as one with it where
+    /// they are parts of one representation.
     fn put(
         &self,
         key: &CacheKey,
         response: Arc<StoredResponse>,
         now: Timestamp,
-        old: Option<&Arc<StoredResponse>>,
     ) -> Result<Arc<StoredResponse>, Discarded> {
         if response.weight() as u64 > self.memory.capacity() {
             return Err(Discarded::TooBig);
@@ -406,7 +387,7 @@ impl Store {
             removed = before - variants.len();
             let same = |other: &StoredResponse| other.variant.same(&response.variant);
             result = match variants.iter().find(|other| same(other)) {
-                Some(other) => self.met(other, Arc::clone(&response), old, now),
+                Some(other) => self.met(other, Arc::clone(&response), now),
                 None => Ok(Arc::clone(&response)),
             };
             if let Ok(response) = &result {
@@ -421,23 +402,15 @@ impl Store {
         result
     }
 
-    /// What takes the place of a stored response when this one comes for the same requests; `old` as for [`Store::put`].
+    /// What takes the place of a stored response when this one comes for the same requests.
     fn met(
         &self,
         stored: &Arc<StoredResponse>,
         response: Arc<StoredResponse>,
-        old: Option<&Arc<StoredResponse>>,
         now: Timestamp,
     ) -> Result<Arc<StoredResponse>, Discarded> {
-        let meeting = match old {
-            // The very response as freshened; another one has come in its place otherwise.
-            Some(old) if Arc::ptr_eq(stored, old) => parts::by_time(stored, &response),
-            Some(_) => Meeting::Superseded,
-            None => {
-                let bounds = Bounds { max_body: self.settings.max_body, capacity: self.memory.capacity() };
-                parts::meet(stored, stored.checked().1, &response, now, bounds)
-            }
-        };
+        let bounds = Bounds { max_body: self.settings.max_body, capacity: self.memory.capacity() };
+        let meeting = parts::meet(stored, stored.checked().1, &response, now, bounds);
         match meeting {
             Meeting::Replaces => Ok(response),
             Meeting::Superseded => Err(Discarded::Superseded),
@@ -447,7 +420,7 @@ impl Store {
         }
     }
 
-    fn made(&self, began: Sequence) -> Made {
+    pub(crate) fn made(&self, began: Sequence) -> Made {
         Made { id: self.responses_ever.fetch_add(1, Ordering::Relaxed), began }
     }
 }
@@ -475,7 +448,7 @@ impl Store {
     ) -> Result<Arc<StoredResponse>, Discarded> {
         let (made, keep) = (self.made(began), self.settings.keep_for_validation);
         let response = StoredResponse::new(head, compact::body(pieces), brought, made, keep);
-        self.put(key, Arc::new(response), now, None)
+        self.put(key, Arc::new(response), now)
     }
 
     /// Remembers that a response for the key was not to be stored, unless an invalidation came since its fetch began.
@@ -488,6 +461,18 @@ impl Store {
             let variants = known.map(|known| known.variants.clone()).unwrap_or_default();
             Change::Put(Known { variants, hit_for_miss: Some(hit_for_miss) }, Some(now))
         });
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(crate) fn settings(&self) -> &StoreSettings {
+        &self.settings
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub(crate) fn flights(&self) -> &Flights {

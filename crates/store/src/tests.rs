@@ -2,6 +2,7 @@
 
 mod collapse;
 mod filing;
+mod freshening;
 mod growing;
 mod lookup;
 mod model;
@@ -117,6 +118,24 @@ fn include(src: &str) -> Piece {
 
 fn small() -> Arc<Store> {
     Store::new(StoreSettings { memory: 32 << 20, ..StoreSettings::default() })
+}
+
+/// As confirmed to `by`, with other fields and freshness; none where it is not stored so.
+fn freshen(
+    store: &Store,
+    key: &CacheKey,
+    by: &dyn Selector,
+    old: &Arc<StoredResponse>,
+    headers: HeaderMap,
+    freshness: Freshness,
+    began: Sequence,
+) -> Option<Arc<StoredResponse>> {
+    let done = store.freshen_all(key, by, freshened(old, headers, freshness), Vec::new(), began);
+    done.stored.then_some(done.response)
+}
+
+fn freshened(old: &Arc<StoredResponse>, headers: HeaderMap, freshness: Freshness) -> Freshened {
+    Freshened { old: Arc::clone(old), headers, freshness, shared: false, tags: TagChange::default(), vary: None }
 }
 
 /// Leads a fill for the request; panics when another one leads.

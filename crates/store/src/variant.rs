@@ -46,17 +46,30 @@ pub(crate) struct Variant {
 
 impl Variant {
     pub(crate) fn new(extras: &str, vary: Vary, headers: &HeaderMap, by: &dyn Selector) -> Self {
-        let values: Box<[Box<str>]> = vary.names().iter().map(|name| by.field(name).into_boxed_str()).collect();
+        let values = vary.names().iter().map(|name| by.field(name).into_boxed_str()).collect();
+        Self::of(extras.into(), vary, values, headers)
+    }
+
+    fn of(extras: Box<str>, vary: Vary, values: Box<[Box<str>]>, headers: &HeaderMap) -> Self {
         let coding = coding(headers);
         let language = if vary.names().contains(&ACCEPT_LANGUAGE) { single_language(headers) } else { None };
         Self {
             coding_agreed: is_agreed(coding.as_ref(), &vary, &values),
             coding,
             language: language.map(String::into_boxed_str),
-            extras: extras.into(),
+            extras,
             vary,
             values,
         }
+    }
+
+    /// The same requests, picked by the fields of another `Vary` for a response with these fields; none where it names a field of
+    /// which nothing is known of them.
+    pub(crate) fn narrowed(&self, vary: &Vary, headers: &HeaderMap) -> Option<Self> {
+        let known = |name: &HeaderName| self.vary.names().iter().position(|other| other == name);
+        let values: Option<Vec<_>> = vary.names().iter().map(|name| self.values.get(known(name)?).cloned()).collect();
+        let values = values.filter(|_| !vary.is_star())?;
+        Some(Self::of(self.extras.clone(), vary.clone(), values.into(), headers))
     }
 
     /// Whether the request selects this response. No allocation without `Vary`.
@@ -89,8 +102,17 @@ impl Variant {
         self.is_accepted(request.by).then_some(preference)
     }
 
-    fn is_accepted(&self, by: &dyn Selector) -> bool {
+    /// Whether the client takes its coding.
+    pub(crate) fn is_accepted(&self, by: &dyn Selector) -> bool {
         self.coding.as_ref().is_none_or(|coding| by.accepts(coding))
+    }
+
+    pub(crate) fn extras(&self) -> &str {
+        &self.extras
+    }
+
+    pub(crate) fn vary(&self) -> &Vary {
+        &self.vary
     }
 
     /// Whether one of the two replaces the other.

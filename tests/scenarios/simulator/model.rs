@@ -125,11 +125,8 @@ pub(super) fn judge(history: &History, asked: &Asked, got: &Got) -> Result<Way, 
         (_, Some(number)) => {
             let sent = find(history, number).ok_or("it is of another URL")?;
             right_content(sent, asked, got)?;
-            let way = if sent.step == asked.step {
-                fetched(sent, asked)?
-            } else {
-                reuse(history, sent, asked, &got.fields)?
-            };
+            let way =
+                if sent.step == asked.step { fetched(sent, asked)? } else { reuse(history, sent, asked, &got.fields)? };
             Ok(if got.status == 206 { Way::Part } else { way })
         }
         (status, None) => Err(format!("a {status} that no origin sent")),
@@ -147,7 +144,13 @@ fn not_modified(history: &History, asked: &Asked, got: &Got) -> Result<Way, Stri
         return Err(format!("a 304 with {tag}, which the client did not name"));
     }
     let mut why = "the origin never sent this tag".to_owned();
-    for sent in history.sent.iter().rev().filter(|sent| sent.fields.get("etag").is_some_and(|of| opaque(of) == opaque(tag))).take(20) {
+    for sent in history
+        .sent
+        .iter()
+        .rev()
+        .filter(|sent| sent.fields.get("etag").is_some_and(|of| opaque(of) == opaque(tag)))
+        .take(20)
+    {
         match if sent.step == asked.step { fetched(sent, asked) } else { reuse(history, sent, asked, &got.fields) } {
             Ok(_) => return Ok(Way::NotModified),
             Err(other) => why = other,
@@ -204,9 +207,8 @@ fn reuse(history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Resul
 /// have been. So there are several readings of what happened: up to one of those, with or without the doubtful ones before it.
 fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h Confirmed>> {
     let Some(validator) = &sent.validator else { return vec![Vec::new()] };
-    let doubtful = |news: &Confirmed| {
-        news.for_client || news.step == asked.step || !nominated_as(sent, &sent.fields, &news.asked)
-    };
+    let doubtful =
+        |news: &Confirmed| news.for_client || news.step == asked.step || !nominated_as(sent, &sent.fields, &news.asked);
     let from = history.confirmed.partition_point(|confirmed| confirmed.step <= sent.step);
     let mut all: Vec<_> = history.confirmed[from..].iter().filter(|news| news.validator == *validator).collect();
     let mut readings = Vec::new();
@@ -222,14 +224,8 @@ fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h
     readings
 }
 
-fn reuse_in(
-    state: &State,
-    history: &History,
-    sent: &Sent,
-    asked: &Asked,
-    given: &Fields,
-) -> Result<Way, String> {
-    shared(sent, asked)?;
+fn reuse_in(state: &State, history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Result<Way, String> {
+    shared(state, sent, asked)?;
     let confirmed_now = state.confirmed_in == Some(asked.step);
     // A 304 may say that from now on the response is not to be kept; whoever asked gets it all the same.
     storable(history, sent, if confirmed_now { &sent.fields } else { &state.fields })?;
@@ -245,7 +241,7 @@ fn reuse_in(
         return Ok(Way::Validated);
     }
     no_secret_in(state, given)?;
-    usable_unvalidated(history, sent, state, made_stale, asked)
+    usable_unvalidated(history, sent, state, made_stale, asked, given)
 }
 
 /// Section 4.2.4 and RFC 5861: fresh, or stale within what was allowed.
@@ -255,6 +251,7 @@ fn usable_unvalidated(
     state: &State,
     made_stale: bool,
     asked: &Asked,
+    given: &Fields,
 ) -> Result<Way, String> {
     let said = state.fields.get("cache-control");
     if directive(said, "no-cache") == Some("") {
@@ -278,7 +275,8 @@ fn usable_unvalidated(
             return Err(format!("stale for {stale_for} ms in spite of {word}"));
         }
     }
-    let of_origin = |word| directive(said, word).and_then(|value| value.parse().ok()).map_or(0, |value: u64| value * 1000);
+    let of_origin =
+        |word| directive(said, word).and_then(|value| value.parse().ok()).map_or(0, |value: u64| value * 1000);
     let of_client = |word| directive(asked.fields.get("cache-control"), word);
     let within = |allowed: u64| stale_for <= allowed + 1000 && allowed > 0;
     let refreshed = history.asked_in.last() == Some(&asked.step);
@@ -287,8 +285,14 @@ fn usable_unvalidated(
         Some(value) => value.parse().map_or(0, |value: u64| value * 1000),
         None => 0,
     };
-    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) && refreshed {
-        return Ok(Way::StaleWhileRefreshed);
+    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) {
+        if refreshed {
+            return Ok(Way::StaleWhileRefreshed);
+        }
+        // A refresh that failed is not tried again at once.
+        if !history.failed_in.is_empty() && given.get("cache-status").is_some_and(|told| told.contains("stale-error")) {
+            return Ok(Way::StaleOnError);
+        }
     }
     // s-maxage implies proxy-revalidate (section 5.2.2.10), but for what the origin itself or the operator says.
     let implied = directive(said, "s-maxage").is_some();
@@ -309,17 +313,21 @@ fn usable_unvalidated(
 }
 
 /// Nobody gets what was made for somebody else: our own rule on cookies, and section 3.5.
-fn shared(sent: &Sent, asked: &Asked) -> Result<(), String> {
+fn shared(state: &State, sent: &Sent, asked: &Asked) -> Result<(), String> {
     if sent.asked.contains_key("cookie") || sent.fields.contains_key("set-cookie") {
         return Err("it was made for one visitor".to_owned());
     }
     if asked.fields.contains_key("cookie") {
         return Err("a visitor with an unknown cookie was served from the store".to_owned());
     }
-    let said = sent.fields.get("cache-control");
-    let leave = ["public", "s-maxage", "must-revalidate"].iter().any(|word| directive(said, word).is_some());
-    let authorized = sent.asked.contains_key("authorization") || asked.fields.contains_key("authorization");
-    if authorized && !leave { Err("Authorization, and no leave to share (section 3.5)".to_owned()) } else { Ok(()) }
+    let leave = |fields: &Fields| {
+        let said = fields.get("cache-control");
+        ["public", "s-maxage", "must-revalidate"].iter().any(|word| directive(said, word).is_some())
+    };
+    // To store it, by what it said when it came; to give it, by what it says now.
+    let stored = !sent.asked.contains_key("authorization") || leave(&sent.fields);
+    let given = !asked.fields.contains_key("authorization") || leave(&state.fields);
+    if stored && given { Ok(()) } else { Err("Authorization, and no leave to share (section 3.5)".to_owned()) }
 }
 
 /// Section 3.
@@ -328,8 +336,8 @@ fn storable(history: &History, sent: &Sent, fields: &Fields) -> Result<(), Strin
         return Err("it broke off (section 3.3)".to_owned());
     }
     let said = fields.get("cache-control");
-    let explicit = ["max-age", "s-maxage"].iter().any(|word| directive(said, word).is_some())
-        || fields.contains_key("expires");
+    let explicit =
+        ["max-age", "s-maxage"].iter().any(|word| directive(said, word).is_some()) || fields.contains_key("expires");
     let by_default = BY_DEFAULT.contains(&sent.status);
     if directive(said, "no-store").is_some() || directive(said, "private") == Some("") {
         return Err(format!("it may not be stored: {said:?}"));
@@ -368,7 +376,7 @@ fn newer<'h>(history: &'h History, sent: &Sent, state: &State, asked: &Asked) ->
             && other.status < 500
             && other.status != 206
             && !personal
-            && shared(other, asked).is_ok()
+            && shared(&as_it_came, other, asked).is_ok()
             && storable(history, other, &other.fields).is_ok()
             && directive(said, "no-cache").is_none()
             && directive(said, "private").is_none()
@@ -436,9 +444,10 @@ impl State {
     fn of(history: &History, sent: &Sent, news: &[&Confirmed]) -> Self {
         let mut state = Self::as_it_came(sent);
         if sent.method == "HEAD" {
-            let before = history.sent.iter().rev().find(|other| {
-                other.number < sent.number && other.method == "GET" && other.validator == sent.validator
-            });
+            let before =
+                history.sent.iter().rev().find(|other| {
+                    other.number < sent.number && other.method == "GET" && other.validator == sent.validator
+                });
             if let Some(before) = before {
                 let merged = before.fields.clone().into_iter().chain(std::mem::take(&mut state.fields));
                 state.fields = merged.collect();

@@ -89,8 +89,14 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(clock: ManualClock, dice: &mut Dice) -> Self {
-        let mut site =
-            Self { clock, step: 0, client_has_condition: false, histories: BTreeMap::new(), behaviours: BTreeMap::new(), numbers: 0 };
+        let mut site = Self {
+            clock,
+            step: 0,
+            client_has_condition: false,
+            histories: BTreeMap::new(),
+            behaviours: BTreeMap::new(),
+            numbers: 0,
+        };
         for (name, rule) in RULE_OF {
             for page in 0..PAGES {
                 let path = format!("/{name}/{page}");

@@ -8,6 +8,7 @@ mod conditional;
 mod directives;
 mod fields;
 mod freshness;
+mod head_says;
 mod lifetime;
 mod link;
 mod no_vary_search;

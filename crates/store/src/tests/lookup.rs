@@ -137,7 +137,7 @@ fn rfc9111_4_3_4_a_freshened_response_keeps_its_body() {
     let permit = lead(&store, &key, &request);
     let mut headers = old.headers.clone();
     headers.insert("x-new", HeaderValue::from_static("1"));
-    let new = store.freshen(&key, &old, headers, fresh_from(after(100)), false, permit.began()).unwrap();
+    let new = freshen(&store, &key, &request, &old, headers, fresh_from(after(100)), permit.began()).unwrap();
     permit.ready(Arc::clone(&new));
     // Validated after the soft invalidation, which it therefore outlives.
     assert_eq!(looked_up(&store, &key, &request, NOW), "body");
@@ -146,7 +146,7 @@ fn rfc9111_4_3_4_a_freshened_response_keeps_its_body() {
 
     // A newer response has taken the place of `old`: its freshening comes too late.
     let permit = lead(&store, &key, &request);
-    let again = store.freshen(&key, &old, HeaderMap::new(), fresh_from(after(200)), false, permit.began());
+    let again = freshen(&store, &key, &request, &old, HeaderMap::new(), fresh_from(after(200)), permit.began());
     assert!(again.is_none());
 }
 

@@ -259,7 +259,8 @@ impl Both {
         let Lookup::Found { response, .. } = found else { return Ok(()) };
         let fresh = fresh_from(moment(filling.time));
         let began = filling.permit.began();
-        let done = self.store.freshen(&key, &response, HeaderMap::new(), fresh, false, began);
+        let done =
+            freshen(&self.store, &key, &Self::request(filling.variant), &response, HeaderMap::new(), fresh, began);
         let same = |stored: &&Modelled| stored.url == filling.url && stored.variant == filling.variant;
         let old = self.model.stored.iter().find(same).cloned();
         let Some(old) = old else { return Err(TestCaseError::fail("found what is not in the model")) };

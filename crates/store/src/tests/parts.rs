@@ -358,10 +358,13 @@ fn a_freshened_part_stays_one() {
     let part = put_part(&store, "\"a\"", 0, (0, 4)).unwrap();
     let key = store.key("http://a.example/v");
     let began = store.sequence();
-    let fresh = store.freshen(&key, &part, part.headers.clone(), fresh_from(after(5)), false, began).unwrap();
+    let fresh =
+        freshen(&store, &key, &Asking::whole(), &part, part.headers.clone(), fresh_from(after(5)), began).unwrap();
     assert_eq!((fresh.status, spans(&fresh)), (StatusCode::PARTIAL_CONTENT, vec![(0, 4)]));
     // Another one has come in its place meanwhile.
-    assert!(store.freshen(&key, &part, part.headers.clone(), fresh_from(after(6)), false, began).is_none());
+    assert!(
+        freshen(&store, &key, &Asking::whole(), &part, part.headers.clone(), fresh_from(after(6)), began).is_none()
+    );
 }
 
 #[derive(Clone, Debug)]

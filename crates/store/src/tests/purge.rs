@@ -165,7 +165,7 @@ fn a_purge_beats_a_validation_that_was_under_way() {
     let old = fill(&store, &key, &request, tagged(), "old");
     let permit = lead(&store, &key, &request);
     store.invalidate(&Invalidation::Tag("news".to_owned()), Hardness::Hard);
-    let fresh = store.freshen(&key, &old, HeaderMap::new(), fresh_from(NOW), false, permit.began());
+    let fresh = freshen(&store, &key, &request, &old, HeaderMap::new(), fresh_from(NOW), permit.began());
     assert!(fresh.is_none());
     assert_eq!(looked_up(&store, &key, &request, NOW), "miss");
 }
