@@ -5,6 +5,7 @@ use memchr::memchr;
 
 use crate::escape::Escape;
 use crate::expression::{Context, Dialect, Expression, substitution};
+use crate::template::SHARED_BUFFER;
 
 /// The longest `$(…)` that is read, in bytes.
 const MAX_SUBSTITUTION: usize = 4096;
@@ -96,10 +97,27 @@ impl Interpolation {
         reference
     }
 
+    /// The text between the values, in order.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &Bytes> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text),
+            Part::Value(_) => None,
+        })
+    }
+
+    /// The same with each text replaced.
+    pub(crate) fn with_text(&self, text: &mut dyn FnMut(&Bytes) -> Bytes) -> Self {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(part) => Part::Text(text(part)),
+            Part::Value(value) => Part::Value(value.clone()),
+        });
+        Self { parts: parts.collect() }
+    }
+
     /// Heap bytes beyond the text.
     pub(crate) fn weight(&self) -> usize {
         let inside = |part: &Part| match part {
-            Part::Text(_) => 0,
+            Part::Text(_) => SHARED_BUFFER,
             Part::Value(expression) => expression.weight(),
         };
         self.parts.iter().map(|part| size_of::<Part>() + inside(part)).sum()

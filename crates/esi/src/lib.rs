@@ -47,6 +47,7 @@
 //! * End tags without a start are dropped.
 
 mod block;
+mod copy;
 mod escape;
 mod expression;
 mod include;

@@ -66,6 +66,13 @@ pub struct IncludeOptions {
 }
 
 impl Include {
+    /// An include of `src` and nothing else, at the beginning of a document.
+    #[must_use]
+    pub fn of(src: impl Into<Box<str>>) -> Self {
+        let src = src.into();
+        Self { src, alt: None, continue_on_error: false, line: 1, column: 1, options: None, references: None }
+    }
+
     /// The same with its references as they are for one request; none where they have no variables.
     pub(crate) fn computed(&self, context: &mut Context<'_>) -> Option<Self> {
         let references = self.references.as_deref()?;
@@ -124,7 +131,7 @@ impl Default for Limits {
 }
 
 /// The bookkeeping `bytes` allocates to share a buffer, rounded up to what an allocator gives for it.
-const SHARED_BUFFER: usize = 32;
+pub(crate) const SHARED_BUFFER: usize = 32;
 /// The two counts that stand before an `Arc`'s value.
 const ARC_COUNTS: usize = 2 * size_of::<usize>();
 
@@ -161,15 +168,7 @@ mod tests {
     use super::*;
 
     fn include(src: &str, alt: Option<&str>) -> Piece {
-        Piece::Include(Arc::new(Include {
-            src: src.into(),
-            alt: alt.map(Into::into),
-            continue_on_error: false,
-            line: 1,
-            column: 1,
-            options: None,
-            references: None,
-        }))
+        Piece::Include(Arc::new(Include { alt: alt.map(Into::into), ..Include::of(src) }))
     }
 
     #[test]

@@ -107,14 +107,14 @@ fn sorted(tags: impl Iterator<Item = u64>) -> Arc<[u64]> {
     tags.into()
 }
 
-/// The body of a stored response: text, and includes where it is a template.
+/// The body of a stored response: text, and includes and blocks where it is a template.
 #[derive(Clone, Debug)]
 pub struct StoredBody {
-    /// Text and includes in document order; text that follows text is joined.
+    /// Text, includes and blocks in document order; text that follows text is joined.
     pub pieces: Box<[Piece]>,
-    /// Bytes of text.
+    /// Bytes of text, that within blocks counted.
     pub length: u64,
-    /// Whether there are includes.
+    /// Whether there is anything but text.
     pub template: bool,
 }
 
