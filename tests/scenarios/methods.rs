@@ -227,3 +227,164 @@ async fn sessions_and_credentials_pass_whatever_the_method() {
         assert!(got.header("cache-status").unwrap().contains(&format!("detail={reason}")), "{name}");
     }
 }
+
+const PAGES: &str = "
+sessions: {cookies: [sid]}
+rules:
+  - {name: files, match: {path: '/file'}, cache: {ttl: 1h, slice: 64KiB}}
+  - {name: keyed, match: {path: '/keyed'}, cache: {ttl: 1h, key: {query: {deny: [x]}}}}
+  - {name: passed, match: {path: '/passed'}, pass: true}
+  - {name: as-stated, match: {path: '/stated'}, cache: {}}
+  - {name: pages, match: {path: '/**'}, cache: {ttl: 1h}}
+";
+
+/// What a GET of `at` gets too.
+fn posted(at: &str) -> Answer {
+    Answer::ok("posted").header("content-location", at).header("cache-control", "max-age=60")
+}
+
+#[tokio::test]
+async fn a_post_that_says_so_answers_later_gets_rfc9110_9_3_3() {
+    let front = Front::with(PAGES).await;
+    let mut scenario = front.scenario();
+    let post = || Sends::post("/p?a", "x=1");
+    scenario
+        .exchange(
+            "a page is stored",
+            Sends::get("/p?a"),
+            Sees::get("/p?a").answers("old"),
+            Gets::status(200).body("old"),
+        )
+        .await;
+    scenario
+        .exchange(
+            "the POST gets its own answer, which says what a GET gets from now on",
+            post(),
+            Sees::request("POST", "/p?a").body("x=1").answers(posted("http://test.example/p?a").header("x-own", "1")),
+            Gets::status(200)
+                .body("posted")
+                .header("x-own", "1")
+                .header("cache-status", "copal; fwd=method; fwd-status=200; stored; detail=method"),
+        )
+        .await;
+    scenario
+        .exchange(
+            "a GET gets that",
+            Sends::get("/p?a"),
+            Sees::nothing(),
+            Gets::status(200).body("posted").header_containing("cache-status", "; hit;"),
+        )
+        .await;
+    scenario
+        .exchange("so does HEAD", Sends::request("HEAD", "/p?a"), Sees::nothing(), Gets::status(200).body(""))
+        .await;
+    scenario
+        .exchange(
+            "a POST is never answered from the store",
+            post(),
+            Sees::request("POST", "/p?a").answers(Answer::status(303).header("location", "/p")),
+            Gets::status(303),
+        )
+        .await;
+    scenario
+        .exchange(
+            "and takes away what is stored",
+            Sends::get("/p?a"),
+            Sees::get("/p?a").answers("new"),
+            Gets::status(200).body("new"),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_post_whose_response_does_not_say_so_is_not_stored() {
+    let front = Front::with(PAGES).await;
+    let stale = Answer::ok("posted").header("content-location", "/stated").header("cache-control", "max-age=0");
+    front.origin.on("POST /stated", stale.header("etag", "\"1\""));
+    front.origin.on("GET /stated", "got");
+    let mut client = front.client().await;
+    assert_eq!(client.post("/stated", "x").send().await.text(), "posted");
+    assert_eq!(client.get("/stated").send().await.text(), "got", "stale from the beginning");
+    let ok = || Answer::ok("posted");
+    let here = || ok().header("content-location", "/p");
+    for (name, answer) in [
+        ("no Content-Location", ok().header("cache-control", "max-age=60")),
+        ("another Content-Location", posted("/q")),
+        ("another site's", posted("http://other.example/p")),
+        ("no freshness of its own", here()),
+        ("not 200", here().header("cache-control", "max-age=60").with_status(201)),
+        ("private", here().header("cache-control", "max-age=60, private")),
+        ("no-store", here().header("cache-control", "max-age=60, no-store")),
+        ("a cookie", posted("/p").header("set-cookie", "a=b")),
+    ] {
+        front.origin.replace("POST /p", answer);
+        front.origin.replace("GET /p", "got");
+        let mut client = front.client().await;
+        assert_eq!(client.post("/p", "x").send().await.text(), "posted", "{name}");
+        assert_eq!(client.get("/p").send().await.text(), "got", "{name}");
+        front.purge("/p").await;
+    }
+}
+
+#[tokio::test]
+async fn a_post_that_is_somebodys_own_is_not_stored() {
+    let front = Front::with(PAGES).await;
+    for (name, target, field) in [
+        ("a cookie", "/p", Some(("cookie", "_ga=1"))),
+        ("a session", "/p", Some(("cookie", "sid=1"))),
+        ("Authorization", "/p", Some(("authorization", "Basic YTpi"))),
+        ("a token", "/p", Some(("x-csrf-token", "t"))),
+        ("another method in disguise", "/p", Some(("x-http-method-override", "DELETE"))),
+        ("no-store", "/p", Some(("cache-control", "no-store"))),
+        ("a rule that passes GETs", "/passed", None),
+        ("a rule with slices", "/file", None),
+        ("a query that is not in the key", "/keyed?x=1", None),
+    ] {
+        front.origin.replace(&format!("POST {target}"), posted(target));
+        front.origin.replace(&format!("GET {}", target.split('?').next().unwrap()), "got");
+        let mut client = front.client().await;
+        let post = client.post(target, "x");
+        let post = match field {
+            Some((name, value)) => post.header(name, value),
+            None => post,
+        };
+        assert_eq!(post.send().await.text(), "posted", "{name}");
+        assert_eq!(client.get(target).send().await.text(), "got", "{name}");
+        front.purge(target).await;
+    }
+}
+
+#[tokio::test]
+async fn a_purge_while_a_post_is_under_way_beats_what_it_brings() {
+    let front = Front::with(PAGES).await;
+    let (gate, answer) = Answer::gated(posted("/p"));
+    front.origin.on("POST /p", answer);
+    front.origin.on("GET /p", "got");
+    let address = front.address;
+    let posting = tokio::spawn(async move {
+        let mut client = copal_testkit::Client::connect(address).await.with_host("test.example");
+        client.post("/p", "x").send().await
+    });
+    front.origin.wait_for(1).await;
+    front.purge("/p").await;
+    gate.open();
+    assert_eq!(posting.await.unwrap().text(), "posted");
+    assert_eq!(front.get("/p").await.text(), "got");
+}
+
+#[tokio::test]
+async fn the_client_of_a_post_reads_its_response_while_it_is_stored() {
+    let front = Front::with(PAGES).await;
+    let (body, answer) = Answer::stream();
+    let answer = answer.header("content-location", "/p").header("cache-control", "max-age=60");
+    front.origin.on("POST /p", answer);
+    let mut client = front.client().await;
+    let mut got = client.post("/p", "x").stream().await;
+    body.send("first ");
+    assert_eq!(got.read_some().await.unwrap(), "first ");
+    body.send("second");
+    body.end();
+    assert_eq!(got.rest().await.text(), "first second");
+    assert_eq!(front.get("/p").await.text(), "first second");
+    assert_eq!(front.origin.count("GET /p"), 0);
+}

@@ -6,14 +6,15 @@ use copal_origin::RequestBody;
 use copal_policy::{CacheRule, Rule};
 use copal_semantics::vary;
 use copal_store::{CacheKey, Selector, StoredResponse};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use crate::decide::CachePlan;
+use crate::decide::{Asks, CachePlan};
 use crate::exchange::{Exchange, Once};
 use crate::partial::{self, Wanted};
 use crate::proxy::Runtime;
-use crate::sub_key::{self, SubKey};
-use crate::{forward, groups};
+use crate::representation::Representation;
+use crate::sub_key::{self, Slice, SubKey};
+use crate::{forward, groups, searching};
 
 /// A request under a cache rule. Shared by the client's task and the fill's.
 #[derive(Clone)]
@@ -29,8 +30,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The path and query that the origin sees: as keyed, nothing beyond it.
+    /// The path and query that the origin sees: as keyed, nothing beyond it but what the origin itself said not to matter.
     pub(crate) fn path_and_query(&self) -> &str {
+        if let Some(search) = &self.plan.search {
+            return &search.sent;
+        }
         self.key.url().get(self.plan.origin_form..).unwrap_or("/")
     }
 
@@ -38,8 +42,26 @@ impl Asked {
     pub(crate) fn body(&self) -> RequestBody {
         match &self.plan.sub_key {
             Some(SubKey::Body(keyed)) => RequestBody::Full(keyed.body.clone()),
-            None => RequestBody::Empty,
+            Some(SubKey::Slice(_)) | None => RequestBody::Empty,
         }
+    }
+
+    /// What kind of request it is, as far as it decides on storing.
+    pub(crate) fn asks(&self) -> Asks {
+        if matches!(self.plan.sub_key, Some(SubKey::Body(_))) { Asks::Body } else { Asks::Get }
+    }
+
+    /// The slice that is asked for, where it is not the whole.
+    pub(crate) fn slice(&self) -> Option<Slice> {
+        match &self.plan.sub_key {
+            Some(SubKey::Slice(slice)) => Some(*slice),
+            _ => None,
+        }
+    }
+
+    /// The status of a stored response as far as it decides on storing: a slice is a unit of its own.
+    pub(crate) fn judged(&self, stored: &StoredResponse) -> StatusCode {
+        if self.slice().is_some() { StatusCode::OK } else { stored.status_of_whole() }
     }
 
     /// What of the request can be used once, once more: for letting it through after all.
@@ -51,14 +73,18 @@ impl Asked {
     pub(crate) fn method(&self) -> Method {
         match &self.plan.sub_key {
             Some(SubKey::Body(keyed)) => keyed.method.clone(),
-            None => Method::GET,
+            Some(SubKey::Slice(_)) | None => Method::GET,
         }
     }
 
-    /// The tags that a response with these fields gets beside those that the origin names as such: from its key, and of its
-    /// groups.
+    /// The tags that a response with these fields gets beside those that the origin names as such: from its key, of what it
+    /// is a slice of, of what it says of its query, and of its groups.
     pub(crate) fn implied_tags(&self, headers: &HeaderMap) -> Vec<String> {
-        let of_key = self.plan.sub_key.iter().map(|_| sub_key::tag(self.key.url()));
+        let url = self.key.url();
+        let of_key = self.plan.sub_key.iter().map(|_| sub_key::tag(url));
+        let slice = self.slice().and_then(|slice| Representation::of(slice, StatusCode::PARTIAL_CONTENT, headers));
+        let search = self.plan.search.as_ref().and_then(|_| searching::tag_of(url, headers));
+        let of_key = of_key.chain(slice.map(|of| of.tag(url))).chain(search);
         of_key.chain(groups::tags(&self.exchange.target, headers)).collect()
     }
 

@@ -14,6 +14,7 @@ use copal_store::{FillReader, StoredResponse};
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::assemble::Assembly;
+use crate::sliced::Sliced;
 use crate::watch::Watch;
 
 /// Why a body broke off. The connection is closed then, so that the client can tell (RFC 9112 §8).
@@ -39,6 +40,7 @@ enum Kind {
     /// As it comes; the trailer fields after it where the client takes them.
     Origin(Box<OriginBody>, Trailers),
     Assembled(Box<Assembly>),
+    Sliced(Box<Sliced>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,6 +143,11 @@ impl Body {
         Self::of(Kind::Assembled(Box::new(assembly)), None)
     }
 
+    /// A body that is put together from slices while it is sent.
+    pub(crate) fn sliced(length: u64, sliced: Sliced) -> Self {
+        Self::of(Kind::Sliced(Box::new(sliced)), Some(length))
+    }
+
     fn of(kind: Kind, remaining: Option<u64>) -> Self {
         Self { kind, remaining, fragments: 0, watch: None }
     }
@@ -199,6 +206,7 @@ impl Body {
                 return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
             }
             Kind::Assembled(assembly) => ready!(assembly.poll(cx))?,
+            Kind::Sliced(sliced) => ready!(sliced.poll(cx))?,
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }

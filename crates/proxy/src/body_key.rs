@@ -23,7 +23,7 @@ use crate::fault::Fault;
 use crate::pass;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
-use crate::request::{self, Begun};
+use crate::request;
 use crate::sub_key::{KeyBody, SubKey};
 
 /// Reads the body, and looks up under it. One that is longer than `cache.max_key_body` passes, with what was read of it.
@@ -39,10 +39,7 @@ pub(crate) async fn look_up(
         Ok(Read::Whole(body)) => {
             let suffix = suffix(&exchange.method, &exchange.headers, &body);
             plan.with_sub_key(&suffix, SubKey::Body(KeyBody { method: exchange.method.clone(), body }));
-            match request::look_up(&proxy, &runtime, &rule, exchange, plan) {
-                Begun::Ready(answer) => answer,
-                Begun::Later(later) => later.await,
-            }
+            request::look_up(&proxy, &runtime, &rule, exchange, plan).finish().await
         }
         Ok(Read::Long(body)) => {
             let once = Once { body, upgrade: once.upgrade };

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use crate::directed::Directed;
 use crate::exchange::Exchange;
 use crate::reason::Reason;
+use crate::searching::Search;
 use crate::sub_key::SubKey;
 
 /// What happens with a request.
@@ -51,6 +52,8 @@ pub(crate) struct CachePlan {
     pub(crate) directed: Option<Box<Directed>>,
     /// What the key has beyond the URL.
     pub(crate) sub_key: Option<SubKey>,
+    /// How the query is keyed where responses say what of it matters, under a rule with `no_vary_search`.
+    pub(crate) search: Option<Box<Search>>,
 }
 
 /// Decides on a request: the first rule that matches, then what no rule can allow.
@@ -165,7 +168,7 @@ impl Credentials {
 
 /// The fields that applications use in the place of `Authorization`: `X-Auth-Token`, `X-Api-Key`, `X-WP-Nonce`,
 /// `X-CSRF-Token` and their like. The answer to a request that carries one may be one visitor's.
-fn is_credential(name: &HeaderName) -> bool {
+pub(crate) fn is_credential(name: &HeaderName) -> bool {
     const WORDS: [&str; 7] = ["auth", "token", "api-key", "apikey", "nonce", "secret", "session"];
     let name = name.as_str();
     // Fields of browsers that happen to have such a word in them begin otherwise.
@@ -211,6 +214,13 @@ fn tell_rules_apart(extras: &mut String, config: &Config, rule: &Rule) {
     }
 }
 
+/// What of a plan's extras is the rule's, whatever the request.
+pub(crate) fn apart(config: &Config, rule: &Rule) -> String {
+    let mut apart = String::new();
+    tell_rules_apart(&mut apart, config, rule);
+    apart
+}
+
 fn plan(
     config: &Config,
     rule: &Rule,
@@ -235,7 +245,7 @@ fn plan(
     let mut extras = cache.key.extras(&exchange.headers, keyed);
     tell_rules_apart(&mut extras, config, rule);
     let cookie = cookie_field(keyed);
-    CachePlan { key, origin_form, extras, cookie, authorized: false, directed: None, sub_key: None }
+    CachePlan { key, origin_form, extras, cookie, authorized: false, directed: None, sub_key: None, search: None }
 }
 
 /// The `Cookie` field of these cookies, byte for byte as they came.
@@ -276,6 +286,7 @@ pub(crate) fn usable_on_error(response: &StoredResponse, directed: Option<&Direc
 
 /// An origin's response to a fill, as far as it decides on storing.
 pub(crate) struct Received<'a> {
+    pub(crate) asks: Asks,
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) request_time: Timestamp,
@@ -284,6 +295,17 @@ pub(crate) struct Received<'a> {
     pub(crate) authorized: bool,
     /// Any number: shortens the lifetime, where the rule says so.
     pub(crate) random: u64,
+}
+
+/// What kind of request a response is to, as far as it decides on storing (RFC 9111 §3, RFC 9110 §9.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// GET.
+    Get,
+    /// A method whose body is in the key.
+    Body,
+    /// A POST whose response says that it is what a GET gets.
+    Post,
 }
 
 /// What storing a response comes to.
@@ -296,7 +318,7 @@ pub(crate) struct Storable {
     pub(crate) unstored: Vec<HeaderName>,
 }
 
-/// Whether and for how long a response to a GET under a cache rule is stored: RFC 9111 §3 and §4.2 under the rule.
+/// Whether and for how long a response under a cache rule is stored: RFC 9111 §3 and §4.2 under the rule.
 ///
 /// # Errors
 /// The reason why it may not be stored.
@@ -320,7 +342,7 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
     );
     let overrides = overrides(cache);
     semantics::storable(&StoreFacts {
-        method: &Method::GET,
+        method: if received.asks == Asks::Post { &Method::POST } else { &Method::GET },
         authorization: received.authorized,
         status: received.status,
         headers: received.headers,
@@ -328,8 +350,8 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
         overrides,
         lifetime,
         partial: false,
-        content_location_matches: false,
-        body_key: false,
+        content_location_matches: received.asks == Asks::Post,
+        body_key: received.asks == Asks::Body,
     })
     .map_err(not_stored)?;
     if fields::content_length(received.headers).is_some_and(|length| length > config.cache.max_body) {

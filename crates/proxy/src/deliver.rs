@@ -7,7 +7,7 @@ use bytes::Bytes;
 use copal_policy::{Action, Rule};
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::range::{self, RangeAnswer};
-use copal_semantics::{CacheStatus, ContentRange, Span, Timestamp, part_fields_out};
+use copal_semantics::{CacheStatus, ContentRange, Freshness, Span, Timestamp, part_fields_out};
 use copal_store::{FillReader, HeadInfo, StoredResponse, slices};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
@@ -19,6 +19,7 @@ use crate::multipart::Multipart;
 use crate::partial;
 use crate::proxy::NAME;
 use crate::reason::{Outcome, Reason, Told};
+use crate::sliced::Layout;
 
 /// A stored response without includes.
 pub(crate) fn stored(exchange: &Exchange, rule: &Arc<Rule>, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
@@ -89,6 +90,53 @@ pub(crate) fn growing(exchange: &Exchange, rule: &Arc<Rule>, reader: FillReader,
     let answered = if head.completed { StatusCode::PARTIAL_CONTENT } else { head.status };
     fetched_status(&mut headers, exchange.told(reason), answered, true);
     respond_with(shape.status(head.status), headers, body, reason).under(rule)
+}
+
+/// A response that is put together from slices: what is known of the whole.
+pub(crate) struct Whole {
+    /// The fields of a slice.
+    pub(crate) headers: HeaderMap,
+    pub(crate) length: u64,
+    pub(crate) freshness: Freshness,
+    /// The slice was fetched for this request, or for another at the same time.
+    pub(crate) fetched: bool,
+}
+
+/// A response from slices; `body` makes one of any spans of the whole.
+pub(crate) fn sliced(
+    exchange: &Exchange,
+    rule: &Arc<Rule>,
+    whole: Whole,
+    reason: Reason,
+    body: impl FnOnce(Layout) -> Body,
+) -> Answer {
+    let Whole { headers, length, freshness, fetched } = whole;
+    let mut whole = headers;
+    part_fields_out(&mut whole);
+    whole.entry(header::ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
+    let selected = Selected { status: StatusCode::OK, headers: &whole, length: Some(length) };
+    let shape = selected.shape(exchange);
+    let mut headers = selected.head(&shape, exchange);
+    let body = match &shape {
+        Shape::Whole if exchange.method == Method::HEAD || length == 0 => Body::empty(),
+        Shape::Whole => body(Layout::of(Span { first: 0, last: length - 1 })),
+        Shape::Part(part) => body(Layout::of(part.span)),
+        Shape::Parts { spans, length } => {
+            let multipart = Multipart::new(spans, *length, &whole);
+            multipart.announce(&mut headers);
+            body(multipart.layout())
+        }
+        Shape::NotModified | Shape::Unsatisfiable { .. } => Body::empty(),
+    };
+    client_cache_control(&mut headers, rule);
+    if fetched {
+        age_if_any(&mut headers, &freshness, reason, exchange.now);
+        fetched_status(&mut headers, exchange.told(reason), StatusCode::PARTIAL_CONTENT, true);
+    } else {
+        age(&mut headers, freshness.current_age(exchange.now).as_secs());
+        cache_status(&mut headers, exchange.told(reason), Some(freshness.ttl(exchange.now)));
+    }
+    respond_with(shape.status(StatusCode::OK), headers, body, reason).under(rule)
 }
 
 /// The answer of a `respond` rule.
@@ -242,7 +290,11 @@ pub(crate) fn age(headers: &mut HeaderMap, seconds: u64) {
 
 /// `Age` of a response that is being filled: it came with one, or another request had begun to fetch it.
 pub(crate) fn age_of_growing(headers: &mut HeaderMap, head: &HeadInfo, reason: Reason, now: Timestamp) {
-    let seconds = head.freshness.current_age(now).as_secs();
+    age_if_any(headers, &head.freshness, reason, now);
+}
+
+fn age_if_any(headers: &mut HeaderMap, freshness: &Freshness, reason: Reason, now: Timestamp) {
+    let seconds = freshness.current_age(now).as_secs();
     if seconds > 0 || reason == Reason::Collapsed {
         age(headers, seconds);
     }

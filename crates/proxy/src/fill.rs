@@ -6,7 +6,7 @@ use copal_esi::{Limits, Parser, Piece};
 use copal_origin::OriginBody;
 use copal_policy::EsiMode;
 use copal_semantics::{FreshnessState, Timestamp};
-use copal_store::{Announced, FillPermit, FillReader, FillWriter, StoredResponse, Turn};
+use copal_store::{Announced, FillPermit, FillReader, FillWriter, Head, StoredResponse, Turn};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
@@ -20,11 +20,12 @@ use crate::partial::Sent;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
 use crate::send::Fetched;
+use crate::slice::{self, Came};
 use crate::validate::{self, Heard};
 use crate::{assemble, deliver, head, partial, pass, request};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
-const TURNS: usize = 3;
+pub(crate) const TURNS: usize = 3;
 
 /// What a fill tells the client that began it.
 pub(crate) enum Led {
@@ -53,7 +54,15 @@ pub(crate) async fn fetch(
     }
     for _ in 0..TURNS {
         match proxy.store.join_after(&asked.key, Arc::clone(asked) as _, stale.as_ref()) {
-            Turn::Lead(permit) => return lead(proxy, asked, stale, permit, why).await,
+            Turn::Lead(permit) => {
+                if let Some(plan) = proxy.searching.news(asked) {
+                    // What it missed is stored by now, or on its way, where it did not look.
+                    drop(permit);
+                    let (runtime, rule, exchange) = (&asked.runtime, &asked.rule, asked.exchange.clone());
+                    return request::look_up(proxy, runtime, rule, exchange, plan).finish().await;
+                }
+                return lead(proxy, asked, stale, permit, why).await;
+            }
             Turn::Follow(follower) => match follower.head().await {
                 Announced::Storing(reader) => return growing(proxy, asked, reader, Reason::Collapsed),
                 Announced::Ready(response) if needs_own_answer(&response, asked) => {
@@ -120,16 +129,7 @@ async fn lead(
     let interim = asked.exchange.interim.clone();
     tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), stale.clone(), permit, interim, tell));
     match told.await {
-        Ok(Led::Storing(reader, own)) => {
-            let mut answer = growing(proxy, asked, reader, why);
-            if asked.exchange.depth == 0 {
-                let headers = answer.response.headers_mut();
-                for (name, value) in &own {
-                    headers.append(name, value.clone());
-                }
-            }
-            answer
-        }
+        Ok(Led::Storing(reader, own)) => storing(proxy, asked, reader, &own, why),
         Ok(Led::Ready(response, reason)) => request::usable(proxy, asked, &response, reason),
         // What is too large to be stored need not be sent whole to a client that asked for a part of it.
         Ok(Led::Private(_, why @ Reason::TooLarge)) if partial::asks_in_vain(asked) => {
@@ -139,6 +139,24 @@ async fn lead(
         Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
         Err(_) => Fault::internal("the fill's task ended without a word").answer(NAME).under(&asked.rule),
     }
+}
+
+/// The answer to the leader's own client, with the fields that are not stored.
+pub(crate) fn storing(
+    proxy: &Arc<Proxy>,
+    asked: &Arc<Asked>,
+    reader: FillReader,
+    own: &HeaderMap,
+    reason: Reason,
+) -> Answer {
+    let mut answer = growing(proxy, asked, reader, reason);
+    if asked.exchange.depth == 0 {
+        let headers = answer.response.headers_mut();
+        for (name, value) in own {
+            headers.append(name, value.clone());
+        }
+    }
+    answer
 }
 
 fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: Reason) -> Answer {
@@ -167,7 +185,7 @@ pub(crate) fn usable_on_error(asked: &Asked, stale: &StoredResponse, now: Timest
 }
 
 /// The fill's own task. It ends when the response is stored or found not to be storable, whatever becomes of the client.
-async fn run(
+pub(crate) async fn run(
     proxy: Arc<Proxy>,
     asked: Arc<Asked>,
     stale: Option<Arc<StoredResponse>>,
@@ -220,44 +238,37 @@ async fn received(
     asked: &Arc<Asked>,
     stale: Option<Arc<StoredResponse>>,
     fetched: Fetched,
-    permit: FillPermit,
+    mut permit: FillPermit,
     tell: oneshot::Sender<Led>,
 ) {
     let Some(cache) = asked.cache_rule() else { return };
     let config = &asked.runtime.config;
-    let part = partial::part_of(asked, &fetched);
+    let (part, came) = (partial::part_of(asked, &fetched), slice::came(asked, &fetched));
+    let is_slice = matches!(came, Some(Came::Slice(..)));
     let received = Received {
+        asks: asked.asks(),
         // RFC 9111 §3.3: a part is an incomplete 200.
-        status: if part.is_some() { StatusCode::OK } else { fetched.status },
+        status: if part.is_some() || is_slice { StatusCode::OK } else { fetched.status },
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
         authorized: asked.plan.authorized,
         random: proxy.random(),
     };
-    let storable = match partial::is_of_the_range(asked, fetched.status) {
-        true => Err(Reason::NotStoredPartial),
-        false => decide::store(config, cache, &received),
+    let storable = match came {
+        Some(Came::Nothing) => Err(Reason::NotStoredStatus),
+        _ if partial::is_of_the_range(asked, fetched.status) => Err(Reason::NotStoredPartial),
+        _ => decide::store(config, cache, &received),
     };
+    if came.is_some() && !(is_slice && storable.is_ok()) {
+        // There are no slices of it: what came, and what is remembered, is of the URL itself.
+        permit.file_under(proxy.store.key(asked.key.url()), None);
+    }
     let storable = match storable {
         Ok(storable) => storable,
-        Err(reason) => {
-            // A failing origin is asked again by the next request; anything else is remembered for a short time. What the
-            // origin says to a request with Authorization it does not say to others, nor what it says of a range of the whole.
-            let for_others = !asked.plan.authorized;
-            let passing = fetched.status.is_server_error() || partial::is_forgotten(asked, fetched.status, reason);
-            let remember = (for_others && !passing).then_some(config.cache.hit_for_miss);
-            match stale {
-                Some(stale) if !is_final_word(fetched.status) => refresh_failed(proxy, Some(&stale)),
-                Some(stale) if for_others => proxy.store.forget(&asked.key, &stale),
-                _ => {}
-            }
-            permit.not_stored(remember, fetched.response_time);
-            let _ = tell.send(Led::Private(fetched, reason));
-            return;
-        }
+        Err(reason) => return not_stored(proxy, asked, stale, fetched, permit, tell, reason),
     };
-    let esi = is_template(asked, &fetched);
+    let esi = !is_slice && is_template(asked, &fetched);
     let own = decide::own_fields(&fetched.headers, &storable.unstored, &asked.rule, config);
     let announcement = Announcement {
         received,
@@ -272,6 +283,10 @@ async fn received(
     let mut head = part.into_iter().fold(head, partial::head_of_part);
     let began = permit.began();
     head.tags.extend(asked.implied_tags(&fetched.headers));
+    if let Some(Came::Slice(slice, of)) = came {
+        slice::head(slice, &of, &mut head);
+    }
+    file(proxy, asked, &fetched.headers, &mut head, &mut permit);
     let (writer, reader) = permit.storing(head);
     if cache.early_hints {
         proxy.hints.learn(&asked.key, reader.head(), began);
@@ -281,9 +296,49 @@ async fn received(
     pump(proxy, asked, fetched.body, writer, parser).await;
 }
 
+/// Stores a response where it says itself that it belongs (`No-Vary-Search`).
+fn file(proxy: &Proxy, asked: &Asked, headers: &HeaderMap, head: &mut Head, permit: &mut FillPermit) {
+    if let Some(filed) = proxy.searching.hear(asked, headers) {
+        let key = proxy.store.key(filed.key);
+        if filed.for_all {
+            permit.file_under(key, Some(filed.extras));
+        } else {
+            // Who asked by an older word is not answered by this one.
+            head.extras = filed.extras;
+            permit.file_under(key, None);
+        }
+    }
+}
+
+/// A response that may not be stored: the one client's, and the others go on by themselves.
+fn not_stored(
+    proxy: &Proxy,
+    asked: &Asked,
+    stale: Option<Arc<StoredResponse>>,
+    fetched: Fetched,
+    permit: FillPermit,
+    tell: oneshot::Sender<Led>,
+    reason: Reason,
+) {
+    // A failing origin is asked again by the next request; anything else is remembered for a short time. What the origin
+    // says to a request with Authorization it does not say to others, nor what it says of a range of the whole.
+    let for_others = !asked.plan.authorized;
+    let passing = fetched.status.is_server_error()
+        || fetched.status == StatusCode::RANGE_NOT_SATISFIABLE
+        || partial::is_forgotten(asked, fetched.status, reason);
+    let remember = (for_others && !passing).then_some(asked.runtime.config.cache.hit_for_miss);
+    match stale {
+        Some(stale) if !is_final_word(fetched.status) => refresh_failed(proxy, Some(&stale)),
+        Some(stale) if for_others => proxy.store.forget(&asked.key, &stale),
+        _ => {}
+    }
+    permit.not_stored(remember, fetched.response_time);
+    let _ = tell.send(Led::Private(fetched, reason));
+}
+
 /// The origin has spoken of the page itself (made private, taken away), so that what was stored is not to be used any
 /// more; a server in trouble has not (RFC 9111 §4.2.4, RFC 5861 §4).
-fn is_final_word(status: StatusCode) -> bool {
+pub(crate) fn is_final_word(status: StatusCode) -> bool {
     !status.is_server_error() && status != StatusCode::REQUEST_TIMEOUT && status != StatusCode::TOO_MANY_REQUESTS
 }
 
@@ -306,7 +361,13 @@ pub(crate) fn parser(config: &copal_policy::Config) -> Parser {
 }
 
 /// Reads the origin's body into the store. ESI is parsed here, once, while it comes in (invariant 4).
-async fn pump(proxy: &Proxy, asked: &Asked, mut body: OriginBody, mut writer: FillWriter, mut parser: Option<Parser>) {
+pub(crate) async fn pump(
+    proxy: &Proxy,
+    asked: &Asked,
+    mut body: OriginBody,
+    mut writer: FillWriter,
+    mut parser: Option<Parser>,
+) {
     let mut pieces = Vec::new();
     while let Some(frame) = body.frame().await {
         let chunk = match frame.map(http_body::Frame::into_data) {

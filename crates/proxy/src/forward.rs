@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::asked::Asked;
 use crate::exchange::Exchange;
 use crate::proxy::Runtime;
+use crate::sub_key::Slice;
 
 /// No content coding: without the field an origin might choose one (RFC 9110 §12.5.3).
 pub(crate) const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -114,6 +115,9 @@ pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
     advertise_esi(&mut headers, &asked.rule);
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
     asked.wanted.ask(&mut headers);
+    if let Some(range) = asked.slice().and_then(Slice::range) {
+        headers.insert(header::RANGE, range);
+    }
     headers
 }
 

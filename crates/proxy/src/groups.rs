@@ -12,10 +12,13 @@ pub(crate) fn tags(target: &Target, headers: &HeaderMap) -> impl Iterator<Item =
 }
 
 /// Invalidates the groups that the response to an unsafe request names, and nothing that these have in common with others.
-pub(crate) fn invalidate(proxy: &Proxy, target: &Target, headers: &HeaderMap) {
-    for group in cache_group_invalidation(headers) {
-        proxy.store.invalidate(&Invalidation::Tag(tag(target, &group)), Hardness::Hard);
+/// Gives their number.
+pub(crate) fn invalidate(proxy: &Proxy, target: &Target, headers: &HeaderMap) -> u64 {
+    let groups = cache_group_invalidation(headers);
+    for group in &groups {
+        proxy.store.invalidate(&Invalidation::Tag(tag(target, group)), Hardness::Hard);
     }
+    groups.len() as u64
 }
 
 /// A group is one of its own origin only (§2.1): scheme, host and port of the target.

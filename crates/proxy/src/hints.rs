@@ -1,5 +1,4 @@
-//! Early hints (RFC 8297): the links of the last response, sent ahead while the next one is fetched. The only file that
-//! names lru.
+//! Early hints (RFC 8297): the links of the last response, sent ahead while the next one is fetched.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -7,12 +6,11 @@ use std::sync::Arc;
 use copal_semantics::early_links;
 use copal_store::{CacheKey, HeadInfo, Provenance, Selector, Sequence, Store};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use lru::LruCache;
-use parking_lot::Mutex;
 
 use crate::asked::Asked;
 use crate::exchange::Exchange;
 use crate::proxy::Proxy;
+use crate::recent::Recent;
 
 /// Keys whose links are remembered; with [`LONGEST_KEY`] and the limit of [`early_links`] at most 12 MiB.
 const KEYS: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
@@ -21,7 +19,7 @@ const KEYS: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 const LONGEST_KEY: usize = 2048;
 
 /// The links of the last 200 of each key, of the keys used last.
-pub(crate) struct Hints(Mutex<LruCache<CacheKey, Hint>>);
+pub(crate) struct Hints(Recent<CacheKey, Hint>);
 
 struct Hint {
     links: HeaderValue,
@@ -30,7 +28,7 @@ struct Hint {
 
 impl Hints {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(LruCache::sparse(KEYS)))
+        Self(Recent::new(KEYS))
     }
 
     /// Learns from a response that is being stored; its fetch began at `began`.
@@ -39,31 +37,23 @@ impl Hints {
             return;
         }
         let links = early_links(&head.headers);
-        let mut known = self.0.lock();
         match links {
-            Some(links) => {
-                known.put(key.clone(), Hint { links, of: Provenance::of(head, began) });
-            }
-            None => {
-                known.pop(key);
-            }
+            Some(links) => self.0.put(key.clone(), Hint { links, of: Provenance::of(head, began) }),
+            None => self.0.remove(key),
         }
     }
 
     /// The links for a request: of a response that it could have been answered with, and that nothing has named since.
     fn links(&self, store: &Store, key: &CacheKey, by: &dyn Selector) -> Option<HeaderValue> {
-        let mut known = self.0.lock();
-        let hint = known.get_mut(key)?;
-        if !store.still_holds(key, &mut hint.of) {
-            known.pop(key);
-            return None;
-        }
-        hint.of.goes_for(by).then(|| hint.links.clone())
+        let look = |hint: &mut Hint| {
+            store.still_holds(key, &mut hint.of).then(|| hint.of.goes_for(by).then(|| hint.links.clone()))
+        };
+        self.0.look(key, look).flatten()
     }
 
     /// Forgets what has been invalidated, before the log of the store forgets what it was.
     pub(crate) fn sweep(&self, store: &Store) {
-        self.0.lock().retain(|key, hint| store.still_holds(key, &mut hint.of));
+        self.0.retain(|key, hint| store.still_holds(key, &mut hint.of));
     }
 }
 

@@ -9,6 +9,7 @@ use copal_store::{FillReader, StoredResponse, slices};
 use http::{HeaderMap, header};
 
 use crate::body::{Body, Window};
+use crate::sliced::Layout;
 
 /// Several parts of a representation, with what stands around them.
 pub(crate) struct Multipart {
@@ -26,6 +27,12 @@ impl Multipart {
     /// Says so in a head.
     pub(crate) fn announce(&self, headers: &mut HeaderMap) {
         headers.insert(header::CONTENT_TYPE, self.frame.content_type.clone());
+    }
+
+    /// Of a body that is put together from slices.
+    pub(crate) fn layout(self) -> Layout {
+        let parts = self.frame.heads.into_iter().map(Bytes::from).zip(self.spans).collect();
+        Layout { parts, tail: Bytes::from(self.frame.tail), length: self.frame.length }
     }
 
     /// Of a whole stored body.

@@ -253,6 +253,7 @@ fn completed(
         return None;
     }
     let received = Received {
+        asks: asked.asks(),
         status: StatusCode::OK,
         headers: &headers,
         request_time: fetched.request_time,

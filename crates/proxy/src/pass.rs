@@ -6,13 +6,14 @@ use copal_origin::Upgrading;
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::{Target, announce_trailers, fields, resolve};
-use copal_store::Hardness;
+use copal_store::{FillReader, Hardness};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::exchange::{Exchange, Once};
+use crate::posted::{self, Invalidations};
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::{self, Fetched, Outgoing};
@@ -35,6 +36,7 @@ pub(crate) async fn pass(
         body: once.body,
         interim: exchange.interim.clone(),
     };
+    let before = proxy.store.sequence().get();
     let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
         Ok(fetched) => fetched,
         Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),
@@ -42,7 +44,16 @@ pub(crate) async fn pass(
     if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade(once.upgrade, fetched, reason).under(rule);
     }
-    invalidate_unsafe(proxy, runtime, rule, &exchange, &fetched);
+    let own = invalidate_unsafe(proxy, runtime, rule, &exchange, &fetched);
+    if exchange.method == Method::POST {
+        fetched = match posted::store(proxy, runtime, rule, &exchange, fetched, Invalidations { before, own }) {
+            Ok((mut headers, reader)) => {
+                clean(&mut headers, runtime, rule);
+                return being_stored(&exchange, headers, reader, reason).under(rule);
+            }
+            Err(fetched) => *fetched,
+        };
+    }
     if is_assembled(rule, &exchange, &fetched) {
         return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
     }
@@ -66,6 +77,14 @@ pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetch
         return deliver::respond_with(StatusCode::NOT_MODIFIED, headers, Body::empty(), reason).under(&asked.rule);
     }
     to_client(exchange, &asked.runtime, fetched, reason).under(&asked.rule)
+}
+
+/// The response to a request that was let through, while it is stored for others: this client's is as it came.
+fn being_stored(exchange: &Exchange, mut headers: HeaderMap, reader: FillReader, reason: Reason) -> Answer {
+    headers.remove(header::TRAILER);
+    let (status, length) = (reader.head().status, reader.head().length);
+    deliver::fetched_status(&mut headers, exchange.told(reason), status, true);
+    deliver::respond_with(status, headers, Body::growing(reader, length), reason)
 }
 
 /// The fields for the client; to HEAD, those that its GET would have (RFC 9110 §9.3.2).
@@ -113,24 +132,24 @@ pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
 
 /// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid, and for what `Location` and
 /// `Content-Location` name of the same origin; and the groups that the response names (RFC 9875 §3). A POST whose responses the
-/// rule stores under its body is a question, by the operator's word.
-fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &Exchange, fetched: &Fetched) {
+/// rule stores under its body is a question, by the operator's word. Gives the number of invalidations that it took.
+fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> u64 {
     let done = fetched.status.is_success() || fetched.status.is_redirection();
     let asks =
         is_safe(&exchange.method) || rule.cache().is_some_and(|cache| cache.body_methods.contains(&exchange.method));
     if asks || !done {
-        return;
+        return 0;
     }
     let target = &exchange.target;
-    purge::purge(proxy, &runtime.config, target, Hardness::Hard);
+    let mut invalidations = purge::purge(proxy, &runtime.config, target, Hardness::Hard).invalidations;
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         for reference in fetched.headers.get_all(name) {
             if let Some(named) = same_origin(target, reference).filter(|named| named != target) {
-                purge::purge(proxy, &runtime.config, &named, Hardness::Hard);
+                invalidations += purge::purge(proxy, &runtime.config, &named, Hardness::Hard).invalidations;
             }
         }
     }
-    groups::invalidate(proxy, target, &fetched.headers);
+    invalidations + groups::invalidate(proxy, target, &fetched.headers)
 }
 
 /// Safe by RFC 9110 §9.2.1 or by the registry of methods; one that is not known may change anything (RFC 9111 §4.4).

@@ -22,6 +22,7 @@ use crate::fault::Fault;
 use crate::hints::Hints;
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
+use crate::searching::Searching;
 use crate::watch::Watch;
 
 /// The name in `Cache-Status` (RFC 9211) and `Via` (RFC 9110 §7.6.3).
@@ -47,6 +48,7 @@ pub struct Proxy {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Clock,
     pub(crate) hints: Hints,
+    pub(crate) searching: Searching,
     runtime: ArcSwap<Runtime>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
@@ -91,6 +93,7 @@ impl Proxy {
             observer: parts.observer,
             clock: parts.clock,
             hints: Hints::new(),
+            searching: Searching::new(),
             runtime: ArcSwap::from_pointee(runtime),
             no_rule: "".into(),
             warned: AtomicU64::new(0),

@@ -100,6 +100,9 @@ pub(crate) fn purge(proxy: &Proxy, config: &Config, target: &Target, hardness: H
         }
         invalidate(Invalidation::Key(proxy.store.key(key)));
     }
+    let (keys, tags) = proxy.searching.of(config, target);
+    keys.into_iter().for_each(|key| invalidate(Invalidation::Key(proxy.store.key(key))));
+    tags.into_iter().for_each(|tag| invalidate(Invalidation::Tag(tag)));
     total
 }
 

@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::partial::Wanted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, body_key, deliver, fill, hints, pass, purge};
+use crate::{assemble, body_key, deliver, fill, hints, pass, purge, slice};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -24,6 +24,15 @@ pub(crate) enum Begun {
     Ready(Answer),
     /// The origin is asked, or another request's fill is waited for.
     Later(Later),
+}
+
+impl Begun {
+    pub(crate) async fn finish(self) -> Answer {
+        match self {
+            Self::Ready(answer) => answer,
+            Self::Later(later) => later.await,
+        }
+    }
 }
 
 pub(crate) type Later = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -47,7 +56,11 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
             let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
             Begun::Later(Box::pin(async move { pass::pass(&proxy, &runtime, &rule, exchange, once, reason).await }))
         }
-        Verdict::Cache(plan) => look_up(proxy, runtime, rule, exchange, plan),
+        Verdict::Cache(plan) if slice::applies(rule, &exchange) => slice::begin(proxy, runtime, rule, exchange, plan),
+        Verdict::Cache(mut plan) => {
+            proxy.searching.apply(rule, &mut plan);
+            look_up(proxy, runtime, rule, exchange, plan)
+        }
         Verdict::CacheByBody(plan) => {
             let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
             Begun::Later(Box::pin(body_key::look_up(proxy, runtime, rule, exchange, once, plan)))
@@ -56,7 +69,7 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchan
 }
 
 /// What the store has for a request, as far as it may be used.
-enum Found {
+pub(crate) enum Found {
     Usable(Arc<StoredResponse>, Reason),
     /// Nothing usable: to be fetched, or validated where something stale is at hand.
     Fetch {
@@ -68,6 +81,17 @@ enum Found {
         part: Arc<StoredResponse>,
         fresh: bool,
     },
+}
+
+impl Found {
+    /// What there is to be validated, and why it is fetched.
+    pub(crate) fn into_fetch(self) -> (Option<Arc<StoredResponse>>, Reason) {
+        match self {
+            Self::Usable(response, reason) => (Some(response), reason),
+            Self::Fetch { stale, why } => (stale, why),
+            Self::Part { .. } => (None, Reason::Partial),
+        }
+    }
 }
 
 pub(crate) fn look_up(
@@ -123,7 +147,7 @@ fn fetch(proxy: &Arc<Proxy>, mut asked: Asked, stale: Option<Arc<StoredResponse>
     Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, stale, why).await }))
 }
 
-fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
+pub(crate) fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {
     let now = selection.exchange.now;
     let state_of = |response: &StoredResponse, soft_invalidated| match &selection.plan.directed {
         None => (decide::reuse(response, soft_invalidated, now), Reason::Expired),

@@ -203,7 +203,9 @@ pub(crate) fn freshen(
     let mut others = proxy.store.variants(&asked.key, asked);
     others.retain(|other| !Arc::ptr_eq(other, named) && etag_names(&named.headers, &other.headers));
     let others = others.iter().filter_map(|other| update.apply(other).ok()).collect();
-    Ok(proxy.store.freshen_all(&asked.key, asked, confirmed, others, began))
+    let freshened = proxy.store.freshen_all(&asked.key, asked, confirmed, others, began);
+    let _ = proxy.searching.hear(asked, &freshened.response.headers);
+    Ok(freshened)
 }
 
 /// What a 304 brings to the stored responses that it is about.
@@ -260,7 +262,8 @@ impl<'a> Update<'a> {
             }
         }
         let received = Received {
-            status: old.status_of_whole(),
+            asks: self.asked.asks(),
+            status: self.asked.judged(old),
             headers: &judged,
             request_time: self.fetched.request_time,
             response_time: self.now(),

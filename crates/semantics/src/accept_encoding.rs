@@ -93,6 +93,16 @@ fn bit(coding: &[u8]) -> usize {
     }
 }
 
+/// Whether a `Content-Encoding` names a coding that an origin is asked for, or one of the registered others (RFC 9110
+/// §8.4.1): then a client that does not accept it must not get it. Others are an origin's own, given to everybody alike.
+pub fn is_negotiated(content_encoding: &HeaderValue) -> bool {
+    let known = |coding: &[u8]| bit(coding) != 0 || coding.eq_ignore_ascii_case(b"compress") || coding == b"x-compress";
+    content_encoding.as_bytes().split(|&byte| byte == b',').any(|coding| {
+        let coding = coding.trim_ascii();
+        known(coding) || coding.eq_ignore_ascii_case(b"dcb") || coding.eq_ignore_ascii_case(b"dcz")
+    })
+}
+
 /// A member of `Accept-Encoding` and its weight in thousandths (RFC 9110 §12.4.2); a weight that is none counts as zero.
 fn weighted(member: &[u8]) -> (&[u8], u16) {
     let mut parts = member.split(|&byte| byte == b';');
@@ -133,19 +143,15 @@ pub fn coding_acceptable(content_encoding: &HeaderValue, request: &HeaderMap) ->
 /// `None` where it had better be asked for at the origin: a coding that the client does not name, and no coding where it takes one. A
 /// client without `Accept-Encoding` would have to take any; many cannot.
 pub fn coding_preference(content_encoding: Option<&HeaderValue>, request: &HeaderMap) -> Option<u16> {
-    let codings =
-        content_encoding.map_or(&b""[..], HeaderValue::as_bytes).split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    let codings = codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
-    let least = codings.map(|coding| weight_of(coding, request)).min();
-    match least {
-        Some(_) if !request.contains_key(ACCEPT_ENCODING) => None,
-        Some(weight) => (weight > 0).then_some(weight),
-        None => {
-            let takes_codings = Codings::parse(request.get_all(ACCEPT_ENCODING).iter()).accepted() != 0;
-            let identity = weight_of(b"identity", request);
-            (!takes_codings && identity > 0).then_some(identity)
-        }
+    let value = content_encoding.map_or(&b""[..], HeaderValue::as_bytes);
+    let codings = || value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+    if codings().all(|coding| coding.eq_ignore_ascii_case(b"identity")) {
+        let takes_codings = Codings::parse(request.get_all(ACCEPT_ENCODING).iter()).accepted() != 0;
+        let identity = weight_of(b"identity", request);
+        return (!takes_codings && identity > 0).then_some(identity);
     }
+    let least = codings().map(|coding| weight_of(coding, request)).min();
+    least.filter(|weight| *weight > 0 && request.contains_key(ACCEPT_ENCODING))
 }
 
 /// The weight of a coding, in thousandths; zero when it is not acceptable.

@@ -75,6 +75,6 @@ pub use targeted::{DEFAULT_ORDER, Source, SurrogateControl, effective_directives
 pub use time::{Timestamp, parse_http_date};
 pub use trailer::{announce_trailers, takes_trailers};
 pub use vary::{
-    Vary, accept_encoding, accept_language, coding_acceptable, coding_preference, language_preferred, normalise_field,
-    single_language,
+    Vary, accept_encoding, accept_language, coding_acceptable, coding_preference, is_negotiated, language_preferred,
+    normalise_field, single_language,
 };

@@ -2,7 +2,7 @@
 
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderName, HeaderValue, VARY};
 
-pub use crate::accept_encoding::{accept_encoding, coding_acceptable, coding_preference};
+pub use crate::accept_encoding::{accept_encoding, coding_acceptable, coding_preference, is_negotiated};
 pub use crate::accept_language::{accept_language, language_preferred, single_language};
 use crate::list::{elements, quoted_length};
 

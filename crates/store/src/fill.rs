@@ -78,6 +78,8 @@ pub struct FillPermit {
     /// Whether the log still keeps for it what came since it began.
     may_store: bool,
     filed: Option<Filed>,
+    /// The same fill for those who ask for it where it is filed.
+    alias: Option<Arc<Flight>>,
 }
 
 /// Where a response is stored, when that turned out to be another place than the one that was asked for.
@@ -90,7 +92,7 @@ impl FillPermit {
     /// A permit for a flight whose beginning the log has noted.
     pub(crate) fn new(store: Arc<Store>, flight: Arc<Flight>) -> Self {
         store.fill_began();
-        Self { store, flight, may_store: true, filed: None }
+        Self { store, flight, may_store: true, filed: None, alias: None }
     }
 
     /// The number of the newest invalidation when the fill began, which was before anything was sent to the origin.
@@ -111,16 +113,36 @@ impl FillPermit {
     /// The response may be stored. All followers wake, and read the body as it is put into the writer; the reader is the
     /// leader's own. With an announced length beyond `max_body` the followers go on alone, and the body is only passed on.
     pub fn storing(mut self, head: Head) -> (FillWriter, FillReader) {
-        let extras = self.filed.as_mut().and_then(|filed| filed.extras.take());
-        let filed = extras.map(|extras| self.store.head(Head { extras, ..head.clone() }, &*self.flight.by));
+        let filed = self.filed.as_ref().and_then(|filed| Some((filed.key.clone(), filed.extras.clone()?)));
+        let filed = filed.map(|(key, extras)| {
+            let stored = self.store.head(Head { extras: extras.clone(), ..head.clone() }, &*self.flight.by);
+            (Flight::again(&self.flight, key, extras), Arc::new(stored))
+        });
         let head = Arc::new(self.store.head(head, &*self.flight.by));
         let growing = Arc::new(self.store.growing(head.length));
         let reader = FillReader::first(Arc::clone(&head), Arc::clone(&growing));
         self.flight.announce(Outcome::Storing(Arc::clone(&head), Arc::clone(&growing)));
+        let stored = match filed {
+            None => head,
+            Some((alias, stored)) => {
+                alias.announce(Outcome::Storing(Arc::clone(&stored), Arc::clone(&growing)));
+                self.store.flights().of(&alias.key).add(Arc::clone(&alias));
+                self.alias = Some(alias);
+                stored
+            }
+        };
         if growing.overflowed() {
             self.will_not_store();
         }
-        (FillWriter { permit: self, head: filed.map_or(head, Arc::new), growing }, reader)
+        (FillWriter { permit: self, head: stored, growing }, reader)
+    }
+
+    /// Nobody joins any more.
+    fn close(&self) {
+        self.store.flights().remove(&self.flight);
+        if let Some(alias) = &self.alias {
+            self.store.flights().remove(alias);
+        }
     }
 
     /// A stored response can be used, for example one that the origin has validated.
@@ -143,13 +165,13 @@ impl FillPermit {
     }
 
     fn land(&self, outcome: Outcome) {
-        self.store.flights().remove(&self.flight);
+        self.close();
         self.flight.announce(outcome);
     }
 
     /// Nobody joins any more, and the log need not remember for it.
     fn will_not_store(&mut self) {
-        self.store.flights().remove(&self.flight);
+        self.close();
         if std::mem::take(&mut self.may_store) {
             self.store.log().ended(self.flight.began);
         }
@@ -211,7 +233,7 @@ impl FillWriter {
     /// When it is not stored; all readers still get the whole body, except for one of a wrong length, which fails for them.
     pub fn finish(self, now: Timestamp) -> Result<Arc<StoredResponse>, Discarded> {
         let stored = self.store_whole(now);
-        self.permit.store.flights().remove(&self.permit.flight);
+        self.permit.close();
         self.growing.end(match &stored {
             // A part may have become one with others: its readers are at home in what they read only.
             Ok(response) if self.head.part.is_none() => End::Stored(Arc::clone(response)),
@@ -240,14 +262,14 @@ impl FillWriter {
 
     /// The body broke off: its readers get this error after what has come, and nothing is stored.
     pub fn abort(self, error: FillError) {
-        self.permit.store.flights().remove(&self.permit.flight);
+        self.permit.close();
         self.growing.end(End::Failed(error));
     }
 }
 
 impl Drop for FillWriter {
     fn drop(&mut self) {
-        self.permit.store.flights().remove(&self.permit.flight);
+        self.permit.close();
         // Counts only when it has not ended before.
         self.growing.end(End::Failed(Arc::new(FillAborted::Dropped)));
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use http::{HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -58,6 +59,11 @@ impl Flight {
         Arc::new(Self { key, by, began, outcome: OnceLock::new(), announced: Notify::new() })
     }
 
+    /// The same fill under another key, for requests with these extras.
+    pub(crate) fn again(of: &Arc<Self>, key: CacheKey, extras: String) -> Arc<Self> {
+        Self::new(key, Arc::new(Renamed { by: Arc::clone(&of.by), extras }), of.began)
+    }
+
     /// Tells the followers, all at once; only the first outcome counts.
     pub(crate) fn announce(&self, outcome: Outcome) {
         if self.outcome.set(outcome).is_ok() {
@@ -103,6 +109,30 @@ impl Flight {
     /// Whether it asks the origin for the very part that this request is for.
     fn brings_part_of(&self, by: &dyn Selector) -> bool {
         same_text(self.by.part(), by.part())
+    }
+}
+
+/// A request that is known by other extras.
+struct Renamed {
+    by: Arc<dyn Selector + Send + Sync>,
+    extras: String,
+}
+
+impl Selector for Renamed {
+    fn extras(&self) -> &str {
+        &self.extras
+    }
+
+    fn field(&self, name: &HeaderName) -> String {
+        self.by.field(name)
+    }
+
+    fn accepts(&self, content_encoding: &HeaderValue) -> bool {
+        self.by.accepts(content_encoding)
+    }
+
+    fn part(&self) -> &str {
+        self.by.part()
     }
 }
 

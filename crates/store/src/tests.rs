@@ -6,6 +6,7 @@ mod freshening;
 mod growing;
 mod lookup;
 mod model;
+mod negotiation;
 mod parts;
 mod provenance;
 mod purge;

@@ -157,15 +157,18 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Whether there is no coding, or it is among those that the normalised `Accept-Encoding` in `values` lists.
+/// Whether there is no coding, or it is among those that the normalised `Accept-Encoding` in `values` lists, or is none that
+/// is negotiated: an origin that applies one of its own making gives it to everybody.
 fn is_agreed(coding: Option<&HeaderValue>, vary: &Vary, values: &[Box<str>]) -> bool {
     let Some(coding) = coding else {
         return true;
     };
     let mut fields = vary.names().iter().zip(values);
+    let negotiated = copal_semantics::is_negotiated(coding);
     fields.any(|(name, listed)| {
         *name == ACCEPT_ENCODING
-            && listed.split(", ").any(|listed| listed.as_bytes().eq_ignore_ascii_case(coding.as_bytes()))
+            && (!negotiated
+                || listed.split(", ").any(|listed| listed.as_bytes().eq_ignore_ascii_case(coding.as_bytes())))
     })
 }
 

@@ -42,8 +42,8 @@ pub(super) struct Sent {
     pub(super) fields: Fields,
     /// The whole representation, whatever part of it was sent.
     pub(super) text: String,
-    /// What a 304 names it by.
-    pub(super) validator: Option<String>,
+    /// What a 304 may name it by: its tag, its date.
+    pub(super) validators: Vec<String>,
     /// The connection was closed before the content's end.
     pub(super) broken: bool,
 }
@@ -55,7 +55,9 @@ pub(super) struct Confirmed {
     pub(super) at: u64,
     /// The fields of the request that it answered.
     pub(super) asked: Fields,
-    pub(super) validator: String,
+    /// The validator that it was asked by, and all that it has.
+    pub(super) by: String,
+    pub(super) validators: Vec<String>,
     pub(super) fields: Fields,
     /// It may have been for the client and not for the cache: the client had a condition of its own, or its request passed.
     pub(super) for_client: bool,
@@ -206,11 +208,17 @@ fn reuse(history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Resul
 /// (section 4.3.4), one that the client had asked for itself, and one that came in the background of this very step, may
 /// have been. So there are several readings of what happened: up to one of those, with or without the doubtful ones before it.
 fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h Confirmed>> {
-    let Some(validator) = &sent.validator else { return vec![Vec::new()] };
     let doubtful =
         |news: &Confirmed| news.for_client || news.step == asked.step || !nominated_as(sent, &sent.fields, &news.asked);
     let from = history.confirmed.partition_point(|confirmed| confirmed.step <= sent.step);
-    let mut all: Vec<_> = history.confirmed[from..].iter().filter(|news| news.validator == *validator).collect();
+    let mut names = sent.validators.clone();
+    let mut all = Vec::new();
+    for news in &history.confirmed[from..] {
+        if names.contains(&news.by) {
+            names.extend(news.validators.clone());
+            all.push(news);
+        }
+    }
     let mut readings = Vec::new();
     while let Some(last) = all.pop() {
         let before = all.iter().copied();
@@ -225,10 +233,10 @@ fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h
 }
 
 fn reuse_in(state: &State, history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Result<Way, String> {
-    shared(state, sent, asked)?;
     let confirmed_now = state.confirmed_in == Some(asked.step);
+    shared(sent, state, asked, confirmed_now)?;
     // A 304 may say that from now on the response is not to be kept; whoever asked gets it all the same.
-    storable(history, sent, if confirmed_now { &sent.fields } else { &state.fields })?;
+    storable(sent, if confirmed_now { &sent.fields } else { &state.fields })?;
     if !confirmed_now && !state.nominated_alike(sent, asked) {
         return Err("a nominated field differs (section 4.1)".to_owned());
     }
@@ -241,7 +249,7 @@ fn reuse_in(state: &State, history: &History, sent: &Sent, asked: &Asked, given:
         return Ok(Way::Validated);
     }
     no_secret_in(state, given)?;
-    usable_unvalidated(history, sent, state, made_stale, asked, given)
+    usable_unvalidated(history, sent, state, made_stale, asked)
 }
 
 /// Section 4.2.4 and RFC 5861: fresh, or stale within what was allowed.
@@ -251,7 +259,6 @@ fn usable_unvalidated(
     state: &State,
     made_stale: bool,
     asked: &Asked,
-    given: &Fields,
 ) -> Result<Way, String> {
     let said = state.fields.get("cache-control");
     if directive(said, "no-cache") == Some("") {
@@ -285,14 +292,8 @@ fn usable_unvalidated(
         Some(value) => value.parse().map_or(0, |value: u64| value * 1000),
         None => 0,
     };
-    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) {
-        if refreshed {
-            return Ok(Way::StaleWhileRefreshed);
-        }
-        // A refresh that failed is not tried again at once.
-        if !history.failed_in.is_empty() && given.get("cache-status").is_some_and(|told| told.contains("stale-error")) {
-            return Ok(Way::StaleOnError);
-        }
+    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) && refreshed {
+        return Ok(Way::StaleWhileRefreshed);
     }
     // s-maxage implies proxy-revalidate (section 5.2.2.10), but for what the origin itself or the operator says.
     let implied = directive(said, "s-maxage").is_some();
@@ -313,25 +314,24 @@ fn usable_unvalidated(
 }
 
 /// Nobody gets what was made for somebody else: our own rule on cookies, and section 3.5.
-fn shared(state: &State, sent: &Sent, asked: &Asked) -> Result<(), String> {
+fn shared(sent: &Sent, state: &State, asked: &Asked, confirmed_now: bool) -> Result<(), String> {
     if sent.asked.contains_key("cookie") || sent.fields.contains_key("set-cookie") {
         return Err("it was made for one visitor".to_owned());
     }
     if asked.fields.contains_key("cookie") {
         return Err("a visitor with an unknown cookie was served from the store".to_owned());
     }
-    let leave = |fields: &Fields| {
-        let said = fields.get("cache-control");
-        ["public", "s-maxage", "must-revalidate"].iter().any(|word| directive(said, word).is_some())
-    };
-    // To store it, by what it said when it came; to give it, by what it says now.
-    let stored = !sent.asked.contains_key("authorization") || leave(&sent.fields);
-    let given = !asked.fields.contains_key("authorization") || leave(&state.fields);
-    if stored && given { Ok(()) } else { Err("Authorization, and no leave to share (section 3.5)".to_owned()) }
+    let said = state.fields.get("cache-control");
+    let leave = ["public", "s-maxage", "must-revalidate"].iter().any(|word| directive(said, word).is_some());
+    // Where the origin was asked under this very Authorization, its 304 is the leave.
+    let asks_with = asked.fields.contains_key("authorization") && !confirmed_now;
+    let fetched_with = state.asked.iter().all(|fields| fields.contains_key("authorization"));
+    let authorized = fetched_with || asks_with;
+    if authorized && !leave { Err("Authorization, and no leave to share (section 3.5)".to_owned()) } else { Ok(()) }
 }
 
 /// Section 3.
-fn storable(history: &History, sent: &Sent, fields: &Fields) -> Result<(), String> {
+fn storable(sent: &Sent, fields: &Fields) -> Result<(), String> {
     if sent.broken {
         return Err("it broke off (section 3.3)".to_owned());
     }
@@ -364,7 +364,7 @@ fn nominated_as(sent: &Sent, fields: &Fields, asked: &Fields) -> bool {
     vary.split(',').map(str::trim).filter(|name| !name.is_empty()).all(|name| sent.asked.get(name) == asked.get(name))
 }
 
-/// Section 4: of several that fit, the most recent one. One that was fresh on arrival was surely stored.
+/// Section 4: of several that fit, the most recent one. One that is still fresh is surely still stored.
 fn newer<'h>(history: &'h History, sent: &Sent, state: &State, asked: &Asked) -> Option<&'h Sent> {
     let last_word = state.confirmed_in.unwrap_or(sent.step);
     history.sent.iter().rev().take_while(|other| other.step > last_word).find(|other| {
@@ -376,12 +376,12 @@ fn newer<'h>(history: &'h History, sent: &Sent, state: &State, asked: &Asked) ->
             && other.status < 500
             && other.status != 206
             && !personal
-            && shared(&as_it_came, other, asked).is_ok()
-            && storable(history, other, &other.fields).is_ok()
+            && shared(other, &as_it_came, asked, false).is_ok()
+            && storable(other, &other.fields).is_ok()
             && directive(said, "no-cache").is_none()
             && directive(said, "private").is_none()
             && nominated_alike(other, &other.fields, asked)
-            && as_it_came.lifetime(history.rule, other.status) > as_it_came.age(other.at) + 1000
+            && as_it_came.lifetime(history.rule, other.status) > as_it_came.age(asked.now) + 1000
     })
 }
 
@@ -444,10 +444,11 @@ impl State {
     fn of(history: &History, sent: &Sent, news: &[&Confirmed]) -> Self {
         let mut state = Self::as_it_came(sent);
         if sent.method == "HEAD" {
-            let before =
-                history.sent.iter().rev().find(|other| {
-                    other.number < sent.number && other.method == "GET" && other.validator == sent.validator
-                });
+            let before = history
+                .sent
+                .iter()
+                .rev()
+                .find(|other| other.number < sent.number && other.method == "GET" && other.text == sent.text);
             if let Some(before) = before {
                 let merged = before.fields.clone().into_iter().chain(std::mem::take(&mut state.fields));
                 state.fields = merged.collect();
@@ -499,8 +500,8 @@ impl State {
 }
 
 /// An entity tag without its weakness (RFC 9110 section 8.8.3.2).
-fn opaque(tag: &str) -> &str {
-    tag.trim_start_matches("W/")
+pub(super) fn opaque(tag: &str) -> &str {
+    tag.trim().trim_start_matches("W/")
 }
 
 /// The argument of a directive, empty if it has none; of several the first.

@@ -6,7 +6,7 @@ use copal_testkit::{Answer, ManualClock, Request};
 
 use super::date;
 use super::dice::Dice;
-use super::model::{Confirmed, Fields, History, Invalidity, Rule, Sent};
+use super::model::{Confirmed, Fields, History, Invalidity, Rule, Sent, opaque};
 
 /// The operator's rules, and what the model knows of them.
 pub(super) const RULES: &str = "rules:
@@ -125,9 +125,13 @@ impl Site {
     /// The origin behaves in another way from now on; half the time its content changes too.
     pub(super) fn change(&mut self, path: &str, dice: &mut Dice) {
         let status = dice.of(&[200, 200, 200, 200, 200, 404, 301, 302, 203]);
-        let before = self.behaviours.get(path).map(|old| (old.version, old.modified, old.status));
-        let (mut version, mut modified, status_before) = before.unwrap_or((0, self.now(), status));
-        if dice.one_in(2) || status != status_before {
+        let vary = dice.of(&["", "", "", "x-variant", "x-variant", "x-variant, x-other", "*"]);
+        let before = self.behaviours.get(path);
+        let (mut version, mut modified) = before.map_or((0, self.now()), |old| (old.version, old.modified));
+        // Whoever asks for a variant gets another content than before where there is only one from now on.
+        let kind = |status, vary: &str| (status, vary.contains("x-variant"));
+        let as_before = before.is_some_and(|old| kind(old.status, old.vary) == kind(status, vary));
+        if dice.one_in(2) || !as_before {
             version += 1;
             modified = (modified + 1000).max(self.now());
         }
@@ -138,7 +142,7 @@ impl Site {
             expires: dice.one_in(6).then(|| dice.of(&[-10, 0, 5, 40])),
             tells_modified: dice.one_in(3),
             tag: dice.of(&[None, Some(""), Some(""), Some("W/")]),
-            vary: dice.of(&["", "", "", "x-variant", "x-variant", "x-variant, x-other", "*"]),
+            vary,
             date_behind: dice.of(&[Some(0), Some(0), Some(0), Some(7), None]),
             age: dice.one_in(5).then(|| dice.of(&[0, 3, 25])),
             set_cookie: dice.one_in(15),
@@ -185,15 +189,17 @@ impl Site {
             status = failure;
             fields.retain(|name, _| !matches!(name.as_str(), "etag" | "last-modified"));
         }
-        let validator = ["etag", "last-modified"].iter().find_map(|name| fields.get(*name));
-        let validator = validator.map(|value| format!("{} {variant}", value.trim_start_matches("W/")));
-        if let Some(validator) = validator.clone().filter(|_| !failing && behaviour.has_current(request, &fields)) {
+        let named = |name: &str| Some(format!("{} {variant}", opaque(fields.get(name)?)));
+        let validators = ["etag", "last-modified"].map(named);
+        let current = behaviour.current_by(request, &fields).filter(|_| !failing);
+        if let Some(by) = current.and_then(|at| validators[at].clone()) {
             fields.remove("age");
             fields.remove("x-secret");
             let asked = lower(request);
             let passed = asked.contains_key("cookie") || asked.contains_key("authorization");
             let for_client = self.client_has_condition || passed;
-            let news = Confirmed { step, at: now, asked, validator, fields: fields.clone(), for_client };
+            let validators = validators.into_iter().flatten().collect();
+            let news = Confirmed { step, at: now, asked, by, validators, fields: fields.clone(), for_client };
             history.confirmed.push(news);
             return with(Answer::status(304), &fields);
         }
@@ -204,7 +210,8 @@ impl Site {
             fields.insert("content-range".to_owned(), format!("bytes {first}-{last}/{}", text.len()));
             text[first..=last].clone_into(&mut sent_text);
         }
-        let number = self.record(request, &path, status, &fields, text, validator, behaviour.trouble);
+        let validators = validators.into_iter().flatten().collect();
+        let number = self.record(request, &path, status, &fields, text, validators, behaviour.trouble);
         fields.insert("x-number".to_owned(), number.to_string());
         let answer = with(Answer::status(status).body(sent_text), &fields);
         if behaviour.trouble == Trouble::BreaksOff { answer.cut_after(5).chunked() } else { answer }
@@ -225,10 +232,10 @@ impl Site {
         if status == 200 {
             fields.insert("content-location".to_owned(), path.to_owned());
         }
-        let validator = fields.get("etag").map(|tag| format!("{tag} -"));
+        let validators = fields.get("etag").map(|tag| format!("{} -", opaque(tag))).into_iter().collect();
         let text = format!("{path} {} - ", behaviour.version).repeat(12);
         let body = if status == 204 { String::new() } else { text.clone() };
-        let number = self.record(request, path, status, &fields, text, validator, Trouble::None);
+        let number = self.record(request, path, status, &fields, text, validators, Trouble::None);
         fields.insert("x-number".to_owned(), number.to_string());
         with(Answer::status(status).body(body), &fields)
     }
@@ -241,7 +248,7 @@ impl Site {
         status: u16,
         fields: &Fields,
         text: String,
-        validator: Option<String>,
+        validators: Vec<String>,
         trouble: Trouble,
     ) -> usize {
         self.numbers += 1;
@@ -255,7 +262,7 @@ impl Site {
             status,
             fields: fields.clone(),
             text,
-            validator,
+            validators,
             broken: trouble == Trouble::BreaksOff && request.method != "HEAD",
         };
         self.histories.get_mut(path).unwrap().sent.push(sent);
@@ -283,16 +290,14 @@ impl Behaviour {
         fields
     }
 
-    /// Whether the request's condition names what is current.
-    fn has_current(&self, request: &Request, fields: &Fields) -> bool {
+    /// By which condition the request names what is current: 0 by its tag, 1 by its date.
+    fn current_by(&self, request: &Request, fields: &Fields) -> Option<usize> {
         if let Some(tags) = request.header("if-none-match") {
-            let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-            return fields.get("etag").is_some_and(|tag| tags.split(',').any(|one| opaque(one) == opaque(tag)));
+            let tag = fields.get("etag")?;
+            return tags.split(',').any(|one| opaque(one) == opaque(tag)).then_some(0);
         }
-        match (request.header("if-modified-since"), fields.get("last-modified")) {
-            (Some(since), Some(modified)) => date::parse(modified) <= date::parse(since),
-            _ => false,
-        }
+        let (since, modified) = (request.header("if-modified-since")?, fields.get("last-modified")?);
+        (date::parse(modified) <= date::parse(since)).then_some(1)
     }
 
     /// The part that a single range asks for.

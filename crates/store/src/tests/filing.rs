@@ -17,9 +17,13 @@ fn a_response_is_stored_where_it_is_filed_and_the_followers_get_it() {
     permit.file_under(filed.clone(), Some("\nsearch".to_owned()));
     let (mut writer, mut own) = permit.storing(head());
     let Some(Announced::Storing(mut followed)) = now_or_never(follower.head()) else { panic!("not storing") };
-    push(&mut writer, text("body"));
+    push(&mut writer, text("bo"));
+    let there = follow(&store, &filed, &Request::extras("\nsearch"));
+    let Some(Announced::Storing(mut there)) = now_or_never(there.head()) else { panic!("not storing there") };
+    assert!(matches!(store.join(&filed, request.clone().shared()), Turn::Lead(_)), "for these extras only");
+    push(&mut writer, text("dy"));
     writer.finish(NOW).unwrap();
-    for reader in [&mut own, &mut followed] {
+    for reader in [&mut own, &mut followed, &mut there] {
         assert!(matches!(read(reader), (text, Poll::Ready(None)) if text == "body"));
     }
     assert_eq!(looked_up(&store, &asked, &request, NOW), "miss");
