@@ -22,6 +22,7 @@ mod groups;
 mod head;
 mod hints;
 mod interim;
+mod made;
 mod multipart;
 mod partial;
 mod pass;
@@ -39,6 +40,7 @@ mod slice;
 mod sliced;
 mod sub_key;
 mod validate;
+mod variables;
 mod watch;
 
 pub use body::{Body, BodyError};
