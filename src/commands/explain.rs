@@ -51,6 +51,7 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         ("decision", Some(explanation.decision.to_owned())),
         ("reason", Some(reason)),
         ("cache key", Some(explanation.key.clone().unwrap_or_else(none))),
+        ("and", explanation.key_also.map(str::to_owned)),
         ("variant", explanation.variant.clone()),
         ("may be given", explanation.limits.map(str::to_owned)),
         ("lifetime", explanation.lifetime.clone().filter(|_| explanation.decision == "cache")),
@@ -100,6 +101,7 @@ mod tests {
             lifetime: Some("ttl 1h, grace 6h".to_owned()),
             request_directives: Some("harmless"),
             limits: None,
+            key_also: None,
             slice: None,
         }
     }

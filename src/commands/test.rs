@@ -137,6 +137,7 @@ mod tests {
             lifetime: None,
             request_directives: None,
             limits: None,
+            key_also: None,
             slice: None,
         }
     }

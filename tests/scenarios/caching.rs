@@ -165,19 +165,6 @@ async fn conditional_requests_are_answered_from_the_store() {
 }
 
 #[tokio::test]
-async fn head_is_answered_from_a_stored_get_and_a_missing_one_is_fetched_whole() {
-    let front = Front::with("").await;
-    front.origin.on("GET /p", Answer::ok("12345").header("cache-control", "max-age=60"));
-    let mut client = front.client().await;
-    let first = client.head("/p").send().await;
-    assert_eq!((first.status, first.text()), (200, ""));
-    let second = client.head("/p").send().await;
-    assert_eq!((second.header("content-length"), second.text()), (Some("5"), ""));
-    assert_eq!(client.get("/p").send().await.text(), "12345");
-    assert_eq!(front.origin.count("/p"), 1);
-}
-
-#[tokio::test]
 async fn a_successful_unsafe_request_invalidates_the_url() {
     let front = Front::with("").await;
     front.origin.on("GET /p", Answer::ok("old").header("cache-control", "max-age=60"));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use copal::server::{Server, Setup};
 use copal_proxy::Clock;
+use copal_store::{Hardness, Invalidation};
 use copal_testkit::{Client, ClientResponse, ManualClock, Scenario, ScriptedOrigin, patiently};
 use tokio::task::JoinHandle;
 
@@ -16,7 +17,7 @@ pub(crate) struct Front {
     pub(crate) clock: ManualClock,
     pub(crate) address: SocketAddr,
     /// Serves until it is dropped.
-    _server: Server,
+    server: Server,
 }
 
 impl Front {
@@ -52,7 +53,7 @@ impl Front {
             Setup { config: loaded.config, access_log: None, clock: Clock::manual(clock.source()), level: None };
         let server = Server::start(setup).unwrap_or_else(|error| panic!("{error}"));
         let address = server.addresses()[0];
-        Self { origin, clock, address, _server: server }
+        Self { origin, clock, address, server }
     }
 
     pub(crate) fn scenario(&self) -> Scenario<'_> {
@@ -76,6 +77,17 @@ impl Front {
 
     pub(crate) async fn purge(&self, target: &str) -> ClientResponse {
         self.client().await.request("PURGE", target).send().await
+    }
+
+    /// Makes stale what is stored for this URL.
+    pub(crate) fn purge_softly(&self, target: &str) {
+        let url = format!("http://test.example{target}");
+        self.server.proxy().purge_url(&url, Hardness::Soft).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Removes what the origin gave this tag.
+    pub(crate) fn purge_tag(&self, tag: &str) {
+        self.server.proxy().store().invalidate(&Invalidation::Tag(tag.to_owned()), Hardness::Hard);
     }
 
     /// Asks again and again until it holds.

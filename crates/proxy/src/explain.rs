@@ -43,6 +43,8 @@ pub struct Explanation {
     pub request_directives: Option<&'static str>,
     /// Which responses may answer this request, where not all may that fit.
     pub limits: Option<&'static str>,
+    /// What else decides on the key, and is known only when the request comes.
+    pub key_also: Option<&'static str>,
     /// Bytes of the slices in which it is fetched and stored.
     pub slice: Option<u64>,
 }
@@ -87,6 +89,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         lifetime: lifetime(&rule.action),
         request_directives: None,
         limits: None,
+        key_also: None,
         slice: None,
     };
     match decision.verdict {
@@ -104,7 +107,14 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             explanation.origin = None;
             explanation.cookies_kept.clear();
         }
-        Verdict::Cache(plan) | Verdict::CacheByBody(plan) => {
+        Verdict::Cache(ref plan) | Verdict::CacheByBody(ref plan) => {
+            let by_body = matches!(decision.verdict, Verdict::CacheByBody(_));
+            let searched = rule.cache().is_some_and(|cache| cache.no_vary_search && cache.slice.is_none());
+            explanation.key_also = match (by_body, searched) {
+                (true, _) => Some("the method and the request's body"),
+                (false, true) => Some("what the last response's No-Vary-Search says"),
+                (false, false) => None,
+            };
             explanation.decision = "cache";
             explanation.limits = plan.authorized.then_some(WITH_LEAVE);
             if let Action::Cache(cache) = &rule.action {
@@ -115,7 +125,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             }
             explanation.reason = crate::Reason::Miss.as_str();
             explanation.variant = Some(plan.keyed().to_owned()).filter(|keyed| !keyed.is_empty());
-            explanation.key = Some(plan.key);
+            explanation.key = Some(plan.key.clone());
             let kept: Vec<String> = verdict.keyed.iter().map(|cookie| cookie.name.to_owned()).collect();
             explanation.cookies_dropped = names().filter(|name| !kept.contains(name)).collect();
             explanation.cookies_kept = kept;

@@ -247,6 +247,10 @@ fn completed(
     }
     let mut stored = held.headers.clone();
     stored.remove(header::VIA);
+    if !fetched.headers.contains_key(header::DATE) {
+        // What has come was made now, not when the stored part was (RFC 9110 §6.6.1).
+        stored.insert(header::DATE, fetched.response_time.http_date());
+    }
     let mut headers = combined_fields(&stored, &fetched.headers);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(complete));
     if decide::is_template(asked.rule.esi, &headers) {

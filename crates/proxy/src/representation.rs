@@ -1,6 +1,6 @@
 //! Which representation a slice is of: slices go together only where they are of the same (RFC 9110 §15.3.7.3).
 
-use copal_semantics::{ContentRange, fields, strong_tag};
+use copal_semantics::{ContentRange, fields, strong_date, strong_tag};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::sub_key::Slice;
@@ -54,8 +54,7 @@ impl Validator {
         if let Some(tag) = strong_tag(headers) {
             return Some(Self::Tag(tag.clone()));
         }
-        let modified = headers.get(header::LAST_MODIFIED)?;
-        Some(Self::Date(modified.clone(), headers.get(header::ETAG).cloned()))
+        strong_date(headers).map(|modified| Self::Date(modified.clone(), headers.get(header::ETAG).cloned()))
     }
 }
 
@@ -72,6 +71,7 @@ mod tests {
     }
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     #[test]
     fn a_slice_is_what_was_asked_for_and_says_of_what() {
@@ -101,9 +101,10 @@ mod tests {
     #[test]
     fn slices_go_together_by_a_strong_tag_or_else_by_date_and_length_rfc9110_15_3_7_3() {
         let slices = |one: &[(&'static str, &str)], two: &[(&'static str, &str)]| {
-            let mut first = vec![("content-range", "bytes 0-9/25")];
+            let mut first = vec![("content-range", "bytes 0-9/25"), ("date", "Sun, 06 Nov 1994 08:50:00 GMT")];
             first.extend(one);
-            let mut second = two.to_vec();
+            let mut second = vec![("date", "Sun, 06 Nov 1994 08:51:00 GMT")];
+            second.extend(two);
             if !two.iter().any(|(name, _)| *name == "content-range") {
                 second.push(("content-range", "bytes 10-19/25"));
             }
@@ -117,7 +118,9 @@ mod tests {
         assert!(!slices(&[("etag", "\"1\"")], &[("etag", "\"1\""), ("content-range", "bytes 10-19/26")]));
         assert!(!slices(&[("etag", "\"1\"")], &[("etag", "\"1\""), ("content-encoding", "gzip")]));
         assert!(slices(&[("last-modified", DATE)], &[("last-modified", DATE)]));
-        assert!(!slices(&[("last-modified", DATE)], &[("last-modified", "Sun, 06 Nov 1994 08:49:38 GMT")]));
+        assert!(!slices(&[("last-modified", DATE)], &[("last-modified", LATER)]));
+        let as_it_was_made = [("last-modified", "Sun, 06 Nov 1994 08:50:00 GMT")];
+        assert!(!slices(&as_it_was_made, &as_it_was_made), "it may change within that second (RFC 9110 §8.8.2.2)");
         assert!(!slices(&[("last-modified", DATE)], &[("last-modified", DATE), ("etag", "W/\"1\"")]));
         assert!(!slices(&[("etag", "W/\"1\"")], &[("etag", "W/\"1\"")]), "a weak tag alone is none");
         assert!(!slices(&[], &[]), "nothing to go by");

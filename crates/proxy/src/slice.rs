@@ -157,8 +157,8 @@ impl Source {
         Representation::of(slice, self.status(), self.headers())
     }
 
-    /// The bytes `first..=last` of it, counted from its own first.
-    pub(crate) fn body(self, first: u64, last: u64) -> Body {
+    /// These bytes of it, counted from its own first.
+    pub(crate) fn body(self, Span { first, last }: Span) -> Body {
         match self {
             Self::Stored(response) => Body::parts(pieces(&response.body.pieces, first, last - first + 1).collect()),
             Self::Growing(reader, _) => Body::growing_part(reader, first, last),
@@ -215,12 +215,6 @@ impl Slices {
 
     pub(crate) fn slice(&self, number: u64) -> Slice {
         Slice { size: self.size, number }
-    }
-
-    /// The bytes `first..=last` of the whole that are in a slice, counted from its own first.
-    pub(crate) fn window(&self, number: u64, first: u64, last: u64) -> (u64, u64) {
-        let start = number * self.size;
-        (first.saturating_sub(start), (last - start).min(self.size - 1))
     }
 
     pub(crate) fn number_of(&self, byte: u64) -> u64 {

@@ -129,8 +129,8 @@ impl Sliced {
                 Now::Between => self.now = Now::Waiting(self.take(number)),
                 Now::Waiting(coming) => {
                     let source = ready!(coming.poll(cx))?;
-                    let (first, last) = self.slices.window(number, left.first, left.last);
-                    self.now = Now::Reading(Box::new(source.body(first, last)));
+                    let window = self.slices.slice(number).window(left);
+                    self.now = Now::Reading(Box::new(source.body(window)));
                     self.look_ahead(number, left);
                 }
                 Now::Reading(body) => match ready!(Pin::new(&mut **body).poll_frame(cx)) {

@@ -52,6 +52,12 @@ impl Slice {
         (first < complete).then(|| Span { first, last: last.min(complete - 1) })
     }
 
+    /// What of these bytes of the whole, which begin in it, is in it; counted from its own first.
+    pub(crate) fn window(self, wanted: Span) -> Span {
+        let start = self.first();
+        Span { first: wanted.first.saturating_sub(start), last: (wanted.last - start).min(self.size - 1) }
+    }
+
     /// The `Range` that asks for it.
     pub(crate) fn range(self) -> Option<HeaderValue> {
         let Span { first, last } = self.span();
@@ -66,7 +72,26 @@ pub(crate) fn tag(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// However a whole is cut, the windows of its slices make every span of it, in order.
+        #[test]
+        fn the_windows_of_slices_make_the_span(size in 1_u64..20, first in 0_u64..200, more in 0_u64..200) {
+            let last = first + more;
+            let (mut next, mut made) = (first, Vec::new());
+            while next <= last {
+                let slice = Slice { size, number: next / size };
+                let window = slice.window(Span { first: next, last });
+                prop_assert!(window.last < size);
+                made.extend((window.first..=window.last).map(|at| slice.first() + at));
+                next += window.length();
+            }
+            prop_assert_eq!(made, (first..=last).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn slices_lie_side_by_side_and_the_last_is_cut() {

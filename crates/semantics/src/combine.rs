@@ -1,10 +1,15 @@
 //! Partial responses that are put together (RFC 9111 §3.4, RFC 9110 §15.3.7.3).
 
+use std::time::Duration;
+
 use http::header::{
-    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
+    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
+    LAST_MODIFIED,
 };
 
+use crate::conditional::ANY_NOW;
 use crate::entity_tag::EntityTag;
+use crate::lifetime::field_date;
 
 /// Digests of the enclosed content (RFC 9530 §2), which do not hold for a part of it nor for several together.
 const OF_THE_CONTENT: [HeaderName; 2] =
@@ -18,6 +23,17 @@ pub fn strong_tag(headers: &HeaderMap) -> Option<&HeaderValue> {
     };
     let tag = EntityTag::parse(line.as_bytes()).filter(EntityTag::is_well_formed)?;
     tag.strong_eq(&tag).then_some(line)
+}
+
+/// The date of last modification by which parts of a representation may be known as such where there is no strong tag: one, and at
+/// least a second before the response was made (RFC 9110 §8.8.2.2).
+pub fn strong_date(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut lines = headers.get_all(LAST_MODIFIED).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    let (modified, date) = (field_date(headers, &LAST_MODIFIED, ANY_NOW)?, field_date(headers, &DATE, ANY_NOW)?);
+    (date.since(modified) >= Duration::from_secs(1)).then_some(line)
 }
 
 /// Whether two responses carry parts of one representation: the same strong entity tag (RFC 9111 §3.4). Where one does not name

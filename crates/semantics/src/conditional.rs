@@ -26,8 +26,8 @@ pub enum Precondition {
 
 /// Evaluates `If-None-Match`, else `If-Modified-Since`, against a stored response (RFC 9110 §13.2.2, RFC 9111 §4.3.2).
 ///
-/// Only for GET, HEAD and QUERY (RFC 10008: as for GET) and a stored 200. Without `Last-Modified` the stored `Date` takes its place. What is not a date, or comes in
-/// several lines, is ignored.
+/// Only for GET, HEAD and QUERY (RFC 10008: as for GET) and a stored 200. Without `Last-Modified` the stored `Date` takes its
+/// place. What is not a date, or comes in several lines, is ignored.
 pub fn evaluate(method: &Method, request: &HeaderMap, status: StatusCode, stored: &HeaderMap) -> Precondition {
     let applies = [Method::GET, Method::HEAD, Method::QUERY].contains(method) && status == StatusCode::OK;
     if applies && client_has_it(request, stored) { Precondition::NotModified } else { Precondition::Proceed }

@@ -54,7 +54,7 @@ pub use age::initial_age;
 pub use byteranges::ByteRanges;
 pub use cache_groups::{cache_group_invalidation, cache_groups};
 pub use cache_status::CacheStatus;
-pub use combine::{combined_fields, if_range, may_combine, part_fields_out, strong_tag};
+pub use combine::{combined_fields, if_range, may_combine, part_fields_out, strong_date, strong_tag};
 pub use conditional::{
     Precondition, etag_names, evaluate, freshen, has_validator, not_applicable_to_cache, not_modified_head,
     strip_conditionals, validators, validators_of,

@@ -311,7 +311,7 @@ impl StoredResponse {
     /// Whether the whole of it can be given to this request, were it the response for it: it is not a part, and the client takes
     /// its coding.
     pub fn is_readable_by(&self, by: &dyn Selector) -> bool {
-        self.parts.is_none() && self.variant.is_accepted(by)
+        self.parts.is_none() && self.variant.is_readable_by(by)
     }
 
     /// Notes that the origin failed to refresh it: the next try is to wait, from 1 s on and twice as long each time, up to 30 s.

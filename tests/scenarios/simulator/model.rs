@@ -292,7 +292,9 @@ fn usable_unvalidated(
         Some(value) => value.parse().map_or(0, |value: u64| value * 1000),
         None => 0,
     };
-    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) && refreshed {
+    // A refresh that failed is not tried again at once.
+    let refreshed_or_waits = refreshed || !history.failed_in.is_empty();
+    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) && refreshed_or_waits {
         return Ok(Way::StaleWhileRefreshed);
     }
     // s-maxage implies proxy-revalidate (section 5.2.2.10), but for what the origin itself or the operator says.

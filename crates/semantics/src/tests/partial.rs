@@ -1,11 +1,11 @@
 //! Parts of a representation: what a 206 says, what may be put together, and how several are sent.
 
-use http::header::HeaderValue;
+use http::header::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
 use super::{headers, lines};
 use crate::byteranges::ByteRanges;
-use crate::combine::{combined_fields, if_range, may_combine, part_fields_out};
+use crate::combine::{combined_fields, if_range, may_combine, part_fields_out, strong_date};
 use crate::content_range::{Brought, ContentRange};
 use crate::range::{ByteRange, RangeAnswer, Span};
 
@@ -204,4 +204,25 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn rfc9110_8_8_2_2_a_date_of_last_modification_is_strong_a_second_later() {
+    let of = |modified: &[&str], date: &[&str]| {
+        let mut headers = HeaderMap::new();
+        for (name, lines) in [("last-modified", modified), ("date", date)] {
+            for line in lines {
+                headers.append(name, line.parse().unwrap());
+            }
+        }
+        strong_date(&headers).is_some()
+    };
+    let (then, later) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT");
+    assert!(of(&[then], &[later]));
+    assert!(!of(&[then], &[then]));
+    assert!(!of(&[later], &[then]));
+    assert!(!of(&[then], &[]));
+    assert!(!of(&[], &[later]));
+    assert!(!of(&["then"], &[later]));
+    assert!(!of(&[then, then], &[later]));
 }
