@@ -35,9 +35,14 @@ pub(crate) fn read(tag: &Tag<'_>, dialect: Dialect, at: Position, warnings: &mut
             "alt" => ("alt", &mut alt),
             "onerror" => ("onerror", &mut on_error),
             other => {
-                let known = dialect == Dialect::Akamai && option(other, &raw, options.get_or_insert_default());
-                if !known {
-                    warnings.add(at, || Message::UnknownAttribute(quoted(other)));
+                let read = match dialect {
+                    Dialect::Akamai => option(other, &raw, options.get_or_insert_default()),
+                    Dialect::Esi10 => Attributed::Unknown,
+                };
+                match read {
+                    Attributed::Obeyed => {}
+                    Attributed::Ignored => warnings.add(at, || Message::IgnoredAttribute(quoted(other))),
+                    Attributed::Unknown => warnings.add(at, || Message::UnknownAttribute(quoted(other))),
                 }
                 continue;
             }
@@ -99,8 +104,17 @@ fn reference(
     Some(value.into())
 }
 
-/// An attribute of the Akamai dialect; false where it has no such one. A value that cannot be read is left out.
-fn option(name: &str, raw: &str, options: &mut Box<IncludeOptions>) -> bool {
+/// What becomes of an attribute of the Akamai dialect.
+#[derive(Clone, Copy)]
+enum Attributed {
+    Obeyed,
+    /// Known, and of no effect here.
+    Ignored,
+    Unknown,
+}
+
+/// An attribute of the Akamai dialect. A value that cannot be read is left out.
+fn option(name: &str, raw: &str, options: &mut Box<IncludeOptions>) -> Attributed {
     let value = decode(raw);
     let value = value.trim_ascii();
     match name {
@@ -114,13 +128,22 @@ fn option(name: &str, raw: &str, options: &mut Box<IncludeOptions>) -> bool {
                 _ => None,
             }
         }
-        "method" => options.method = (value != "GET" && !value.is_empty()).then(|| value.into()),
-        "entity" => options.entity = (!value.is_empty()).then(|| value.into()),
-        // Which fields a fragment's request has is not a page's to say.
-        "appendheader" | "appendheaders" | "setheader" | "setheaders" | "removeheader" | "removeheaders" => {}
-        _ => return false,
+        // A fragment is asked for by GET, and which fields its request has is not a page's to say.
+        "method" if value == "GET" || value.is_empty() => {}
+        "method" => {
+            options.method = Some(value.into());
+            return Attributed::Ignored;
+        }
+        "entity" => {
+            options.entity = (!value.is_empty()).then(|| value.into());
+            return Attributed::Ignored;
+        }
+        "appendheader" | "appendheaders" | "setheader" | "setheaders" | "removeheader" | "removeheaders" => {
+            return Attributed::Ignored;
+        }
+        _ => return Attributed::Unknown,
     }
-    true
+    Attributed::Obeyed
 }
 
 /// `30`, `30s`, `5m`, `2h`, `1d`.
@@ -177,6 +200,24 @@ mod tests {
             (r#"src="/$(A""#, "/$(A bad-variable"),
         ] {
             assert_eq!(include(attributes), expected, "{attributes}");
+        }
+    }
+
+    #[test]
+    fn attributes_of_the_akamai_dialect() {
+        for (attributes, expected, words) in [
+            (r#"maxwait="500" ttl="2h" no-store="on" dca="esi""#, true, ""),
+            (r#"method="GET""#, false, ""),
+            (r#"method="POST" entity="a=b""#, true, "ignored-attribute ignored-attribute"),
+            (r#"setheader="X-A: b""#, false, "ignored-attribute"),
+            (r#"stylesheet="x""#, false, "unknown-attribute"),
+        ] {
+            let mut warnings = Warnings::new(9);
+            let tag = format!("<esi:include src='/a' {attributes}/>");
+            let read = read(&Tag::read(tag.as_bytes()), Dialect::Akamai, Position::START, &mut warnings);
+            assert_eq!(read.map(|include| include.options.is_some()), Ok(expected), "{attributes}");
+            let said: Vec<_> = warnings.take().iter().map(|warning| warning.message.as_str()).collect();
+            assert_eq!(said.join(" "), words, "{attributes}");
         }
     }
 

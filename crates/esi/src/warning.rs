@@ -63,6 +63,8 @@ pub enum Message {
     BadReference(&'static str),
     /// An attribute that `include` does not have, by name.
     UnknownAttribute(Box<str>),
+    /// An attribute of the Akamai dialect that has no effect, by name.
+    IgnoredAttribute(Box<str>),
     /// The same attribute twice.
     DuplicateAttribute(&'static str),
     /// `onerror` with something else than `continue`.
@@ -100,6 +102,7 @@ impl Message {
             Self::MissingSrc => "missing-src",
             Self::BadReference(_) => "bad-reference",
             Self::UnknownAttribute(_) => "unknown-attribute",
+            Self::IgnoredAttribute(_) => "ignored-attribute",
             Self::DuplicateAttribute(_) => "duplicate-attribute",
             Self::BadOnError => "bad-onerror",
             Self::TooManyIncludes => "too-many-includes",
@@ -149,6 +152,9 @@ impl fmt::Display for Message {
             Self::BadReference(name) => write!(f, "{name} is not a URI reference: it is ignored"),
             Self::UnknownAttribute(name) => {
                 write!(f, "<esi:include> has no attribute {name}: it is ignored")
+            }
+            Self::IgnoredAttribute(name) => {
+                write!(f, "{name} has no effect: a fragment is asked for by GET, with the visitor's own fields")
             }
             Self::DuplicateAttribute(name) => {
                 write!(f, "{name} is given twice: the first one counts")
