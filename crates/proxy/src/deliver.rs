@@ -16,6 +16,7 @@ use crate::assemble;
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::made::Made;
 use crate::multipart::Multipart;
 use crate::partial;
 use crate::proxy::NAME;
@@ -46,7 +47,8 @@ pub(crate) fn stored(exchange: &Exchange, rule: &Arc<Rule>, response: &Arc<Store
         Shape::NotModified | Shape::Unsatisfiable { .. } => Body::empty(),
     };
     if exchange.depth > 0 {
-        return fragment(response.status, &response.headers, body, reason).under(rule);
+        let made = Made::of(response, rule, reason, exchange.now);
+        return fragment(response.status, &response.headers, body, reason).under(rule).made(made);
     }
     let freshness = &response.freshness;
     age(&mut headers, freshness.current_age(exchange.now).as_secs());
