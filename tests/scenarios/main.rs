@@ -11,6 +11,7 @@ mod directives;
 mod forwarding;
 mod front;
 mod grace;
+mod heads;
 mod interim;
 mod invalidation;
 mod large;

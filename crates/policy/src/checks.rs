@@ -87,7 +87,8 @@ pub(crate) fn slices(parts: &mut [Part], max_body: u64) {
             let size = rule.cache().and_then(|cache| cache.slice).filter(|size| *size > max_body);
             if let (Some(size), Some(at)) = (size, at) {
                 let (shown, limit) = (format_size(size), format_size(max_body));
-                let message = format!("`slice` ({shown}) is larger than `cache.max_body` ({limit}): no such slice is stored");
+                let message =
+                    format!("`slice` ({shown}) is larger than `cache.max_body` ({limit}): no such slice is stored");
                 part.reader.warning(*at, message, "make slices smaller, or raise `cache.max_body`");
             }
         }
