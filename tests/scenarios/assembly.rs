@@ -48,6 +48,23 @@ async fn a_cached_page_with_a_passed_fragment_greets_each_visitor_by_name() {
 }
 
 #[tokio::test]
+async fn fields_for_the_first_client_alone_make_no_template_of_its_page() {
+    let front = Front::with(YAML).await;
+    let control = "max-age=60, private=\"etag, cache-control, date, x-own\"";
+    let page = html("<p><esi:include src=\"/esi/user\"/></p>").header("etag", "\"t\"").header("x-own", "1");
+    front.origin.on("/", page.header("cache-control", control).header("date", "Tue, 14 Nov 2023 22:13:20 GMT"));
+    front.origin.on("/esi/user", Answer::ok("hello").header("cache-control", "private"));
+    let mut client = front.client().await;
+    for own in [Some("1"), None] {
+        let got = client.get("/").send().await;
+        assert_eq!((got.text(), got.header("x-own")), ("<p>hello</p>", own));
+        assert!(got.header("etag").is_none(), "the template's validator is not the page's (invariant 5)");
+        assert_eq!(got.all("cache-control").collect::<Vec<_>>(), ["private, no-cache"]);
+        assert_eq!(got.all("date").count(), 1);
+    }
+}
+
+#[tokio::test]
 async fn stored_fragments_have_a_life_of_their_own() {
     let front = Front::with(YAML).await;
     let mut scenario = front.scenario();

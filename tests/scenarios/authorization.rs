@@ -56,8 +56,8 @@ async fn what_is_stored_without_leave_is_never_given_to_an_authorized_request() 
 
 #[tokio::test]
 async fn with_leave_it_is_stored_and_given_to_both() {
-    for control in ["public", "s-maxage=60", "max-age=60, must-revalidate"] {
-        let front = Front::with(PAGES).await;
+    for (rules, control) in [(PAGES, "public"), ("", "s-maxage=60"), ("", "max-age=60, must-revalidate")] {
+        let front = Front::with(rules).await;
         let mut scenario = front.scenario();
         let sees = Sees::get("/p").header("authorization", ADA).answers(page("for all", control));
         let stored = Gets::status(200).body("for all").header_containing("cache-status", "stored; detail=miss");
@@ -66,7 +66,7 @@ async fn with_leave_it_is_stored_and_given_to_both() {
             let hit = Gets::status(200).body("for all").header_containing("cache-status", "copal; hit");
             scenario.exchange("a hit", sends, Sees::nothing(), hit).await;
         }
-        let front = Front::with(PAGES).await;
+        let front = Front::with(rules).await;
         let mut scenario = front.scenario();
         let sees = Sees::get("/p").answers(page("for all", control));
         scenario.exchange("a guest's", Sends::get("/p"), sees, Gets::status(200).body("for all")).await;
@@ -198,4 +198,90 @@ async fn a_range_of_what_may_be_one_visitors_is_let_through() {
     let part = Answer::status(206).header("content-range", "bytes 0-1/4").body("ab");
     let sees = Sees::get("/p").header("range", "bytes=0-1").header("authorization", ADA).answers(part);
     scenario.exchange("a part", with(ADA).header("range", "bytes=0-1"), sees, Gets::status(206).body("ab")).await;
+}
+
+#[tokio::test]
+async fn a_rule_makes_nothing_of_a_response_to_authorization_that_the_origin_did_not_say() {
+    for (cache, control) in [
+        ("{ttl: 1h}", "max-age=0, must-revalidate"),
+        ("{ttl: 1h}", "s-maxage=0"),
+        ("{min_ttl: 1h}", "max-age=0, must-revalidate"),
+        ("{status_ttl: {200: 1h}}", "s-maxage=0"),
+        ("{default_ttl: 1h}", "must-revalidate"),
+        ("{grace: 1h, override: [must-revalidate]}", "max-age=0, must-revalidate"),
+        ("{grace: 1h}", "s-maxage=0"),
+        ("{ttl: 1h, override: [no-cache]}", "no-cache, must-revalidate, max-age=0"),
+        ("{ttl: 1h, override: [private]}", "private, must-revalidate, max-age=60"),
+        ("{ttl: 1h, override: [no-store]}", "no-store, public, s-maxage=60"),
+    ] {
+        let front = Front::with(&format!("rules: [{{name: pages, cache: {cache}}}]")).await;
+        let mut scenario = front.scenario();
+        let secret = || page("ada's", control).header("etag", "\"1\"");
+        let sees = Sees::get("/p").header("authorization", ADA).answers(secret());
+        scenario.exchange(&format!("{cache} {control}"), with(ADA), sees, Gets::status(200).body("ada's")).await;
+        let denied = Sees::get("/p").without("authorization").answers(Answer::status(401));
+        scenario.exchange("a guest asks the origin", Sends::get("/p"), denied, Gets::status(401).body("")).await;
+        scenario.exchange("bob too", with(BOB), Sees::get("/p").answers(Answer::status(403)), Gets::status(403)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_set_cookie_of_an_authorized_response_is_shared_by_no_rule() {
+    for word in ["set-cookie", "share-set-cookie"] {
+        let front = Front::with(&format!("rules: [{{name: pages, cache: {{ttl: 1h, override: [{word}]}}}}]")).await;
+        let mut scenario = front.scenario();
+        let login = page("hello ada", "public, max-age=60").header("set-cookie", "id=ada");
+        let gets = Gets::status(200).header_containing("set-cookie", "id=ada");
+        scenario.exchange("ada logs in", with(ADA), Sees::get("/p").answers(login), gets).await;
+        let gets = Gets::status(200).body("guest").without("set-cookie");
+        scenario.exchange("a guest", Sends::get("/p"), Sees::get("/p").answers(Answer::ok("guest")), gets).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_rule_keeps_for_guests_is_not_for_authorized_requests() {
+    for (cache, control) in [
+        ("{ttl: 1h}", "max-age=0, must-revalidate"),
+        ("{ttl: 1h}", "s-maxage=0"),
+        ("{ttl: 1h, override: [private]}", "private, must-revalidate, max-age=3600"),
+        ("{ttl: 1h, override: [no-store]}", "no-store, public"),
+        ("{ttl: 1h, override: [no-cache]}", "no-cache, must-revalidate, max-age=0"),
+    ] {
+        let front = Front::with(&format!("rules: [{{name: pages, cache: {cache}}}]")).await;
+        let mut scenario = front.scenario();
+        let guests = page("for guests", control);
+        let gets = || Gets::status(200).body("for guests");
+        scenario
+            .exchange(&format!("{cache} {control}"), Sends::get("/p"), Sees::get("/p").answers(guests), gets())
+            .await;
+        scenario.exchange("stored", Sends::get("/p"), Sees::nothing(), gets()).await;
+        let ada = Sees::get("/p").header("authorization", ADA).answers(page("ada's", "private"));
+        scenario.exchange("ada has her own", with(ADA), ada, Gets::status(200).body("ada's")).await;
+        scenario.exchange("and the guests theirs", Sends::get("/p"), Sees::nothing(), gets()).await;
+    }
+}
+
+#[tokio::test]
+async fn many_authorized_requests_begin_one_refresh() {
+    let front = Front::with("rules: [{name: pages, cache: {grace: 1h}}]").await;
+    front.origin.on("/p", page("old", "public, max-age=10"));
+    let (gate, held) = Answer::gated(page("new", "public, max-age=10"));
+    front.origin.on("/p", held);
+    let mut client = front.client().await;
+    client.get("/p").header("authorization", ADA).send().await;
+    front.clock.advance(Duration::from_secs(11));
+    for who in [ADA, BOB, ADA, BOB, ADA] {
+        assert_eq!(client.get("/p").header("authorization", who).send().await.text(), "old");
+        front.origin.wait_for(2).await;
+    }
+    let guest = front.get("/p").await;
+    assert_eq!(guest.text(), "old", "a guest does not wait for it");
+    gate.open();
+    front.until(|| async { client_text(&front, BOB).await == "new" }).await;
+    let asked = front.origin.count("/p");
+    assert!(asked <= 3, "one refresh for those with Authorization, and at most one for guests: {asked}");
+}
+
+async fn client_text(front: &Front, who: &str) -> String {
+    front.client().await.get("/p").header("authorization", who).send().await.text().to_owned()
 }

@@ -94,6 +94,18 @@ async fn a_follower_does_not_get_them_either() {
 }
 
 #[tokio::test]
+async fn what_browsers_are_told_does_not_let_caches_on_the_way_keep_them() {
+    let front = Front::with("rules: [{name: a, cache: {client_cache_control: 'public, max-age=600'}}]").await;
+    let mut scenario = front.scenario();
+    let page =
+        Answer::ok("x").header("cache-control", "max-age=60, private=\"set-cookie\"").header("set-cookie", "a=1");
+    let own = status("detail=miss").header("set-cookie", "a=1").header("cache-control", "private, no-cache");
+    scenario.exchange("the first", Sends::get("/p"), Sees::get("/p").answers(page), own).await;
+    let others = status("copal; hit").without("set-cookie").header("cache-control", "public, max-age=600");
+    scenario.exchange("the others", Sends::get("/p"), Sees::nothing(), others).await;
+}
+
+#[tokio::test]
 async fn a_field_that_is_named_in_a_304_is_not_stored_by_it() {
     let front = Front::with("").await;
     let mut scenario = front.scenario();

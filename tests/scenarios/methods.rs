@@ -373,6 +373,25 @@ async fn a_purge_while_a_post_is_under_way_beats_what_it_brings() {
 }
 
 #[tokio::test]
+async fn a_purge_of_another_url_while_a_post_is_under_way_does_not_matter() {
+    let front = Front::with(PAGES).await;
+    let (gate, answer) = Answer::gated(posted("/p"));
+    front.origin.on("POST /p", answer);
+    front.origin.on("/other", Answer::ok("other").header("cache-control", "max-age=60"));
+    let address = front.address;
+    let posting = tokio::spawn(async move {
+        let mut client = copal_testkit::Client::connect(address).await.with_host("test.example");
+        client.post("/p", "x").send().await
+    });
+    front.origin.wait_for(1).await;
+    front.purge("/other").await;
+    gate.open();
+    assert_eq!(posting.await.unwrap().text(), "posted");
+    assert_eq!(front.get("/p").await.text(), "posted");
+    assert_eq!(front.origin.count("GET /p"), 0);
+}
+
+#[tokio::test]
 async fn the_client_of_a_post_reads_its_response_while_it_is_stored() {
     let front = Front::with(PAGES).await;
     let (body, answer) = Answer::stream();

@@ -79,17 +79,17 @@ impl Simulation {
         self.site.lock().step = step;
         let path = self.dice.of(&self.paths);
         match self.dice.below(100) {
-            0..70 => self.request(step, path).await,
-            70..85 => {
-                let millis = self.dice.of(&[300, 300, 1000, 1000, 2700, 2700, 5000, 12_000, 40_000]);
+            0..78 => self.request(step, path).await,
+            78..88 => {
+                let millis = self.dice.of(&[300, 1000, 1000, 2700, 2700, 5000, 5000, 12_000, 40_000]);
                 self.story.push(format!("{step} the clock moves by {millis} ms"));
                 self.clock.advance(Duration::from_millis(millis));
             }
-            85..93 => {
+            88..94 => {
                 self.site.lock().change(&path, &mut self.dice);
                 self.story.push(format!("{step} {path} changes"));
             }
-            93..96 => self.purge(step, &path).await,
+            94..97 => self.purge(step, &path).await,
             _ => {
                 let method = self.dice.of(&["POST", "PUT", "DELETE", "PATCH"]);
                 let got = self.send(method, &path, &Fields::new()).await;

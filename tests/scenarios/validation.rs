@@ -102,6 +102,23 @@ async fn rfc9111_s4_1_a_variant_that_is_stored_for_others_is_as_good_if_the_orig
 }
 
 #[tokio::test]
+async fn rfc9111_s4_3_3_a_304_without_a_tag_can_only_be_about_the_one_that_was_asked_about() {
+    let front = Front::with(PAGES).await;
+    let mut scenario = front.scenario();
+    let first = page("a", "\"1\"").header("vary", "x-language");
+    let sends = in_language("de");
+    scenario.exchange("stored", sends, Sees::get("/p").answers(first), Gets::status(200)).await;
+    scenario
+        .exchange(
+            "an origin that leaves the tag out",
+            in_language("at"),
+            Sees::get("/p").header("if-none-match", "\"1\"").answers(Answer::status(304)),
+            Gets::status(200).body("a").header_containing("cache-status", "detail=validated"),
+        )
+        .await;
+}
+
+#[tokio::test]
 async fn variants_are_not_asked_about_where_they_could_not_be_given() {
     let front = Front::with(
         "rules:

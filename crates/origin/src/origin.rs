@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::header::HOST;
 use http::{HeaderMap, Request, StatusCode, Version};
@@ -15,6 +16,10 @@ use crate::request::RequestBody;
 use crate::server::Server;
 use crate::settings::OriginSettings;
 use crate::upgrade::Upgrading;
+
+/// How long an idle connection is believed to be still open, by a request that cannot be sent twice. Servers close idle connections
+/// after some seconds, and a request that meets the close on its way is lost (RFC 9112 §9.5).
+const BELIEVED: Duration = Duration::from_secs(1);
 
 /// The servers behind one name.
 pub struct Origin {
@@ -66,6 +71,9 @@ impl Origin {
     /// method is idempotent (RFC 9110 §9.2.2) and the body can be sent again, when a kept connection turns out to have been
     /// closed before the first byte of a response (RFC 9112 §9.3.1).
     ///
+    /// A request that cannot be sent twice (another method, or a streamed body) takes a kept connection only where that was
+    /// used within the last second: an older one may just be being closed by the server.
+    ///
     /// Dropping the future gives the exchange up and closes its connection.
     ///
     /// # Errors
@@ -87,10 +95,12 @@ impl Origin {
         let mut turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut tries_left = self.settings.retries.min(self.servers.len() - 1);
         let mut may_be_kept = true;
+        let twice = request.method().is_idempotent() && !matches!(request.body(), RequestBody::Stream(_));
+        let believed = if twice { Duration::MAX } else { BELIEVED };
         loop {
             let server = &self.servers[turn % self.servers.len()];
             let kept = match may_be_kept {
-                true => server.kept().await,
+                true => server.kept(believed).await,
                 false => None,
             };
             let was_kept = kept.is_some();

@@ -33,10 +33,11 @@ impl Pool {
         Arc::new(Self { idle: Mutex::default(), max_idle, idle_timeout })
     }
 
-    /// A connection that can take a request.
-    pub(crate) async fn take(&self) -> Option<Box<Link>> {
+    /// A connection that can take a request, idle for less than `believed`.
+    pub(crate) async fn take(&self, believed: Duration) -> Option<Box<Link>> {
         loop {
-            let (mut link, since) = self.lock().links.pop()?;
+            // The last one is the one that has been idle for the shortest time.
+            let (mut link, since) = self.lock().links.pop_if(|(_, since)| since.elapsed() < believed)?;
             let expired = since.elapsed() >= self.idle_timeout;
             if !expired && poll_fn(|cx| Poll::Ready(link.is_usable(cx))).await {
                 return Some(link);

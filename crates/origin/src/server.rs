@@ -1,6 +1,7 @@
 //! One server of an origin: where it is, and its kept connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::uri::Scheme;
 use http::{HeaderValue, Uri};
@@ -55,9 +56,9 @@ impl Server {
         &self.host
     }
 
-    /// A kept connection.
-    pub(crate) async fn kept(&self) -> Option<Box<Link>> {
-        self.pool.take().await
+    /// A kept connection that has been idle for less than `believed`.
+    pub(crate) async fn kept(&self, believed: Duration) -> Option<Box<Link>> {
+        self.pool.take(believed).await
     }
 
     /// A new connection.

@@ -123,6 +123,39 @@ impl Selector for Asked {
     }
 }
 
+/// A request with `Authorization` in whose name something is refreshed: only its like see the fill, so that one is made for all of
+/// them, and nobody without the field is given what comes.
+pub(crate) struct Apart {
+    asked: Arc<Asked>,
+    extras: String,
+}
+
+impl Apart {
+    pub(crate) fn new(asked: Arc<Asked>) -> Self {
+        // No field has a line break in it, and no rule has these extras.
+        let extras = format!("{}\nauthorized", asked.plan.extras);
+        Self { asked, extras }
+    }
+}
+
+impl Selector for Apart {
+    fn extras(&self) -> &str {
+        &self.extras
+    }
+
+    fn field(&self, name: &HeaderName) -> String {
+        self.asked.field(name)
+    }
+
+    fn accepts(&self, content_encoding: &HeaderValue) -> bool {
+        self.asked.accepts(content_encoding)
+    }
+
+    fn part(&self) -> &str {
+        self.asked.part()
+    }
+}
+
 /// Selects by a request that is not shared yet: the hit path.
 pub(crate) struct Selection<'a> {
     pub(crate) exchange: &'a Exchange,

@@ -96,6 +96,11 @@ const OF_THE_TEMPLATE: [HeaderName; 6] = [
     header::TRAILER,
 ];
 
+/// Whether a field speaks of the template's bytes.
+pub(crate) fn is_of_the_template(name: &HeaderName) -> bool {
+    OF_THE_TEMPLATE.contains(name) || decide::OF_THE_BYTES.contains(&name.as_str())
+}
+
 /// The head of an assembled page. A part of it may be one visitor's, so no shared cache after us may keep it, and a
 /// browser asks again; `client_cache_control` of the rule says otherwise, but never for a page that was let through.
 pub(crate) fn page_head(template: &HeaderMap, config: &Config, rule: &Rule, stored: bool) -> HeaderMap {

@@ -78,8 +78,12 @@ fn suffix(method: &Method, headers: &HeaderMap, body: &[u8]) -> String {
     suffix
 }
 
+/// Fields that say what the content is, or what is asked with it: SOAP 1.1 (§6.1.1) names the operation in a field.
+const OF_THE_CONTENT: [&str; 3] = ["digest", "repr-digest", "soapaction"];
+
 fn describes(name: &header::HeaderName) -> bool {
-    name.as_str().starts_with("content-") && *name != header::CONTENT_LENGTH
+    let of_content = name.as_str().starts_with("content-") || OF_THE_CONTENT.contains(&name.as_str());
+    of_content && *name != header::CONTENT_LENGTH
 }
 
 enum Read {
@@ -178,6 +182,8 @@ mod tests {
             (&Method::QUERY, of(&[]), "a", false),
             (&Method::QUERY, of(&[("content-type", "text/plain"), ("content-encoding", "gzip")]), "a", false),
             (&Method::QUERY, of(&[("content-type", "text/plain"), ("content-language", "de")]), "a", false),
+            (&Method::QUERY, of(&[("content-type", "text/plain"), ("repr-digest", "sha-256=:AA==:")]), "a", false),
+            (&Method::QUERY, of(&[("content-type", "text/plain"), ("soapaction", "\"delete\"")]), "a", false),
             (&Method::POST, of(&[("content-type", "text/plain")]), "a", false),
         ] {
             assert_eq!(suffix(method, &headers, body.as_bytes()) == key, same, "{method} {headers:?} {body}");

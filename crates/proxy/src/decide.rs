@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::directed::Directed;
 use crate::exchange::Exchange;
+use crate::leave::{Leave, stated_only};
 use crate::reason::Reason;
 use crate::searching::Search;
 use crate::sub_key::SubKey;
@@ -324,23 +325,27 @@ pub(crate) struct Storable {
 /// The reason why it may not be stored.
 pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>) -> Result<Storable, Reason> {
     let directives = targeted::effective_directives(received.headers, &config.cache.targeted).0;
-    let mut lifetime = semantics::lifetime(
-        received.status,
-        received.headers,
-        &directives,
-        received.response_time,
-        &LifetimeRules {
-            ttl: cache.ttl,
-            default_ttl: cache.default_ttl,
-            min_ttl: cache.min_ttl,
-            max_ttl: cache.max_ttl,
-            status_ttl: cache.status_ttl(received.status),
-            heuristic: config.cache.heuristic,
-            heuristic_max: config.cache.heuristic_max,
-            ttl_headers: &cache.ttl_headers,
-        },
-    );
-    let overrides = overrides(cache);
+    let rules = LifetimeRules {
+        ttl: cache.ttl,
+        default_ttl: cache.default_ttl,
+        min_ttl: cache.min_ttl,
+        max_ttl: cache.max_ttl,
+        status_ttl: cache.status_ttl(received.status),
+        heuristic: config.cache.heuristic,
+        heuristic_max: config.cache.heuristic_max,
+        ttl_headers: &cache.ttl_headers,
+    };
+    let lifetime = |rules: &LifetimeRules<'_>| {
+        semantics::lifetime(received.status, received.headers, &directives, received.response_time, rules)
+    };
+    let leave = Leave::of(&directives, lifetime(&rules), || lifetime(&stated_only(&rules)));
+    // With Authorization only what has leave is stored at all.
+    let shared = received.authorized || leave.for_guests();
+    let (mut lifetime, overrides, stale) = if received.authorized {
+        leave.for_authorized(cache)
+    } else {
+        (leave.ruled, overrides(cache), StaleRules { grace: cache.grace, stale_if_error: cache.stale_if_error })
+    };
     semantics::storable(&StoreFacts {
         method: if received.asks == Asks::Post { &Method::POST } else { &Method::GET },
         authorization: received.authorized,
@@ -364,12 +369,9 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
     if lifetime.source.counts_from_arrival() {
         lifetime.duration = lifetime.duration.saturating_add(initial_age);
     }
-    let stale = match received.status.is_server_error() {
-        true => StaleRules::default(),
-        false => StaleRules { grace: cache.grace, stale_if_error: cache.stale_if_error },
-    };
+    let stale = if received.status.is_server_error() { StaleRules::default() } else { stale };
     let freshness = Freshness::new(received.response_time, initial_age, lifetime, &directives, overrides, stale);
-    Ok(Storable { freshness, shared: semantics::has_leave(&directives), unstored })
+    Ok(Storable { freshness, shared, unstored })
 }
 
 fn overrides(cache: &CacheRule) -> Overrides {

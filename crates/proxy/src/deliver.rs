@@ -9,9 +9,10 @@ use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::range::{self, RangeAnswer};
 use copal_semantics::{CacheStatus, ContentRange, Freshness, Span, Timestamp, part_fields_out};
 use copal_store::{FillReader, HeadInfo, StoredResponse, slices};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::answer::Answer;
+use crate::assemble;
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
@@ -312,6 +313,21 @@ pub(crate) fn client_cache_control(headers: &mut HeaderMap, rule: &Rule) {
     {
         headers.insert(header::CACHE_CONTROL, told.clone());
         headers.remove(header::EXPIRES);
+    }
+}
+
+/// Adds the fields that are for this client alone. What was made here stays as it is, and so does a page that was put together from
+/// a template. Caches on the way must not take the rule's word to browsers for leave to keep them.
+pub(crate) fn own(headers: &mut HeaderMap, own: &HeaderMap, rule: &Rule, page: bool) {
+    let may = |name: &HeaderName| !headers.contains_key(name) && !(page && assemble::is_of_the_template(name));
+    let names: Vec<&HeaderName> = own.keys().filter(|name| may(name)).collect();
+    for name in names {
+        for value in own.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    if rule.cache().is_some_and(|cache| cache.client_cache_control.is_some()) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
 }
 

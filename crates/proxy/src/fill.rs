@@ -6,13 +6,13 @@ use copal_esi::{Limits, Parser, Piece};
 use copal_origin::OriginBody;
 use copal_policy::EsiMode;
 use copal_semantics::{FreshnessState, Timestamp};
-use copal_store::{Announced, FillPermit, FillReader, FillWriter, Head, StoredResponse, Turn};
+use copal_store::{Announced, FillPermit, FillReader, FillWriter, Head, Selector, StoredResponse, Turn};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 
 use crate::answer::Answer;
-use crate::asked::Asked;
+use crate::asked::{Apart, Asked};
 use crate::decide::{self, Announcement, Received};
 use crate::fault::Fault;
 use crate::interim::Interim;
@@ -107,10 +107,11 @@ async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredR
 
 /// Refreshes a stale response in the background, unless that is under way already.
 pub(crate) fn refresh(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: &Arc<StoredResponse>) {
-    let turn = match asked.plan.authorized {
-        true => Turn::Lead(proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _)),
-        false => proxy.store.join_after(&asked.key, Arc::clone(asked) as _, Some(stale)),
+    let by: Arc<dyn Selector + Send + Sync> = match asked.plan.authorized {
+        true => Arc::new(Apart::new(Arc::clone(asked))),
+        false => Arc::clone(asked) as _,
     };
+    let turn = proxy.store.join_after(&asked.key, by, Some(stale));
     if let Turn::Lead(permit) = turn {
         let (tell, _) = oneshot::channel();
         tokio::spawn(run(Arc::clone(proxy), Arc::clone(asked), Some(Arc::clone(stale)), permit, None, tell));
@@ -149,12 +150,10 @@ pub(crate) fn storing(
     own: &HeaderMap,
     reason: Reason,
 ) -> Answer {
+    let page = reader.head().esi;
     let mut answer = growing(proxy, asked, reader, reason);
-    if asked.exchange.depth == 0 {
-        let headers = answer.response.headers_mut();
-        for (name, value) in own {
-            headers.append(name, value.clone());
-        }
+    if asked.exchange.depth == 0 && !own.is_empty() {
+        deliver::own(answer.response.headers_mut(), own, &asked.rule, page);
     }
     answer
 }

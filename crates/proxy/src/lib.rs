@@ -22,6 +22,7 @@ mod groups;
 mod head;
 mod hints;
 mod interim;
+mod leave;
 mod multipart;
 mod partial;
 mod pass;

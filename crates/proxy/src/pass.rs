@@ -13,7 +13,7 @@ use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::exchange::{Exchange, Once};
-use crate::posted::{self, Invalidations};
+use crate::posted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::{self, Fetched, Outgoing};
@@ -36,7 +36,7 @@ pub(crate) async fn pass(
         body: once.body,
         interim: exchange.interim.clone(),
     };
-    let before = proxy.store.sequence().get();
+    let before = proxy.store.sequence();
     let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
         Ok(fetched) => fetched,
         Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),
@@ -44,9 +44,10 @@ pub(crate) async fn pass(
     if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade(once.upgrade, fetched, reason).under(rule);
     }
+    let posted = posted::candidate(proxy, runtime, rule, &exchange, &fetched, before);
     let own = invalidate_unsafe(proxy, runtime, rule, &exchange, &fetched);
-    if exchange.method == Method::POST {
-        fetched = match posted::store(proxy, runtime, rule, &exchange, fetched, Invalidations { before, own }) {
+    if let Some(candidate) = posted {
+        fetched = match posted::store(proxy, candidate, fetched, own) {
             Ok((mut headers, reader)) => {
                 clean(&mut headers, runtime, rule);
                 return being_stored(&exchange, headers, reader, reason).under(rule);

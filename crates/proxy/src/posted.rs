@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use copal_policy::{Action, Rule};
 use copal_semantics::{RequestDirectives, Target, target};
-use copal_store::FillReader;
+use copal_store::{FillReader, Sequence};
 use http::{HeaderMap, Method, StatusCode, header};
 
 use crate::asked::Asked;
@@ -16,28 +16,44 @@ use crate::proxy::{NAME, Proxy, Runtime};
 use crate::send::Fetched;
 use crate::{fill, forward};
 
-/// How far the log of invalidations was when a request was sent, and how many its own response made since.
-#[derive(Clone, Copy)]
-pub(crate) struct Invalidations {
-    pub(crate) before: u64,
-    pub(crate) own: u64,
+/// A response to a POST that may be what a GET gets.
+pub(crate) struct Candidate {
+    /// The GET.
+    asked: Arc<Asked>,
+    /// Up to this number, no invalidation since the POST was sent names it.
+    upto: u64,
 }
 
-/// Stores the response to a POST for later GETs, where it may be; the reader is for the client that sent the POST. Its own
-/// invalidation has been made; any other since it was sent beats it, as it would a GET's.
+/// Whether the response says that it is what a GET of the URL gets, and nothing has named it since `before`, when the POST was
+/// sent. To be asked before the POST's own invalidation is made.
+pub(crate) fn candidate(
+    proxy: &Proxy,
+    runtime: &Arc<Runtime>,
+    rule: &Rule,
+    exchange: &Exchange,
+    fetched: &Fetched,
+    before: Sequence,
+) -> Option<Candidate> {
+    let asked = as_a_get(proxy, runtime, rule, exchange, fetched)?;
+    let mut tags = decide::tags(&fetched.headers, &runtime.config.cache.tag_headers);
+    tags.extend(asked.implied_tags(&fetched.headers));
+    let upto = proxy.store.unnamed_since(&asked.key, &tags, before)?.get();
+    Some(Candidate { asked, upto })
+}
+
+/// Stores the response to a POST for later GETs, where it may be; the reader is for the client that sent the POST. `own` is how
+/// many invalidations it has made itself since it became a candidate; one more in that moment beats it, as it would a GET's.
 ///
 /// # Errors
 /// The response as it came, when it is not stored.
 pub(crate) fn store(
     proxy: &Arc<Proxy>,
-    runtime: &Arc<Runtime>,
-    rule: &Rule,
-    exchange: &Exchange,
+    candidate: Candidate,
     fetched: Fetched,
-    invalidations: Invalidations,
+    own: u64,
 ) -> Result<(HeaderMap, FillReader), Box<Fetched>> {
-    let Some(asked) = as_a_get(proxy, runtime, rule, exchange, &fetched) else { return Err(Box::new(fetched)) };
-    let (Some(cache), config) = (asked.cache_rule(), &runtime.config) else { return Err(Box::new(fetched)) };
+    let Candidate { asked, upto } = candidate;
+    let (Some(cache), config) = (asked.cache_rule(), &asked.runtime.config) else { return Err(Box::new(fetched)) };
     let received = Received {
         asks: Asks::Post,
         status: fetched.status,
@@ -49,7 +65,7 @@ pub(crate) fn store(
     };
     let Ok(storable) = decide::store(config, cache, &received) else { return Err(Box::new(fetched)) };
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(&asked) as _);
-    if permit.began().get() != invalidations.before + invalidations.own {
+    if permit.began().get() != upto + own {
         return Err(Box::new(fetched));
     }
     let announcement = Announcement {
@@ -65,7 +81,8 @@ pub(crate) fn store(
     head.tags.extend(asked.implied_tags(&fetched.headers));
     let (writer, reader) = permit.storing(head);
     let (proxy, body) = (Arc::clone(proxy), fetched.body);
-    tokio::spawn(async move { fill::pump(&proxy, &asked, body, writer, None).await });
+    let filled = Arc::clone(&asked);
+    tokio::spawn(async move { fill::pump(&proxy, &filled, body, writer, None).await });
     Ok((fetched.headers, reader))
 }
 

@@ -356,19 +356,19 @@ impl Slices {
                 Source::Stored(_) => self.as_a_whole(client),
             };
         };
-        let (headers, freshness) = match &source {
-            Source::Stored(response) => (response.headers.clone(), response.freshness),
-            Source::Growing(reader, own) => {
-                let mut headers = reader.head().headers.clone();
-                headers.extend(own.clone());
-                (headers, reader.head().freshness)
-            }
+        let (headers, freshness, own) = match &source {
+            Source::Stored(response) => (response.headers.clone(), response.freshness, HeaderMap::new()),
+            Source::Growing(reader, own) => (reader.head().headers.clone(), reader.head().freshness, own.clone()),
         };
         let fetched = matches!(source, Source::Growing(..));
         let whole = deliver::Whole { headers, length: of.complete, freshness, fetched };
         let slices = Arc::clone(self);
         let body = move |layout: Layout| Body::sliced(layout.length, Sliced::new(slices, of, (number, source), layout));
-        Begun::Ready(deliver::sliced(&client, &self.rule, whole, reason, body))
+        let mut answer = deliver::sliced(&client, &self.rule, whole, reason, body);
+        if !own.is_empty() {
+            deliver::own(answer.response.headers_mut(), &own, &self.rule, false);
+        }
+        Begun::Ready(answer)
     }
 
     /// The answer where there is no slice.

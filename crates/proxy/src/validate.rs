@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use copal_policy::CacheRule;
-use copal_semantics::{self as semantics, Freshness, Timestamp, conditional, etag_names};
+use copal_semantics::{self as semantics, Freshness, Timestamp, conditional, etag_names, strong_tag};
 use copal_store::{FillPermit, Freshened, Freshening, Sequence, StoredResponse, TagChange};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::sync::oneshot;
@@ -77,9 +77,22 @@ impl Candidates {
         match self {
             Self::None => None,
             Self::Stale(stale) => Some(stale),
-            Self::Variants(variants) => variants.into_iter().find(|variant| etag_names(not_modified, &variant.headers)),
+            Self::Variants(variants) => {
+                let named = variants.iter().find(|variant| etag_names(not_modified, &variant.headers));
+                named.or_else(|| only_one_asked_about(&variants, not_modified)).map(Arc::clone)
+            }
         }
     }
+}
+
+/// A 304 should have the tag that it is about (RFC 9110 §15.4.5); where it has none, it can only be the one that was asked about.
+fn only_one_asked_about<'v>(
+    variants: &'v [Arc<StoredResponse>],
+    not_modified: &HeaderMap,
+) -> Option<&'v Arc<StoredResponse>> {
+    let mut tagged = variants.iter().filter_map(|variant| Some((variant, strong_tag(&variant.headers)?)));
+    let (first, tag) = tagged.next()?;
+    (!not_modified.contains_key(header::ETAG) && tagged.all(|(_, other)| other == tag)).then_some(first)
 }
 
 /// Asks the origin, for what is stored to be confirmed where it can be. A 304 that confirms nothing of it is of no use to

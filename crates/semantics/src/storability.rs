@@ -124,9 +124,11 @@ pub fn unstored_fields(directives: &ResponseDirectives) -> impl Iterator<Item = 
     directives.private.fields().iter().chain(directives.no_cache.fields())
 }
 
-/// Whether a response to a request with `Authorization` may be stored and answer others (§3.5).
+/// Whether a response to a request with `Authorization` may be stored and answer others (§3.5). What forbids to store it at all takes
+/// the leave back, also where a rule stores it nevertheless.
 pub fn has_leave(directives: &ResponseDirectives) -> bool {
-    directives.public || directives.s_maxage.is_some() || directives.must_revalidate
+    let forbidden = directives.private == FieldList::All || (directives.no_store && !directives.must_understand);
+    !forbidden && (directives.public || directives.s_maxage.is_some() || directives.must_revalidate)
 }
 
 /// §3, first condition: the method is understood. A POST's response is stored for later GETs when it says that it is what a GET gets,

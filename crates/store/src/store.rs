@@ -267,6 +267,13 @@ impl Store {
         self.log.current()
     }
 
+    /// The number of the newest invalidation, where none since `since` names this key or one of these tags, or may have.
+    pub fn unnamed_since(&self, key: &CacheKey, tags: &[String], since: Sequence) -> Option<Sequence> {
+        let tags: Vec<u64> = tags.iter().map(|tag| self.log.tag(tag)).collect();
+        let answer = self.log.check(key, &tags, since);
+        (answer.verdict == Verdict::Clear).then_some(answer.upto)
+    }
+
     /// The newest valid response that the request selects, and whether a soft invalidation named it; where there is none, the one
     /// that it wants most of those stored for others.
     fn select<'a>(

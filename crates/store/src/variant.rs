@@ -15,7 +15,8 @@ pub trait Selector {
     /// Whether the client takes this `Content-Encoding` (RFC 9110 §12.5.3).
     fn accepts(&self, content_encoding: &HeaderValue) -> bool;
     /// The request's own fields, where a response that was stored for another `Accept-Encoding` or `Accept-Language` may answer it, as far
-    /// as the client takes what is stored (RFC 9111 §4.1). None: only equal fields select.
+    /// as the client takes what is stored (RFC 9111 §4.1). None: only equal fields select, and only
+    /// what [`Selector::accepts`] takes.
     fn negotiates(&self) -> Option<&HeaderMap> {
         None
     }
@@ -77,7 +78,9 @@ impl Variant {
         same_text(&self.extras, request.by.extras())
             && !self.vary.is_star()
             && (self.values.is_empty() || request.has(&self.vary, &self.values))
-            && (self.coding_agreed || self.is_accepted(request.by))
+            && (self.coding.is_none()
+                || (self.coding_agreed && request.by.negotiates().is_some())
+                || self.is_accepted(request.by))
     }
 
     /// How much the client wants this response although it was stored for other fields, in thousandths: it differs from the request only in

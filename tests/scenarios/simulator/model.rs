@@ -48,6 +48,12 @@ pub(super) struct Sent {
     pub(super) broken: bool,
 }
 
+impl Sent {
+    fn is_page(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD") || self.fields.contains_key("content-location")
+    }
+}
+
 /// A 304: the representation of this validator is current, and these fields are news of it.
 #[derive(Clone, Debug)]
 pub(super) struct Confirmed {
@@ -94,9 +100,13 @@ pub(super) struct History {
     pub(super) invalid: Vec<(usize, Invalidity)>,
     /// Steps in which the origin was asked for this path.
     pub(super) asked_in: Vec<usize>,
-    /// Steps in which the origin failed to answer a request for this path, or answered 5xx.
+    /// Steps in which the origin failed to answer a request for this path, or answered 5xx; and when it last did.
     pub(super) failed_in: Vec<usize>,
+    pub(super) failed_at: u64,
 }
+
+/// After a refresh that failed the origin is left alone for up to half a minute, while stale is served all the same.
+const LONGEST_WAIT: u64 = 31_000;
 
 /// How an answer came about, as far as it can be seen from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,8 +137,7 @@ pub(super) fn judge(history: &History, asked: &Asked, got: &Got) -> Result<Way, 
         (_, Some(number)) => {
             let sent = find(history, number).ok_or("it is of another URL")?;
             right_content(sent, asked, got)?;
-            let way =
-                if sent.step == asked.step { fetched(sent, asked)? } else { reuse(history, sent, asked, &got.fields)? };
+            let way = if sent.step == asked.step { fetched(sent, asked)? } else { stored(history, sent, asked, got)? };
             Ok(if got.status == 206 { Way::Part } else { way })
         }
         (status, None) => Err(format!("a {status} that no origin sent")),
@@ -146,14 +155,11 @@ fn not_modified(history: &History, asked: &Asked, got: &Got) -> Result<Way, Stri
         return Err(format!("a 304 with {tag}, which the client did not name"));
     }
     let mut why = "the origin never sent this tag".to_owned();
-    for sent in history
-        .sent
-        .iter()
-        .rev()
-        .filter(|sent| sent.fields.get("etag").is_some_and(|of| opaque(of) == opaque(tag)))
-        .take(20)
-    {
-        match if sent.step == asked.step { fetched(sent, asked) } else { reuse(history, sent, asked, &got.fields) } {
+    let has_tag = |sent: &&Sent| sent.is_page() && sent.fields.get("etag").is_some_and(|of| opaque(of) == opaque(tag));
+    // The tag stays with a stored response that was freshened by one that does not tell it.
+    let text = history.sent.iter().rev().find(has_tag).map(|sent| &sent.text);
+    for sent in history.sent.iter().rev().filter(|sent| Some(&sent.text) == text).take(20) {
+        match if sent.step == asked.step { fetched(sent, asked) } else { stored(history, sent, asked, got) } {
             Ok(_) => return Ok(Way::NotModified),
             Err(other) => why = other,
         }
@@ -191,6 +197,11 @@ fn fetched(sent: &Sent, asked: &Asked) -> Result<Way, String> {
     Ok(Way::Fetched)
 }
 
+/// A response from before this request, by itself or put together with others.
+fn stored(history: &History, sent: &Sent, asked: &Asked, got: &Got) -> Result<Way, String> {
+    reuse(history, sent, asked, &got.fields).or_else(|wrong| put_together(history, sent, asked, got, wrong))
+}
+
 /// Section 4: a response from before this request.
 fn reuse(history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Result<Way, String> {
     let mut wrong = Vec::new();
@@ -204,12 +215,28 @@ fn reuse(history: &History, sent: &Sent, asked: &Asked, given: &Fields) -> Resul
     Err(wrong.join("; or "))
 }
 
+/// Section 3.4: parts that were put together are as old as the oldest of them, and as fresh as the one that came last: it was
+/// fetched under their strong tag, so that is current.
+fn put_together(history: &History, sent: &Sent, asked: &Asked, got: &Got, wrong: String) -> Result<Way, String> {
+    let told = got.fields.get("age").and_then(|age| age.parse::<u64>().ok()).unwrap_or_default();
+    let earlier = history.sent.iter().rev().filter(|other| other.number < sent.number && other.text == sent.text);
+    let mut parts = earlier.filter(|_| sent.status == 206).take(10);
+    if !parts.any(|part| (State::as_it_came(part).age(asked.now) / 1000).abs_diff(told) <= 1) {
+        return Err(wrong);
+    }
+    let mut but_age = got.fields.clone();
+    but_age.retain(|name, _| name != "age" && name != "x-number");
+    reuse(history, sent, asked, &but_age)
+}
+
 /// Which 304s were news of a stored response is not always to be seen from outside: one for another variant with the same tag
 /// (section 4.3.4), one that the client had asked for itself, and one that came in the background of this very step, may
 /// have been. So there are several readings of what happened: up to one of those, with or without the doubtful ones before it.
 fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h Confirmed>> {
-    let doubtful =
-        |news: &Confirmed| news.for_client || news.step == asked.step || !nominated_as(sent, &sent.fields, &news.asked);
+    let doubtful = |news: &Confirmed| {
+        let other_variant = ["x-variant", "x-other"].iter().any(|name| news.asked.get(*name) != sent.asked.get(*name));
+        news.for_client || news.step == asked.step || other_variant
+    };
     let from = history.confirmed.partition_point(|confirmed| confirmed.step <= sent.step);
     let mut names = sent.validators.clone();
     let mut all = Vec::new();
@@ -273,7 +300,7 @@ fn usable_unvalidated(
         match made_stale {
             false => return Ok(Way::Fresh),
             // A soft purge asks for news; when the origin has none, what was fresh without it still is.
-            true if failed => return Ok(Way::StaleOnError),
+            true if failed || asked_in_vain(history, asked) => return Ok(Way::StaleOnError),
             true => {}
         }
     }
@@ -286,15 +313,13 @@ fn usable_unvalidated(
         |word| directive(said, word).and_then(|value| value.parse().ok()).map_or(0, |value: u64| value * 1000);
     let of_client = |word| directive(asked.fields.get("cache-control"), word);
     let within = |allowed: u64| stale_for <= allowed + 1000 && allowed > 0;
-    let refreshed = history.asked_in.last() == Some(&asked.step);
+    let refreshed = history.asked_in.last() == Some(&asked.step) || asked_in_vain(history, asked);
     let client_limit = |word| match of_client(word) {
         Some("") => u64::MAX / 2,
         Some(value) => value.parse().map_or(0, |value: u64| value * 1000),
         None => 0,
     };
-    // A refresh that failed is not tried again at once.
-    let refreshed_or_waits = refreshed || !history.failed_in.is_empty();
-    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) && refreshed_or_waits {
+    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) && refreshed {
         return Ok(Way::StaleWhileRefreshed);
     }
     // s-maxage implies proxy-revalidate (section 5.2.2.10), but for what the origin itself or the operator says.
@@ -313,6 +338,10 @@ fn usable_unvalidated(
         "stale for {stale_for} ms (age {age}, lifetime {lifetime}, origin failed: {failed}, asked: {refreshed}) by {:?}",
         state.fields
     ))
+}
+
+fn asked_in_vain(history: &History, asked: &Asked) -> bool {
+    !history.failed_in.is_empty() && asked.now - history.failed_at <= LONGEST_WAIT
 }
 
 /// Nobody gets what was made for somebody else: our own rule on cookies, and section 3.5.
@@ -366,25 +395,32 @@ fn nominated_as(sent: &Sent, fields: &Fields, asked: &Fields) -> bool {
     vary.split(',').map(str::trim).filter(|name| !name.is_empty()).all(|name| sent.asked.get(name) == asked.get(name))
 }
 
-/// Section 4: of several that fit, the most recent one. One that is still fresh is surely still stored.
+/// Section 4: of several that fit, the most recent one. One that is still fresh is surely still stored, but where the origin
+/// has answered something else in its place since.
 fn newer<'h>(history: &'h History, sent: &Sent, state: &State, asked: &Asked) -> Option<&'h Sent> {
     let last_word = state.confirmed_in.unwrap_or(sent.step);
     history.sent.iter().rev().take_while(|other| other.step > last_word).find(|other| {
         let said = other.fields.get("cache-control");
-        let personal = ["cookie", "authorization"].iter().any(|name| other.asked.contains_key(*name));
+        let special = ["cookie", "authorization", "range"].iter().any(|name| other.asked.contains_key(*name));
         let as_it_came = State::as_it_came(other);
         other.step < asked.step
             && other.method == "GET"
             && other.status < 500
             && other.status != 206
-            && !personal
+            && !special
             && shared(other, &as_it_came, asked, false).is_ok()
             && storable(other, &other.fields).is_ok()
             && directive(said, "no-cache").is_none()
             && directive(said, "private").is_none()
             && nominated_alike(other, &other.fields, asked)
+            && !replaced(history, other)
             && as_it_came.lifetime(history.rule, other.status) > as_it_came.age(asked.now) + 1000
     })
+}
+
+fn replaced(history: &History, sent: &Sent) -> bool {
+    let later = history.sent.iter().rev().take_while(|later| later.number > sent.number);
+    later.into_iter().any(|later| nominated_as(sent, &sent.fields, &later.asked))
 }
 
 /// Section 4.4 and purges. Says whether a soft purge has made it stale.
@@ -452,8 +488,10 @@ impl State {
                 .rev()
                 .find(|other| other.number < sent.number && other.method == "GET" && other.text == sent.text);
             if let Some(before) = before {
-                let merged = before.fields.clone().into_iter().chain(std::mem::take(&mut state.fields));
-                state.fields = merged.collect();
+                let mut merged = before.fields.clone();
+                merged.retain(|name, _| name != "age" && name != "date");
+                merged.append(&mut state.fields);
+                state.fields = merged;
             }
         }
         for news in news {

@@ -55,6 +55,8 @@ enum Trouble {
     Status(u16),
 }
 
+const TROUBLES: [Trouble; 4] = [Trouble::HangsUp, Trouble::BreaksOff, Trouble::Status(503), Trouble::Status(500)];
+
 /// How the origin answers for one URL.
 #[derive(Clone, Debug)]
 struct Behaviour {
@@ -147,18 +149,7 @@ impl Site {
             age: dice.one_in(5).then(|| dice.of(&[0, 3, 25])),
             set_cookie: dice.one_in(15),
             status,
-            trouble: dice.of(&[
-                Trouble::None,
-                Trouble::None,
-                Trouble::None,
-                Trouble::None,
-                Trouble::None,
-                Trouble::None,
-                Trouble::HangsUp,
-                Trouble::BreaksOff,
-                Trouble::Status(503),
-                Trouble::Status(500),
-            ]),
+            trouble: if dice.one_in(4) { dice.of(&TROUBLES) } else { Trouble::None },
             ranges: dice.one_in(2),
             unsafe_status: dice.of(&[200, 204, 303, 404, 500]),
         };
@@ -178,6 +169,7 @@ impl Site {
         let failing = !matches!(behaviour.trouble, Trouble::None);
         if failing {
             history.failed_in.push(step);
+            history.failed_at = now;
         }
         if behaviour.trouble == Trouble::HangsUp {
             return Answer::hang_up();
@@ -189,8 +181,7 @@ impl Site {
             status = failure;
             fields.retain(|name, _| !matches!(name.as_str(), "etag" | "last-modified"));
         }
-        let named = |name: &str| Some(format!("{} {variant}", opaque(fields.get(name)?)));
-        let validators = ["etag", "last-modified"].map(named);
+        let validators = ["etag", "last-modified"].map(|name| named(&fields, name, variant));
         let current = behaviour.current_by(request, &fields).filter(|_| !failing);
         if let Some(by) = current.and_then(|at| validators[at].clone()) {
             fields.remove("age");
@@ -228,12 +219,17 @@ impl Site {
             self.behaviours.insert(path.to_owned(), behaviour.clone());
         }
         let mut fields = behaviour.fields(path, "-", now);
-        fields.retain(|name, _| matches!(name.as_str(), "date" | "cache-control" | "etag"));
-        if status == 200 {
+        fields.retain(|name, _| !matches!(name.as_str(), "set-cookie" | "x-secret" | "age"));
+        let mut validators = Vec::new();
+        if status == 200 && behaviour.status == 200 {
+            // What a GET gets now.
             fields.insert("content-location".to_owned(), path.to_owned());
+            validators =
+                ["etag", "last-modified"].map(|name| named(&fields, name, "-")).into_iter().flatten().collect();
+        } else {
+            fields.retain(|name, _| !matches!(name.as_str(), "etag" | "last-modified"));
         }
-        let validators = fields.get("etag").map(|tag| format!("{} -", opaque(tag))).into_iter().collect();
-        let text = format!("{path} {} - ", behaviour.version).repeat(12);
+        let text = format!("{path} {} - {status} ", behaviour.version).repeat(12);
         let body = if status == 204 { String::new() } else { text.clone() };
         let number = self.record(request, path, status, &fields, text, validators, Trouble::None);
         fields.insert("x-number".to_owned(), number.to_string());
@@ -316,6 +312,11 @@ impl Behaviour {
         };
         (first <= last).then_some((first, last))
     }
+}
+
+/// A validator, told apart by variant: a date is the same for all of them.
+fn named(fields: &Fields, name: &str, variant: &str) -> Option<String> {
+    Some(format!("{} {variant}", opaque(fields.get(name)?)))
 }
 
 fn lower(request: &Request) -> Fields {

@@ -164,3 +164,24 @@ async fn what_the_server_closed_does_not_stay_half_open() {
     some_time.await.unwrap_err();
     assert_eq!(origin.idle(), [0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_sent_twice_believes_in_young_connections_only() {
+    let (server, origin) = one().await;
+    server.on("/", "a");
+    for (pause, method, connections) in [
+        (0, "GET", 1),
+        // Used a moment ago.
+        (500, "POST", 1),
+        (1_000, "GET", 1),
+        // The server may be closing what it has not heard of for a while.
+        (1_000, "POST", 2),
+        (500, "POST", 2),
+        (5_000, "GET", 2),
+    ] {
+        tokio::time::advance(Duration::from_millis(pause)).await;
+        let response = send(&origin, request(method, "/", RequestBody::Empty)).await.unwrap();
+        assert_eq!(whole(response.body).await.unwrap(), "a");
+        assert_eq!(server.connections(), connections, "{method} after {pause} ms");
+    }
+}

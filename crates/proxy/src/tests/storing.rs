@@ -89,9 +89,12 @@ fn rfc9111_3_5_authorization_is_stored_with_leave_only() {
     for control in ["max-age=60", "no-cache=\"x\"", "proxy-revalidate", "immutable", "must-understand"] {
         assert_eq!(of(control).unwrap_err(), Reason::NotStoredAuthorization, "{control}");
     }
-    for control in ["public", "s-maxage=60", "must-revalidate"] {
-        assert!(of(control).unwrap().shared, "{control}");
+    for (control, ttl) in [("public", 3600), ("s-maxage=60", 60), ("max-age=50, must-revalidate", 50)] {
+        let stored = of(control).unwrap();
+        assert!(stored.shared, "{control}");
+        assert_eq!(stored.freshness.ttl(NOW), ttl, "no longer than the leave: {control}");
     }
+    assert_eq!(of("must-revalidate").unwrap_err(), Reason::NoLifetime);
     let public = storable("{ttl: 1h}", 200, &[("cache-control", "public")], false, 0).unwrap();
     assert!(public.shared, "what comes without Authorization may have leave too");
     assert!(!storable("{ttl: 1h}", 200, &[], false, 0).unwrap().shared);

@@ -116,6 +116,11 @@ fn rfc9111_4_1_an_origin_that_sends_another_coding_than_it_was_asked_for() {
     fill(&store, &key, &Request::default(), encoded("gzip"), "gzip anyway");
     assert_eq!(looked_up(&store, &key, &coding("identity"), NOW), "variant-miss");
     assert_eq!(looked_up(&store, &key, &coding("gzip"), NOW), "gzip anyway");
+    // One that nobody negotiates is given to all for whom the origin was asked the same.
+    let (store, key) = store_and_key();
+    fill(&store, &key, &coding("gzip, br"), encoded("x-own"), "its own");
+    assert_eq!(looked_up(&store, &key, &coding("br, gzip;q=0.1"), NOW), "its own");
+    assert_eq!(looked_up(&store, &key, &coding("gzip"), NOW), "variant-miss");
 }
 
 #[test]
@@ -216,8 +221,10 @@ fn a_request_that_negotiates_nothing_is_answered_by_equal_fields_only() {
     fill(&store, &key, &coding("gzip"), head_of("accept-encoding", &[]), "plain for others");
     assert!(matches!(store.lookup(&key, &Plain, NOW), Lookup::VariantMiss));
     // A browser that takes nothing has the same field, and was sent a coding all the same.
-    fill(&store, &key, &Request::default(), encoded("gzip"), "gzip anyway");
-    assert!(matches!(store.lookup(&key, &Plain, NOW), Lookup::VariantMiss));
+    for coding in ["gzip", "x-own"] {
+        fill(&store, &key, &Request::default(), encoded(coding), "coded anyway");
+        assert!(matches!(store.lookup(&key, &Plain, NOW), Lookup::VariantMiss));
+    }
     fill(&store, &key, &Request::default(), head_of("accept-encoding", &[]), "plain");
     assert!(matches!(store.lookup(&key, &Plain, NOW), Lookup::Found { .. }));
 }
