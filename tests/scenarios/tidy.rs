@@ -241,6 +241,19 @@ fn what_the_page_of_clauses_names_exists() {
     }
 }
 
+/// The score in the README is that of the ledger of the suite, which the suite's own run holds to what Copal does.
+#[test]
+fn the_readme_tells_the_score_of_the_ledger() {
+    let ledger = read(&root().join("tests/conformance/ledger.yaml"));
+    let unmet = ledger.split("\nchecks:").next().unwrap_or_default();
+    let met = |run: &str| 243 - unmet.lines().filter(|line| line.contains("runs:") && line.contains(run)).count();
+    let words = [format!("{} of the 243", met("site")), format!("({} without a file)", met("default"))];
+    let readme = read(&root().join("README.md"));
+    for word in words {
+        assert!(readme.contains(&word), "README.md does not say \"{word}\"");
+    }
+}
+
 /// Whoever meets a reason finds what to do about it.
 #[test]
 fn the_page_for_operators_explains_every_reason() {
