@@ -169,6 +169,91 @@ fn symbols_that_the_architecture_page_names_exist() {
     assert!(count >= 20, "the page names the test that holds each invariant; found {count} symbols");
 }
 
+/// What stands in backquotes in a cell.
+fn symbols(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// Whether `text` has a function of this name.
+fn has_function(text: &str, name: &str) -> bool {
+    ["(", "<"].iter().any(|next| text.contains(&format!("fn {name}{next}")))
+}
+
+/// Whether `CRATE::MODULE::function` is there; the module may be several, and a type may stand before the function.
+fn function_exists(symbol: &str) -> bool {
+    let parts: Vec<&str> = symbol.split("::").collect();
+    let [of, inner @ .., name] = parts.as_slice() else { return false };
+    let folder = if *of == "copal" { root().join("src") } else { root().join("crates").join(of).join("src") };
+    let file = |length: usize| folder.join(inner[..length].join("/")).with_extension("rs");
+    let Some(length) = (1..=inner.len()).rev().find(|length| file(*length).is_file()) else { return false };
+    let text = read(&file(length));
+    let text = without_tests(&text);
+    has_function(text, name) && inner[length..].iter().all(|owner| text.contains(owner))
+}
+
+/// Each file with tests, by the name of its module.
+fn test_modules() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for folder in ["src", "crates", "tests/scenarios"] {
+        for path in files(&root().join(folder), "rs") {
+            let text = read(&path);
+            let module = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            // The tests of a module that has others besides.
+            let all_tests = path.starts_with(root().join("tests")) || name(&path).contains("/tests/");
+            let tests = if all_tests { &text } else { &text[without_tests(&text).len()..] };
+            if tests.contains("#[test]") || tests.contains("#[tokio::test") {
+                found.push((module, tests.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// The page of clauses names, for each, what decides and what shows it; both are there. A module whose tests are named by
+/// clauses of RFC 9111 is on the page.
+#[test]
+fn what_the_page_of_clauses_names_exists() {
+    let page = read(&root().join("docs/RFC9111.md"));
+    let modules = test_modules();
+    let mut rows = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Clause |")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        // What is not done has two cells, and nothing to show.
+        let [clause, _, deciding, showing] = cells.as_slice() else {
+            assert_eq!(cells.len(), 2, "docs/RFC9111.md: a row has four cells, or two: {row}");
+            continue;
+        };
+        let (functions, tests) = (symbols(deciding), symbols(showing));
+        assert!(!functions.is_empty() && !tests.is_empty(), "docs/RFC9111.md: {clause} names no function or no test");
+        for function in functions {
+            assert!(function_exists(function), "docs/RFC9111.md: {clause}: there is no function `{function}`");
+        }
+        for test in tests {
+            let (module, name) = test.split_once("::").unwrap_or_default();
+            let there = modules.iter().any(|(of, text)| of == module && has_function(text, name));
+            assert!(there, "docs/RFC9111.md: {clause}: there is no test `{test}`");
+        }
+        rows += 1;
+    }
+    assert!(rows >= 100, "docs/RFC9111.md has a row for each clause; found {rows}");
+    for (module, _) in modules.iter().filter(|(_, text)| text.contains("fn rfc9111_")) {
+        assert!(page.contains(&format!("`{module}::")), "docs/RFC9111.md names no test of the module {module}");
+    }
+}
+
+/// The score in the README is that of the ledger of the suite, which the suite's own run holds to what Copal does.
+#[test]
+fn the_readme_tells_the_score_of_the_ledger() {
+    let ledger = read(&root().join("tests/conformance/ledger.yaml"));
+    let unmet = ledger.split("\nchecks:").next().unwrap_or_default();
+    let met = |run: &str| 243 - unmet.lines().filter(|line| line.contains("runs:") && line.contains(run)).count();
+    let words = [format!("{} of the 243", met("site")), format!("({} without a file)", met("default"))];
+    let readme = read(&root().join("README.md"));
+    for word in words {
+        assert!(readme.contains(&word), "README.md does not say \"{word}\"");
+    }
+}
+
 /// Whoever meets a reason finds what to do about it.
 #[test]
 fn the_page_for_operators_explains_every_reason() {
