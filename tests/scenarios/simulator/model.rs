@@ -234,7 +234,10 @@ fn put_together(history: &History, sent: &Sent, asked: &Asked, got: &Got, wrong:
 /// have been. So there are several readings of what happened: up to one of those, with or without the doubtful ones before it.
 fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h Confirmed>> {
     let doubtful = |news: &Confirmed| {
-        let other_variant = ["x-variant", "x-other"].iter().any(|name| news.asked.get(*name) != sent.asked.get(*name));
+        // What is stored for two requests is news for the one that it came for.
+        let differs =
+            |fields: &Fields| ["x-variant", "x-other"].iter().any(|name| news.asked.get(*name) != fields.get(*name));
+        let other_variant = differs(&sent.asked) || differs(&asked.fields);
         news.for_client || news.step == asked.step || other_variant
     };
     let from = history.confirmed.partition_point(|confirmed| confirmed.step <= sent.step);
