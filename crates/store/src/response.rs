@@ -14,7 +14,7 @@ use crate::compact::{self, Compacted};
 use crate::freshening::Freshened;
 use crate::log::{Checked, Sequence, Verdict};
 use crate::parts::{Part, Parts};
-use crate::variant::{Selector, Variant};
+use crate::variant::{Request, Selector, Variant};
 use crate::weigh;
 
 /// What a leader knows when the head of the origin's response has come and it may be stored.
@@ -323,6 +323,11 @@ impl StoredResponse {
     /// its coding.
     pub fn is_readable_by(&self, by: &dyn Selector) -> bool {
         self.parts.is_none() && self.variant.is_readable_by(by)
+    }
+
+    /// Whether it was stored for requests like this one: equal in what the rule keys and what `Vary` names (RFC 9111 §4.1).
+    pub fn is_for(&self, by: &dyn Selector) -> bool {
+        self.variant.matches(&mut Request::new(by))
     }
 
     /// Notes that the origin failed to refresh it: the next try is to wait, from 1 s on and twice as long each time, up to 30 s.
