@@ -319,8 +319,8 @@ pub(crate) fn client_cache_control(headers: &mut HeaderMap, rule: &Rule) {
 /// Adds the fields that are for this client alone. What was made here stays as it is, and so does a page that was put together from
 /// a template. Caches on the way must not take the rule's word to browsers for leave to keep them.
 pub(crate) fn own(headers: &mut HeaderMap, own: &HeaderMap, rule: &Rule, page: bool) {
-    let of_copal = |name: &HeaderName| headers.contains_key(name) || (page && assemble::is_of_the_template(name));
-    let names: Vec<&HeaderName> = own.keys().filter(|name| !of_copal(name)).collect();
+    let taken = |name: &HeaderName| headers.contains_key(name) || (page && assemble::is_of_the_template(name));
+    let names: Vec<&HeaderName> = own.keys().filter(|name| !taken(name)).collect();
     for name in names {
         for value in own.get_all(name) {
             headers.append(name, value.clone());

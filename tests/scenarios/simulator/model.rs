@@ -291,7 +291,8 @@ fn usable_unvalidated(
     if directive(said, "no-cache") == Some("") {
         return Err("no-cache, and it was not validated (section 5.2.2.4)".to_owned());
     }
-    let lifetime = state.lifetime(history.rule, sent.status);
+    let rule = state.ruled(history.rule);
+    let lifetime = state.lifetime(rule, sent.status);
     let age = state.age(asked.now);
     // Dates have whole seconds, so a second more or less is nobody's fault.
     let stale_for = age.saturating_sub(lifetime);
@@ -319,12 +320,12 @@ fn usable_unvalidated(
         Some(value) => value.parse().map_or(0, |value: u64| value * 1000),
         None => 0,
     };
-    if within(of_origin("stale-while-revalidate").max(history.rule.grace)) && refreshed {
+    if within(of_origin("stale-while-revalidate").max(rule.grace)) && refreshed {
         return Ok(Way::StaleWhileRefreshed);
     }
     // s-maxage implies proxy-revalidate (section 5.2.2.10), but for what the origin itself or the operator says.
     let implied = directive(said, "s-maxage").is_some();
-    let by_rule = history.rule.grace.max(if implied { 0 } else { history.rule.stale_if_error });
+    let by_rule = rule.grace.max(if implied { 0 } else { rule.stale_if_error });
     if failed && within(of_origin("stale-if-error").max(by_rule)) {
         return Ok(Way::StaleOnError);
     }
@@ -414,7 +415,7 @@ fn newer<'h>(history: &'h History, sent: &Sent, state: &State, asked: &Asked) ->
             && directive(said, "private").is_none()
             && nominated_alike(other, &other.fields, asked)
             && !replaced(history, other)
-            && as_it_came.lifetime(history.rule, other.status) > as_it_came.age(asked.now) + 1000
+            && as_it_came.lifetime(as_it_came.ruled(history.rule), other.status) > as_it_came.age(asked.now) + 1000
     })
 }
 
@@ -511,6 +512,13 @@ impl State {
 
     fn date(&self) -> u64 {
         self.fields.get("date").map_or(self.received / 1000 * 1000, |date| date::parse(date))
+    }
+
+    /// What the rule says of it: of the answer to a request with `Authorization`, nothing, unless it is for everybody.
+    fn ruled(&self, rule: Rule) -> Rule {
+        let authorized = self.asked.last().is_some_and(|fields| fields.contains_key("authorization"));
+        let public = directive(self.fields.get("cache-control"), "public").is_some();
+        if authorized && !public { Rule::default() } else { rule }
     }
 
     /// Section 4.2.1, and 4.2.2 with the tenth that our documentation promises.
