@@ -229,15 +229,14 @@ fn put_together(history: &History, sent: &Sent, asked: &Asked, got: &Got, wrong:
     reuse(history, sent, asked, &but_age)
 }
 
-/// Which 304s were news of a stored response is not always to be seen from outside: one for another variant with the same tag
-/// (section 4.3.4), one that the client had asked for itself, and one that came in the background of this very step, may
-/// have been. So there are several readings of what happened: up to one of those, with or without the doubtful ones before it.
+/// Which 304s were news of a stored response is not always to be seen from outside: one for another variant with the same tag, which
+/// is news only of what is stored for that one (section 4.3.4), one that the client had asked for itself, and one that came in the
+/// background of this very step, may have been. So there are several readings of what happened: up to one of those, with or without the doubtful ones before it.
 fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h Confirmed>> {
     let doubtful = |news: &Confirmed| {
-        // What is stored for two requests is news for the one that it came for.
-        let differs =
+        let others =
             |fields: &Fields| ["x-variant", "x-other"].iter().any(|name| news.asked.get(*name) != fields.get(*name));
-        let other_variant = differs(&sent.asked) || differs(&asked.fields);
+        let other_variant = others(&sent.asked) || others(&asked.fields);
         news.for_client || news.step == asked.step || other_variant
     };
     let from = history.confirmed.partition_point(|confirmed| confirmed.step <= sent.step);
