@@ -169,6 +169,64 @@ fn symbols_that_the_architecture_page_names_exist() {
     assert!(count >= 20, "the page names the test that holds each invariant; found {count} symbols");
 }
 
+/// The file that a path such as `semantics::tests::vary::NAME`, `scenarios::caching::NAME` or `src::server::NAME` leads to.
+fn file_of(path: &str) -> PathBuf {
+    let segments: Vec<&str> = path.split("::").collect();
+    let (first, inside) = (segments[0], segments[1..segments.len() - 1].join("/"));
+    let folder = match first {
+        "scenarios" => "tests/scenarios".to_owned(),
+        "src" => "src".to_owned(),
+        of => format!("crates/{of}/src"),
+    };
+    root().join(format!("{folder}/{inside}.rs"))
+}
+
+/// Where the text defines this name, and whether that is a test.
+fn definition(text: &str, name: &str) -> Option<bool> {
+    let kinds = ["fn ", "struct ", "enum ", "trait "];
+    let ends = |after: &str| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let mut places = kinds.iter().flat_map(|kind| {
+        let words = format!("{kind}{name}");
+        text.match_indices(&words).map(|(at, words)| (at, at + words.len())).collect::<Vec<_>>()
+    });
+    places.find(|(_, end)| ends(&text[*end..])).map(|(at, _)| {
+        let before = text[..at].lines().rev().take(4);
+        before.into_iter().any(|line| line.contains("test]") || line.contains("::test("))
+    })
+}
+
+/// Each clause has a function and a test, and both are where the page says.
+#[test]
+fn the_page_of_clauses_names_functions_and_tests_that_exist() {
+    let page = read(&root().join("docs/RFC9111.md"));
+    let mut clauses = BTreeSet::new();
+    for row in page.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "four cells: {row}");
+        clauses.insert(cells[0].to_owned());
+        for (cell, tests) in [(cells[2], false), (cells[3], true)] {
+            let paths: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+            assert!(!paths.is_empty(), "nothing is named in {row}");
+            for path in paths {
+                let (file, name) = (file_of(path), path.rsplit("::").next().unwrap_or_default());
+                assert!(file.is_file(), "docs/RFC9111.md names `{path}`, and there is no {}", file.display());
+                match definition(&read(&file), name) {
+                    None => panic!("docs/RFC9111.md names `{path}`, which is not in {}", file.display()),
+                    Some(is_test) => assert_eq!(is_test, tests, "docs/RFC9111.md has `{path}` in the wrong column"),
+                }
+            }
+        }
+    }
+    let sections = [
+        "3", "3.1", "3.2", "3.3", "3.4", "3.5", "4", "4.1", "4.2", "4.2.1", "4.2.2", "4.2.3", "4.2.4", "4.3.1",
+        "4.3.2", "4.3.3", "4.3.4", "4.3.5", "4.4", "5.1", "5.2", "5.2.1", "5.2.2.1", "5.2.2.2", "5.2.2.3", "5.2.2.4",
+        "5.2.2.5", "5.2.2.6", "5.2.2.7", "5.2.2.8", "5.2.2.9", "5.2.2.10", "5.2.3", "5.3", "5.4", "5.5",
+    ];
+    for section in sections {
+        assert!(clauses.contains(&format!("§{section}")), "docs/RFC9111.md has no row for RFC 9111 §{section}");
+    }
+}
+
 /// Whoever meets a reason finds what to do about it.
 #[test]
 fn the_page_for_operators_explains_every_reason() {

@@ -518,7 +518,7 @@ impl State {
     fn ruled(&self, rule: Rule) -> Rule {
         let authorized = self.asked.last().is_some_and(|fields| fields.contains_key("authorization"));
         let public = directive(self.fields.get("cache-control"), "public").is_some();
-        if authorized && !public { Rule { ttl: None, grace: 0, stale_if_error: 0, ..rule } } else { rule }
+        if authorized && !public { Rule::default() } else { rule }
     }
 
     /// Section 4.2.1, and 4.2.2 with the tenth that our documentation promises.
