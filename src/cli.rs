@@ -31,6 +31,7 @@ pub(crate) enum Command {
     Demo(Demo),
     Check(Check),
     Explain(Explain),
+    Esi(Esi),
     Test(Test),
     Policy(Policy),
     Purge(Purge),
@@ -138,6 +139,46 @@ pub(crate) struct Explain {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Put an ESI template together as a page, and say what is wrong with it; asks nobody
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  copal esi page.html
+  copal esi page.html --cookie 'group=Advanced' --query 'page=2'      what this visitor gets
+  copal esi page.html --header 'Accept-Language: de' --page > out.html
+  curl -s http://127.0.0.1:9000/ | copal esi --dialect akamai -
+
+It prints the template's parts, each warning with its line and column, and the page, in which a comment stands in the
+place of each fragment. Every cookie and field that is given can be read by the template; what a rule hides
+from templates is not hidden here. Files that end in .json or .js are put together as scripts.
+
+The language: docs/ESI.md.
+
+Exit status: 0 put together (there may be warnings), 2 the file or the command line is wrong.")]
+pub(crate) struct Esi {
+    /// The template; `-` reads it from standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The language: ESI 1.0, or with the additions of Akamai
+    #[arg(long, value_name = "NAME", default_value = "esi", value_parser = ["esi", "akamai"])]
+    pub(crate) dialect: String,
+    /// The host that the visitor asks
+    #[arg(long, value_name = "HOST", default_value = "www.example.com")]
+    pub(crate) host: String,
+    /// The query of the URL, without the question mark
+    #[arg(long, value_name = "QUERY")]
+    pub(crate) query: Option<String>,
+    /// A field of the request; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_field)]
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// A cookie of the request; may be given several times
+    #[arg(short = 'b', long = "cookie", value_name = "NAME=VALUE", value_parser = parse_cookie)]
+    pub(crate) cookies: Vec<String>,
+    /// Print the page and nothing else; warnings go to standard error
+    #[arg(long)]
+    pub(crate) page: bool,
 }
 
 /// Run the cases beside a policy: requests, and what must become of them
@@ -272,6 +313,8 @@ mod tests {
             "copal check --config copal.yaml",
             "copal check --schema",
             "copal explain --config copal.yaml http://a/ --method POST --header K:V --cookie k=v",
+            "copal esi page.html --dialect akamai --host a --cookie k=v --query q=1 --header K:V",
+            "copal esi --page -",
             "copal test a.yaml b.cases.yaml",
             "copal policy",
             "copal policy wagtail --cases",
@@ -301,6 +344,8 @@ mod tests {
             "copal explain http://a/",
             "copal explain --config a.yaml http://a/ --header nonsense",
             "copal explain --config a.yaml http://a/ --cookie nonsense",
+            "copal esi",
+            "copal esi a.html --dialect fastly",
             "copal test",
             "copal policy --cases",
             "copal purge",

@@ -53,6 +53,7 @@ fn command(command: Command) -> Result<(), Failure> {
         Command::Demo(arguments) => commands::demo::run(arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
+        Command::Esi(arguments) => commands::esi::run(&arguments),
         Command::Test(arguments) => commands::test::run(&arguments),
         Command::Policy(arguments) => commands::policy::run(&arguments),
         Command::Purge(arguments) => commands::purge::run(arguments),

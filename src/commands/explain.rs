@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use copal_proxy::Explanation;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::check;
 use crate::cli::Explain;
@@ -12,7 +12,7 @@ use crate::output;
 
 pub(crate) fn run(arguments: &Explain) -> Result<(), Failure> {
     let loaded = check::load(&arguments.config)?;
-    let headers = headers(arguments);
+    let headers = headers(&arguments.headers, &arguments.cookies);
     let explanation =
         copal_proxy::explain(&loaded.config, &arguments.method, &arguments.url, &headers).map_err(Failure::wrong)?;
     if arguments.json {
@@ -22,14 +22,15 @@ pub(crate) fn run(arguments: &Explain) -> Result<(), Failure> {
     }
 }
 
-fn headers(arguments: &Explain) -> HeaderMap {
+/// The fields of a request as the command line gives them.
+pub(crate) fn headers(fields: &[(HeaderName, HeaderValue)], cookies: &[String]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, value) in &arguments.headers {
+    for (name, value) in fields {
         headers.append(name, value.clone());
     }
     // The command line let only values through that a field may have.
-    if !arguments.cookies.is_empty()
-        && let Ok(cookies) = HeaderValue::from_str(&arguments.cookies.join("; "))
+    if !cookies.is_empty()
+        && let Ok(cookies) = HeaderValue::from_str(&cookies.join("; "))
     {
         headers.append(header::COOKIE, cookies);
     }
@@ -140,18 +141,8 @@ mod tests {
 
     #[test]
     fn cookies_of_all_options_come_in_one_field() {
-        let arguments = Explain {
-            config: "x".into(),
-            url: String::new(),
-            method: Method::GET,
-            headers: vec![
-                (header::ACCEPT, HeaderValue::from_static("a")),
-                (header::ACCEPT, HeaderValue::from_static("b")),
-            ],
-            cookies: vec!["a=1".to_owned(), "b=2".to_owned()],
-            json: false,
-        };
-        let headers = headers(&arguments);
+        let fields = [(header::ACCEPT, HeaderValue::from_static("a")), (header::ACCEPT, HeaderValue::from_static("b"))];
+        let headers = headers(&fields, &["a=1".to_owned(), "b=2".to_owned()]);
         assert_eq!(headers[header::COOKIE], "a=1; b=2");
         assert_eq!(headers.get_all(header::ACCEPT).iter().count(), 2);
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod esi;
 pub(crate) mod explain;
 pub(crate) mod policy;
 pub(crate) mod purge;

@@ -316,6 +316,18 @@ async fn hints_are_for_those_who_navigate_under_a_rule_that_gives_them() {
 }
 
 #[tokio::test]
+async fn no_hint_tells_of_a_page_that_needed_credentials() {
+    let front = Front::with(HINTS).await;
+    let secret = Answer::ok("members").header("link", "</secret.css>; rel=preload").header("etag", "\"1\"");
+    front.origin.on("/page", secret.header("cache-control", "max-age=0, must-revalidate"));
+    front.origin.on("/page", Answer::status(401));
+    navigate(&front, &[("authorization", "Basic YWRhOjE=")]).await;
+    let mut client = front.client().await;
+    let guest = client.get("/page").header("sec-fetch-mode", "navigate").send().await;
+    assert_eq!((guest.status, statuses(&guest)), (401, vec![]));
+}
+
+#[tokio::test]
 async fn hints_are_of_the_last_response_and_of_the_same_variant() {
     let front = Front::with(HINTS).await;
     let en = linked().header("vary", "x-device");

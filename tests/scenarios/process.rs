@@ -122,6 +122,26 @@ fn exit_status_tells_done_failed_and_wrong() {
 }
 
 #[test]
+fn esi_puts_a_template_together_without_a_network() {
+    let folder = Folder::new("esi");
+    let file = folder.file(
+        "page.html",
+        "<p>\n<esi:choose><esi:when test=\"$(HTTP_COOKIE{group})=='a'\"><esi:include src=\"/a\"/></esi:when>\
+         <esi:otherwise>nobody</esi:otherwise></esi:choose><esi:nonsense/>\n</p>\n",
+    );
+    let output = copal(&["esi", &file]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(printed.starts_with("Tree\n  text, 4 bytes\n  choose (line 2)\n    when\n"), "{printed}");
+    assert!(printed.contains(&format!("Warnings\n  {file}:2:")), "{printed}");
+    assert!(printed.ends_with("Page\n<p>\nnobody\n</p>\n"), "{printed}");
+    let output = copal(&["esi", &file, "--page", "--cookie", "group=a"]);
+    assert_eq!(text(&output.stdout), "<p>\n<!-- include /a -->\n</p>\n");
+    assert!(text(&output.stderr).contains(":2:"), "{}", text(&output.stderr));
+    assert_eq!(copal(&["esi", "/no/such/file"]).status.code(), Some(2));
+}
+
+#[test]
 fn explain_says_rule_decision_key_and_cookies_without_a_network() {
     let folder = Folder::new("explain");
     let config = folder.file(

@@ -1,8 +1,14 @@
 //! Reads an `<esi:include>` tag (ESI 1.0, section 3.1).
 
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::expression::Dialect;
+use crate::interpolation::Interpolation;
 use crate::position::Position;
 use crate::tag::{Attribute, Tag, decode};
-use crate::template::Include;
+use crate::template::{Include, IncludeOptions, References};
 use crate::warning::{Message, Warnings, quoted};
 
 /// Why a tag gives no include.
@@ -15,20 +21,29 @@ pub(crate) enum Refused {
 }
 
 /// The include that `tag`, which stands `at` that place, asks for.
-pub(crate) fn read(tag: &Tag<'_>, at: Position, warnings: &mut Warnings) -> Result<Include, Refused> {
+pub(crate) fn read(tag: &Tag<'_>, dialect: Dialect, at: Position, warnings: &mut Warnings) -> Result<Include, Refused> {
     let attributes = tag.attributes();
     let is_reference = |attribute: &&Attribute| matches!(&*attribute.name, "src" | "alt");
     if attributes.iter().filter(is_reference).any(|attribute| attribute.raw.contains('<')) {
         return Err(Refused::RanOn);
     }
     let (mut src, mut alt, mut on_error) = (None, None, None);
+    let mut options = None;
     for Attribute { name, raw } in attributes {
         let (name, value) = match &*name {
             "src" => ("src", &mut src),
             "alt" => ("alt", &mut alt),
             "onerror" => ("onerror", &mut on_error),
             other => {
-                warnings.add(at, || Message::UnknownAttribute(quoted(other)));
+                let read = match dialect {
+                    Dialect::Akamai => option(other, &raw, options.get_or_insert_default()),
+                    Dialect::Esi10 => Attributed::Unknown,
+                };
+                match read {
+                    Attributed::Obeyed => {}
+                    Attributed::Ignored => warnings.add(at, || Message::IgnoredAttribute(quoted(other))),
+                    Attributed::Unknown => warnings.add(at, || Message::UnknownAttribute(quoted(other))),
+                }
                 continue;
             }
         };
@@ -42,13 +57,33 @@ pub(crate) fn read(tag: &Tag<'_>, at: Position, warnings: &mut Warnings) -> Resu
     if on_error.is_some() && !continue_on_error {
         warnings.add(at, || Message::BadOnError);
     }
-    let alt = alt.and_then(|raw| reference("alt", &raw, at, warnings));
-    let src = src.and_then(|raw| reference("src", &raw, at, warnings)).ok_or(Refused::MissingSrc)?;
-    Ok(Include { src, alt, continue_on_error, line: at.line, column: at.column })
+    let mut references = References::default();
+    let mut reference = |name, raw: Option<Box<str>>, computed: &mut Option<Interpolation>| {
+        raw.and_then(|raw| reference(name, &raw, dialect, at, warnings, computed))
+    };
+    let alt = reference("alt", alt, &mut references.alt);
+    let src = reference("src", src, &mut references.src).ok_or(Refused::MissingSrc)?;
+    let has_variables = references != References::default();
+    Ok(Include {
+        src,
+        alt,
+        continue_on_error,
+        line: at.line,
+        column: at.column,
+        options: options.filter(|options| **options != IncludeOptions::default()),
+        references: has_variables.then(|| Box::new(references)),
+    })
 }
 
 /// The URI reference a value gives, if it can be one. Whether it resolves is the caller's to find out.
-fn reference(name: &'static str, raw: &str, at: Position, warnings: &mut Warnings) -> Option<Box<str>> {
+fn reference(
+    name: &'static str,
+    raw: &str,
+    dialect: Dialect,
+    at: Position,
+    warnings: &mut Warnings,
+    computed: &mut Option<Interpolation>,
+) -> Option<Box<str>> {
     let decoded = decode(raw);
     let value = decoded.trim_ascii();
     if value.is_empty() {
@@ -59,10 +94,70 @@ fn reference(name: &'static str, raw: &str, at: Position, warnings: &mut Warning
         warnings.add(at, || Message::BadReference(name));
         return None;
     }
-    if value.contains("$(") {
-        warnings.add(at, || Message::Variables(name));
+    if value.contains('$') {
+        let read = Interpolation::read(&Bytes::copy_from_slice(value.as_bytes()), dialect);
+        if read.broken > 0 {
+            warnings.add(at, || Message::BadVariable);
+        }
+        *computed = read.interpolation;
     }
     Some(value.into())
+}
+
+/// What becomes of an attribute of the Akamai dialect.
+#[derive(Clone, Copy)]
+enum Attributed {
+    Obeyed,
+    /// Known, and of no effect here.
+    Ignored,
+    Unknown,
+}
+
+/// An attribute of the Akamai dialect. A value that cannot be read is left out.
+fn option(name: &str, raw: &str, options: &mut Box<IncludeOptions>) -> Attributed {
+    let value = decode(raw);
+    let value = value.trim_ascii();
+    match name {
+        "maxwait" => options.max_wait = value.parse().ok().map(Duration::from_millis),
+        "ttl" => options.ttl = duration(value),
+        "no-store" => options.no_store = value == "on",
+        "dca" => {
+            options.process = match value {
+                "esi" => Some(true),
+                "none" => Some(false),
+                _ => None,
+            }
+        }
+        // A fragment is asked for by GET, and which fields its request has is not a page's to say.
+        "method" if value == "GET" || value.is_empty() => {}
+        "method" => {
+            options.method = Some(value.into());
+            return Attributed::Ignored;
+        }
+        "entity" => {
+            options.entity = (!value.is_empty()).then(|| value.into());
+            return Attributed::Ignored;
+        }
+        "appendheader" | "appendheaders" | "setheader" | "setheaders" | "removeheader" | "removeheaders" => {
+            return Attributed::Ignored;
+        }
+        _ => return Attributed::Unknown,
+    }
+    Attributed::Obeyed
+}
+
+/// `30`, `30s`, `5m`, `2h`, `1d`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit = match &text[digits..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    Some(Duration::from_secs(number.saturating_mul(unit)))
 }
 
 #[cfg(test)]
@@ -73,7 +168,7 @@ mod tests {
     fn include(attributes: &str) -> String {
         let mut warnings = Warnings::new(9);
         let tag = format!("<esi:include {attributes}/>");
-        let mut read = match read(&Tag::read(tag.as_bytes()), Position::START, &mut warnings) {
+        let mut read = match read(&Tag::read(tag.as_bytes()), Dialect::Esi10, Position::START, &mut warnings) {
             Err(refused) => format!("{refused:?}"),
             Ok(include) => {
                 let alt = include.alt.map(|alt| format!("|{alt}")).unwrap_or_default();
@@ -101,9 +196,28 @@ mod tests {
             (r#"src="/a" src="/b""#, "/a duplicate-attribute"),
             (r#"src="/a" ttl="1h""#, "/a unknown-attribute"),
             (r#"src="/a" SRC="/b""#, "/a unknown-attribute"),
-            (r#"src="/$(A)""#, "/$(A) variables"),
+            (r#"src="/$(A)""#, "/$(A)"),
+            (r#"src="/$(A""#, "/$(A bad-variable"),
         ] {
             assert_eq!(include(attributes), expected, "{attributes}");
+        }
+    }
+
+    #[test]
+    fn attributes_of_the_akamai_dialect() {
+        for (attributes, expected, words) in [
+            (r#"maxwait="500" ttl="2h" no-store="on" dca="esi""#, true, ""),
+            (r#"method="GET""#, false, ""),
+            (r#"method="POST" entity="a=b""#, true, "ignored-attribute ignored-attribute"),
+            (r#"setheader="X-A: b""#, false, "ignored-attribute"),
+            (r#"stylesheet="x""#, false, "unknown-attribute"),
+        ] {
+            let mut warnings = Warnings::new(9);
+            let tag = format!("<esi:include src='/a' {attributes}/>");
+            let read = read(&Tag::read(tag.as_bytes()), Dialect::Akamai, Position::START, &mut warnings);
+            assert_eq!(read.map(|include| include.options.is_some()), Ok(expected), "{attributes}");
+            let said: Vec<_> = warnings.take().iter().map(|warning| warning.message.as_str()).collect();
+            assert_eq!(said.join(" "), words, "{attributes}");
         }
     }
 

@@ -21,7 +21,12 @@
 //! | `<esi:remove> … </esi:remove>` | dropped with everything in it, ESI too |
 //! | `<!--esi` … `-->` | the two markers dropped, what is between them processed; the first `-->` ends it |
 //! | `<!--esi` before a name character (`<!--esigate`) | text: it is somebody's comment |
-//! | elements of ESI 1.0 that are not built yet, and unknown ones | tags dropped, content kept, and a warning |
+//! | `<esi:choose>` with `when` and `otherwise`, `<esi:try>` with `attempt` and `except` | a [`Block`]: decided for each request |
+//! | anything but its branches directly within `choose` or `try` | dropped, and a warning unless it is whitespace |
+//! | `<esi:vars>` … `</esi:vars>` | its content, in which variables are live; elsewhere `$(` is text |
+//! | `<esi:inline name>` … `</esi:inline>` | nothing in its place; includes of that `src` further on in the page are served by it |
+//! | elements of the Akamai dialect, when [`Dialect::Akamai`] is not set, and unknown ones | tags dropped, content kept, and a warning |
+//! | a `when` whose `test` is missing or no expression | never taken, and a warning |
 //! | `<ESI:include/>`, `<Esi:…>` | text: names are lower case (section 3), and no serialiser changes them |
 //!
 //! # When the markup is broken
@@ -35,22 +40,38 @@
 //! * An `<esi:remove>` without its end tag within [`Limits::max_remove_bytes`] or before the end of the body
 //!   is read as if its start tag were not there: a forgotten end tag costs one fallback shown too much, never
 //!   the rest of the page.
+//! * A container without its end tag ends where the container around it does, or the document: what was to be decided on stays
+//!   decided on, so that nobody sees a branch that is not theirs. What stood beside the branches stays. Containers that
+//!   hold more than [`Limits::max_container_bytes`] lose the rest up to their end tag.
 //! * A `<!--esi` without `-->` has had its content processed all the same.
 //! * End tags without a start are dropped.
 
+mod block;
+mod copy;
+mod escape;
+mod expression;
 mod include;
+mod interpolation;
 mod parser;
 mod plan;
 mod position;
+mod run;
 mod scanner;
 mod tag;
 mod template;
+mod tree;
+mod value;
 mod warning;
 
 #[cfg(test)]
 mod tests;
 
+pub use block::Block;
+pub use escape::Escape;
+pub use expression::Dialect;
 pub use parser::Parser;
-pub use plan::{FragmentId, Next, Plan};
-pub use template::{Include, Limits, Piece, weight};
+pub use plan::{FragmentId, Next, Plan, Setting};
+pub use template::{Include, IncludeOptions, Limits, Piece, weight};
+pub use tree::tree;
+pub use value::{NoVariables, Value, Variables};
 pub use warning::{Message, Warning};

@@ -1,14 +1,17 @@
 //! Turns chunks of a body into pieces, at any chunk split. What it makes of broken markup is told in the crate's
 //! documentation.
 
+mod containers;
 mod elements;
 
 use std::mem::take;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::expression::Dialect;
 use crate::position::Position;
 use crate::scanner::{DECIDING, Found, Front, Marker, Quotes, Scanner, Scope, TagEnd};
+use crate::tag::Element;
 use crate::template::{Limits, Piece};
 use crate::warning::{Message, Warning, Warnings};
 
@@ -22,6 +25,7 @@ use crate::warning::{Message, Warning, Warnings};
 #[derive(Debug)]
 pub struct Parser {
     limits: Limits,
+    dialect: Dialect,
     scanner: Scanner,
     state: State,
     /// Where the first byte that is in no finished piece stands.
@@ -33,7 +37,13 @@ pub struct Parser {
     /// The place of an open `<!--esi`.
     block: Option<Position>,
     /// Elements whose start tag had no `/>` and whose end tag has not come, a bit for each element.
-    open: u16,
+    open: u32,
+    /// Open containers, the innermost last.
+    frames: Vec<containers::Frame>,
+    /// Bytes that they hold together.
+    container_bytes: usize,
+    /// They hold as much as they may: what comes is dropped until the outermost ends.
+    overfull: bool,
     /// What is still to be read; the next input is last. Empty between calls.
     inputs: Vec<Bytes>,
     includes: usize,
@@ -58,8 +68,10 @@ struct OpenTag {
     quotes: Quotes,
 }
 
+/// An open `<esi:remove>`, or an `<esi:text>`, whose content is not processed either.
 #[derive(Debug)]
 struct Remove {
+    element: Element,
     /// The place of the start tag.
     tag: Position,
     /// The place of the content.
@@ -94,6 +106,7 @@ impl Parser {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            dialect: Dialect::default(),
             scanner: Scanner::new(),
             state: State::Text,
             position: Position::START,
@@ -101,12 +114,22 @@ impl Parser {
             no_remove_before: 0,
             block: None,
             open: 0,
+            frames: Vec::new(),
+            container_bytes: 0,
+            overfull: false,
             inputs: Vec::new(),
             includes: 0,
             dropped_includes: 0,
             saw_esi: false,
             warnings: Warnings::new(limits.max_warnings),
         }
+    }
+
+    /// Sets the language that the document is written in.
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
     }
 
     /// Reads the next chunk and appends the pieces that are certain now to `out`.
@@ -129,6 +152,7 @@ impl Parser {
         if let Some(at) = self.block.take() {
             self.warnings.add(at, || Message::UnclosedBlock);
         }
+        self.end_containers(out);
     }
 
     /// The warnings since the last call.
@@ -155,7 +179,7 @@ impl Parser {
     }
 
     /// Bytes of the document held back at the moment: an undecided marker, an open tag, the content of an open
-    /// `<esi:remove>`. Never more than the limits of both and a marker together.
+    /// `<esi:remove>`, of other open containers. Never more than the limits of all and a marker together.
     #[must_use]
     pub fn held(&self) -> usize {
         let state = match &self.state {
@@ -163,7 +187,7 @@ impl Parser {
             State::Prefix(held) => held.iter().map(Bytes::len).sum(),
             State::Tag(tag) => tag.bytes.len(),
         };
-        state + self.remove.as_ref().map_or(0, |remove| remove.content.len())
+        state + self.container_bytes + self.remove.as_ref().map_or(0, |remove| remove.content.len())
     }
 
     /// How many bytes were looked at so far, those looked at again counted again: a small multiple of the
@@ -319,7 +343,8 @@ impl Parser {
             self.position.advance(&slice);
             match &mut self.remove {
                 Some(remove) => remove.content.extend_from_slice(&slice),
-                None if slice.is_empty() => {}
+                None if slice.is_empty() || self.overfull => {}
+                None if !self.frames.is_empty() => self.put_within(slice, out),
                 None if self.saw_esi => put_joined(slice, out),
                 None => out.push(Piece::Text(slice)),
             }

@@ -9,7 +9,7 @@ use quick_xml::events::BytesStart;
 
 use crate::scanner::Marker;
 
-/// The elements of ESI 1.0, section 3.
+/// The elements of ESI 1.0, section 3, and those of the Akamai dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Element {
     Include,
@@ -23,10 +23,17 @@ pub(crate) enum Element {
     Comment,
     Remove,
     Vars,
+    Assign,
+    Eval,
+    Foreach,
+    Break,
+    Function,
+    Return,
+    Text,
 }
 
 impl Element {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 18] = [
         Self::Include,
         Self::Inline,
         Self::Choose,
@@ -38,10 +45,17 @@ impl Element {
         Self::Comment,
         Self::Remove,
         Self::Vars,
+        Self::Assign,
+        Self::Eval,
+        Self::Foreach,
+        Self::Break,
+        Self::Function,
+        Self::Return,
+        Self::Text,
     ];
 
     /// This element in a set of elements.
-    pub(crate) const fn bit(self) -> u16 {
+    pub(crate) const fn bit(self) -> u32 {
         1 << self as u16
     }
 
@@ -59,7 +73,30 @@ impl Element {
             Self::Comment => "comment",
             Self::Remove => "remove",
             Self::Vars => "vars",
+            Self::Assign => "assign",
+            Self::Eval => "eval",
+            Self::Foreach => "foreach",
+            Self::Break => "break",
+            Self::Function => "function",
+            Self::Return => "return",
+            Self::Text => "text",
         }
+    }
+
+    /// Whether only the Akamai dialect has it.
+    pub(crate) const fn is_akamai(self) -> bool {
+        matches!(
+            self,
+            Self::Assign | Self::Eval | Self::Foreach | Self::Break | Self::Function | Self::Return | Self::Text
+        )
+    }
+
+    /// Whether it has content that belongs to it.
+    pub(crate) const fn is_container(self) -> bool {
+        !matches!(
+            self,
+            Self::Include | Self::Comment | Self::Remove | Self::Text | Self::Eval | Self::Break | Self::Return
+        )
     }
 }
 

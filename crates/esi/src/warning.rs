@@ -29,8 +29,26 @@ impl fmt::Display for Warning {
 pub enum Message {
     /// An element that ESI does not have, by name.
     UnknownElement(Box<str>),
-    /// An element of ESI 1.0 that Copal does not process yet.
-    UnsupportedElement(&'static str),
+    /// An element of the Akamai dialect, which is not switched on.
+    OtherDialect(&'static str),
+    /// An element where it has no meaning: `when` outside of `choose`.
+    Misplaced(&'static str),
+    /// Something other than its branches directly within `choose` or `try`.
+    NotABranch(&'static str),
+    /// A container without its end tag.
+    UnclosedContainer(&'static str),
+    /// Containers hold more than [`crate::Limits::max_container_bytes`].
+    ContainerTooLong(&'static str),
+    /// Containers within containers beyond [`crate::Limits::max_depth`].
+    TooDeep(&'static str),
+    /// A second `otherwise`, `attempt` or `except`.
+    DuplicateBranch(&'static str),
+    /// A `test` that is missing or no expression.
+    BadTest,
+    /// `$(` that begins no variable.
+    BadVariable,
+    /// An attribute that is missing or cannot be read, by element and name.
+    BadAttribute(&'static str, &'static str),
     /// A tag that has no `>` before other markup or the end.
     UnclosedTag,
     /// A tag longer than [`crate::Limits::max_tag_bytes`] without `>`.
@@ -43,10 +61,10 @@ pub enum Message {
     MissingSrc,
     /// A `src` or `alt` that is no URI reference.
     BadReference(&'static str),
-    /// `$(…)` in `src` or `alt`.
-    Variables(&'static str),
     /// An attribute that `include` does not have, by name.
     UnknownAttribute(Box<str>),
+    /// An attribute of the Akamai dialect that has no effect, by name.
+    IgnoredAttribute(Box<str>),
     /// The same attribute twice.
     DuplicateAttribute(&'static str),
     /// `onerror` with something else than `continue`.
@@ -67,15 +85,24 @@ impl Message {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::UnknownElement(_) => "unknown-element",
-            Self::UnsupportedElement(_) => "unsupported-element",
+            Self::OtherDialect(_) => "other-dialect",
+            Self::Misplaced(_) => "misplaced",
+            Self::NotABranch(_) => "not-a-branch",
+            Self::UnclosedContainer(_) => "unclosed-container",
+            Self::ContainerTooLong(_) => "container-too-long",
+            Self::TooDeep(_) => "too-deep",
+            Self::DuplicateBranch(_) => "duplicate-branch",
+            Self::BadTest => "bad-test",
+            Self::BadVariable => "bad-variable",
+            Self::BadAttribute(..) => "bad-attribute",
             Self::UnclosedTag => "unclosed-tag",
             Self::TagTooLong => "tag-too-long",
             Self::StrayEndTag(_) => "stray-end-tag",
             Self::NotEmpty(_) => "not-empty",
             Self::MissingSrc => "missing-src",
             Self::BadReference(_) => "bad-reference",
-            Self::Variables(_) => "variables",
             Self::UnknownAttribute(_) => "unknown-attribute",
+            Self::IgnoredAttribute(_) => "ignored-attribute",
             Self::DuplicateAttribute(_) => "duplicate-attribute",
             Self::BadOnError => "bad-onerror",
             Self::TooManyIncludes => "too-many-includes",
@@ -92,8 +119,28 @@ impl fmt::Display for Message {
             Self::UnknownElement(name) => {
                 write!(f, "ESI has no element <esi:{name}>: the tag is dropped, its content stays")
             }
-            Self::UnsupportedElement(name) => {
-                write!(f, "<esi:{name}> is not processed: the tag is dropped, its content stays")
+            Self::OtherDialect(name) => write!(
+                f,
+                "<esi:{name}> is of the Akamai dialect, which is not switched on: the tag is dropped, its content stays"
+            ),
+            Self::Misplaced(name) => {
+                write!(f, "<esi:{name}> has no meaning here: the tag is dropped, its content stays")
+            }
+            Self::NotABranch(name) => {
+                write!(f, "only its branches may stand directly within <esi:{name}>: the rest is dropped")
+            }
+            Self::UnclosedContainer(name) => write!(f, "<esi:{name}> without </esi:{name}>: it ends where it must"),
+            Self::ContainerTooLong(name) => {
+                write!(f, "<esi:{name}> and what it stands in hold more than the limit")
+            }
+            Self::TooDeep(name) => {
+                write!(f, "<esi:{name}> is nested too deep: the tag is dropped, its content stays")
+            }
+            Self::DuplicateBranch(name) => write!(f, "a second <esi:{name}>: it is dropped"),
+            Self::BadTest => f.write_str("test is missing or no expression: this branch is never taken"),
+            Self::BadVariable => f.write_str("$( begins no variable here: it is left as text"),
+            Self::BadAttribute(element, name) => {
+                write!(f, "<esi:{element}> without a usable {name}: it is dropped")
             }
             Self::UnclosedTag => f.write_str("this ESI tag has no end: it is dropped"),
             Self::TagTooLong => f.write_str("this ESI tag is longer than the limit: it is left as text"),
@@ -103,9 +150,11 @@ impl fmt::Display for Message {
             Self::NotEmpty(name) => write!(f, "<esi:{name}> has no content: write <esi:{name} …/>"),
             Self::MissingSrc => f.write_str("<esi:include> without a usable src: it is dropped"),
             Self::BadReference(name) => write!(f, "{name} is not a URI reference: it is ignored"),
-            Self::Variables(name) => write!(f, "variables in {name} are not replaced"),
             Self::UnknownAttribute(name) => {
                 write!(f, "<esi:include> has no attribute {name}: it is ignored")
+            }
+            Self::IgnoredAttribute(name) => {
+                write!(f, "{name} has no effect: a fragment is asked for by GET, with the visitor's own fields")
             }
             Self::DuplicateAttribute(name) => {
                 write!(f, "{name} is given twice: the first one counts")

@@ -67,6 +67,7 @@ impl Policy {
             action: Action::Pass,
             sessions: SessionMode::Bypass,
             esi: EsiMode::Off,
+            esi_options: Arc::default(),
             origin: 0,
             matcher: Default::default(),
         });
@@ -99,7 +100,8 @@ impl Policy {
             CookieKind::Session
         } else if rule.keys_cookie(name) {
             CookieKind::Keyed
-        } else if self.ignored.contains(name) {
+        } else if self.ignored.contains(name) || rule.esi_options.reads_cookie(name) {
+            // What only the assembly reads makes no other page at the origin.
             CookieKind::Ignored
         } else {
             CookieKind::Unknown

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::KeyRule;
+use crate::esi::EsiOptions;
 use crate::matcher::Matcher;
 
 /// Where a rule was written.
@@ -188,6 +189,8 @@ pub struct Rule {
     pub sessions: SessionMode,
     /// Whether responses are parsed for ESI.
     pub esi: EsiMode,
+    /// How pages are put together.
+    pub esi_options: Arc<EsiOptions>,
     /// Index of the origin in [`Config::origins`](crate::Config::origins).
     pub origin: usize,
     pub(crate) matcher: Matcher,

@@ -9,7 +9,7 @@ use crate::glob::NameGlob;
 use crate::keys::{self, nearest};
 use crate::matcher::{Conditions, Matcher};
 use crate::reader::{Read, Reader, Section, Wrong};
-use crate::table::{ESI, SCHEMES, SESSIONS};
+use crate::table::{SCHEMES, SESSIONS};
 use crate::yaml::{Node, Value};
 use crate::{Action, EsiMode, OriginConfig, Rule, RuleSource, SessionMode, actions, values};
 
@@ -67,7 +67,7 @@ fn rule(
     let (mut action, key_cookies) = actions::read(reader, &section, name.as_deref(), at);
     let sessions = [SessionMode::Bypass, SessionMode::Ignore];
     let sessions = reader.value(&section, "sessions", values::word(SESSIONS, &sessions)).unwrap_or_default();
-    let esi = reader.value(&section, "esi", values::word(ESI, &[EsiMode::On, EsiMode::Off, EsiMode::Auto]));
+    let (esi, esi_options) = crate::esi::read(reader, &section, name.as_deref().unwrap_or("?"));
     let origin = reader.value(&section, "origin", |text| origin_index(text, origins)).unwrap_or(0);
     let cached = matches!(action, Some(Action::Cache(_)));
     let with_body = |method: &&Method| matches!(method.as_str(), "QUERY" | "POST");
@@ -100,6 +100,7 @@ fn rule(
         action: action?,
         sessions,
         esi: esi.unwrap_or_default(),
+        esi_options,
         origin,
         matcher,
     };

@@ -14,6 +14,9 @@ pub(crate) const POLICY_KEYS: [&str; 3] = ["sessions", "rules", "purge"];
 pub(crate) const UNKNOWN: &[&str] = &["bypass", "strip"];
 pub(crate) const SESSIONS: &[&str] = &["bypass", "ignore"];
 pub(crate) const ESI: &[&str] = &["true", "false", "auto"];
+pub(crate) const ESI_MODES: &[&str] = &["true", "auto"];
+pub(crate) const ESI_DIALECTS: &[&str] = &["esi", "akamai"];
+pub(crate) const ESI_ON_ERROR: &[&str] = &["omit", "fail"];
 pub(crate) const OVERRIDES: &[&str] =
     &["private", "no-store", "set-cookie", "share-set-cookie", "no-cache", "must-revalidate"];
 pub(crate) const REQUEST_DIRECTIVES: &[&str] = &["ignore", "harmless", "honour"];
@@ -272,8 +275,29 @@ pub(crate) static KEYS: &[Key] = &[
     key("rules[].sessions", Word(SESSIONS), Is("bypass"),
         "`bypass`: a request with a session cookie goes to the origin. `ignore`: this page is the same for everybody, as its personal part is an ESI fragment under a `pass` rule; session cookies are kept from the page's origin and sent to the fragment's.",
         "ignore"),
-    key("rules[].esi", Word(ESI), Is("auto"),
-        "Whether responses are parsed for `<esi:include>` and the like. `auto`: when the origin asks for it by `Surrogate-Control: content=\"ESI/1.0\"`.",
+    key("rules[].esi", SectionOr(&Word(ESI)), Is("auto"),
+        "Whether responses are parsed for `<esi:include>` and the like. `auto`: when the origin asks for it by `Surrogate-Control: content=\"ESI/1.0\"`. A mapping says how pages are put together besides. See [ESI](ESI.md).",
+        "true"),
+    key("rules[].esi.mode", Word(ESI_MODES), Is("true"),
+        "Whether, as in the short form.",
+        "auto"),
+    key("rules[].esi.dialect", Word(ESI_DIALECTS), Is("esi"),
+        "The language of the templates. `esi`: ESI 1.0. `akamai`: with the additions that sites written for Akamai use (assignments, loops, functions, lists, arithmetic, `maxwait`, `ttl`).",
+        "akamai"),
+    key("rules[].esi.cookies", List(&Text), Absent("the rule's keyed cookies and the ignored ones"),
+        "Cookies that templates may read as `$(HTTP_COOKIE{name})`, by their whole names, beside those. They are kept from the page's origin, and a request with one does not bypass the cache for it. Only here can a session cookie be named, and then its value can end up on a page.",
+        "[currency, theme]"),
+    key("rules[].esi.headers", List(&HeaderName), Absent("none"),
+        "Request fields that templates may read as `$(HTTP_X_COUNTRY)` and so on, beside those that ESI 1.0 has.",
+        "[X-Country]"),
+    key("rules[].esi.on_error", Word(ESI_ON_ERROR), Is("omit"),
+        "What becomes of a page when a fragment cannot be had, and neither `alt` nor `onerror=\"continue\"` nor `<esi:try>` nor `placeholder` stands for it. `omit`: the fragment is left out. `fail`: the page is answered 502 while nothing of it is sent, else its connection is cut.",
+        "fail"),
+    key("rules[].esi.placeholder", Text, Absent("none"),
+        "What is put in the place of a fragment that cannot be had.",
+        "\"<p>Not to be had just now.</p>\""),
+    key("rules[].esi.raw", Bool, Is("false"),
+        "Whether the values of variables are put out as they are. **Dangerous:** what a visitor sends can then become markup. `copal check` warns about it.",
         "true"),
     key("rules[].origin", Name, Absent("the first origin"),
         "The name of the origin to ask.",

@@ -6,6 +6,7 @@ use copal_policy::Rule;
 use http::Response;
 
 use crate::body::Body;
+use crate::made::Made;
 use crate::reason::Reason;
 
 /// A response and the reason for it.
@@ -14,15 +15,22 @@ pub(crate) struct Answer {
     pub(crate) reason: Reason,
     /// The rule that decided; none for a request that reached none.
     pub(crate) rule: Option<Arc<Rule>>,
+    /// Of a fragment's answer from the store: what it is made of.
+    pub(crate) made: Option<Box<Made>>,
 }
 
 impl Answer {
     pub(crate) fn new(response: Response<Body>, reason: Reason) -> Self {
-        Self { response, reason, rule: None }
+        Self { response, reason, rule: None, made: None }
     }
 
     pub(crate) fn under(mut self, rule: &Arc<Rule>) -> Self {
         self.rule = Some(Arc::clone(rule));
+        self
+    }
+
+    pub(crate) fn made(mut self, made: Option<Made>) -> Self {
+        self.made = made.map(Box::new);
         self
     }
 }

@@ -4,45 +4,74 @@ use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use copal_esi::{FragmentId, Next, Parser, Piece, Plan};
 use copal_origin::OriginBody;
 use copal_policy::{Action, Config, Rule};
+use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::{ResponseDirectives, targeted};
 use copal_store::{FillReader, StoredResponse};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
 use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::{Body, BodyError};
 use crate::exchange::Exchange;
-use crate::fill;
+use crate::fault::Fault;
 use crate::fragment::{Fragment, Page};
-use crate::proxy::{Proxy, Runtime};
+use crate::made::{Identity, Made};
+use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::Fetched;
-use crate::{decide, deliver, pass};
+use crate::{decide, deliver, fill, made, pass};
 
-/// A stored template. With all fragments at hand the page is one run of slices of known length.
+/// A stored template. With all fragments at hand the page is one run of slices of known length, with a validator of its own.
 pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
     let exchange = &asked.exchange;
+    let mut made = None;
     let body = if exchange.method == Method::HEAD {
         Body::empty()
     } else {
-        let page = Page::new(proxy, &asked.runtime, exchange);
+        let page = Page::new(proxy, &asked.runtime, &asked.rule, exchange, &response.headers);
         let mut assembly = Assembly::new(page, Source::Stored(Arc::clone(response), 0));
+        let keep = made::keep(response, &asked.rule, reason, exchange.now).filter(|_| !asked.plan.authorized);
+        assembly.making = Some(Making::of(response, keep));
         assembly.begin_stored();
-        assembly.into_body()
+        match assembly.into_body() {
+            Ok((body, of)) => {
+                made = of;
+                body
+            }
+            Err(fault) => return fault.answer(NAME).under(&asked.rule),
+        }
     };
     if exchange.depth > 0 {
-        return deliver::fragment(response.status, &response.headers, body, reason).under(&asked.rule);
+        return deliver::fragment(response.status, &response.headers, body, reason).under(&asked.rule).made(made);
     }
     let mut headers = page_head(&response.headers, &asked.runtime.config, &asked.rule, true);
-    deliver::age(&mut headers, response.freshness.current_age(exchange.now).as_secs());
+    let age = response.freshness.current_age(exchange.now);
+    if let Some(made) = made {
+        let told = asked.rule.cache().is_some_and(|cache| cache.client_cache_control.is_some());
+        if let Some(max_age) = made.keep.filter(|_| !told).and_then(|keep| made::max_age(keep, age)) {
+            headers.insert(header::CACHE_CONTROL, max_age);
+        }
+        if let Some(tag) = made.entity_tag() {
+            headers.insert(header::ETAG, tag);
+        }
+    }
+    let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, response.status, &headers);
+    let (status, mut headers, body) = match unchanged {
+        Precondition::NotModified if made.is_some() => {
+            (StatusCode::NOT_MODIFIED, conditional::not_modified_head(&headers), Body::empty())
+        }
+        _ => (response.status, headers, body),
+    };
+    deliver::age(&mut headers, age.as_secs());
     deliver::cache_status(&mut headers, exchange.told(reason), Some(response.freshness.ttl(exchange.now)));
-    deliver::respond_with(response.status, headers, body, reason).under(&asked.rule)
+    deliver::respond_with(status, headers, body, reason).under(&asked.rule)
 }
 
 /// A template that is being filled: put out while it comes in.
@@ -52,7 +81,7 @@ pub(crate) fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader
     let body = if exchange.method == Method::HEAD {
         Body::empty()
     } else {
-        let page = Page::new(proxy, &asked.runtime, exchange);
+        let page = Page::new(proxy, &asked.runtime, &asked.rule, exchange, &head.headers);
         Body::assembled(Assembly::new(page, Source::Growing(reader)))
     };
     if exchange.depth > 0 {
@@ -73,8 +102,8 @@ pub(crate) fn passed(
     mut fetched: Fetched,
     reason: Reason,
 ) -> Answer {
-    let page = Page::new(proxy, runtime, &exchange);
-    let parser = Box::new(fill::parser(&runtime.config));
+    let page = Page::new(proxy, runtime, rule, &exchange, &fetched.headers);
+    let parser = Box::new(fill::parser(&runtime.config, rule));
     let source = Source::Passing { body: Box::new(fetched.body), parser: Some(parser), ready: VecDeque::new() };
     let body = Body::assembled(Assembly::new(page, source));
     pass::clean(&mut fetched.headers, runtime, rule);
@@ -167,6 +196,41 @@ impl Source {
     }
 }
 
+/// What a page is made of, as it is put together from the store.
+struct Making {
+    identity: Identity,
+    /// Its text is told piece by piece: the template does not say what it is.
+    by_text: bool,
+    keep: Option<Duration>,
+}
+
+impl Making {
+    fn of(template: &StoredResponse, keep: Option<Duration>) -> Self {
+        let decides = |piece: &Piece| match piece {
+            Piece::Text(_) => false,
+            Piece::Include(include) => include.has_variables(),
+            Piece::Block(_) => true,
+        };
+        let by_text = template.body.pieces.iter().any(decides);
+        let mut identity = Identity::default();
+        if !by_text {
+            identity.part(made::identity(template));
+        }
+        Self { identity, by_text, keep }
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        if self.by_text {
+            self.identity.text(text);
+        }
+    }
+
+    fn part(&mut self, made: &Made) {
+        self.identity.part(made.identity);
+        self.keep = self.keep.zip(made.keep).map(|(one, other)| one.min(other));
+    }
+}
+
 /// A page that is being put together.
 pub(crate) struct Assembly {
     page: Arc<Page>,
@@ -176,19 +240,28 @@ pub(crate) struct Assembly {
     fragments: HashMap<FragmentId, Fragment>,
     running: Vec<FragmentId>,
     started: u32,
+    /// What goes out before anything else.
+    ready: VecDeque<Bytes>,
+    /// A fragment could not be had, and the page does not go on without it.
+    failed: bool,
+    /// None where something in it is not of the store.
+    making: Option<Making>,
 }
 
 impl Assembly {
     fn new(page: Arc<Page>, source: Source) -> Self {
         let (max_concurrent, max_includes) = page.limits();
         Self {
+            plan: Plan::new(max_concurrent, max_includes).with_setting(page.setting()),
             page,
             source,
             source_ended: false,
-            plan: Plan::new(max_concurrent, max_includes),
             fragments: HashMap::new(),
             running: Vec::new(),
             started: 0,
+            ready: VecDeque::new(),
+            failed: false,
+            making: None,
         }
     }
 
@@ -205,28 +278,53 @@ impl Assembly {
         self.start();
     }
 
-    /// The page as a run of slices if every fragment is at hand, else as a stream.
-    fn into_body(mut self) -> Body {
-        let all = self.source_ended
-            && self.running.is_empty()
-            && self.fragments.values().all(|fragment| matches!(fragment, Fragment::AtHand(_)));
-        if !all {
-            return Body::assembled(self);
-        }
+    /// The page as a run of slices if every fragment is at hand, with what it is made of; else as a stream.
+    ///
+    /// # Errors
+    /// A fragment failed already, and the page is to fail with it.
+    fn into_body(mut self) -> Result<(Body, Option<Made>), Fault> {
         let mut parts = VecDeque::new();
+        let whole = self.gather(&mut parts);
+        if self.failed {
+            return Err(Fault::fragment_failed());
+        }
+        if !whole {
+            self.ready = parts;
+            return Ok((Body::assembled(self), None));
+        }
+        let personal = self.page.is_personal();
+        let made = self
+            .making
+            .map(|making| Made { identity: making.identity.finish(), keep: making.keep.filter(|_| !personal) });
+        Ok((Body::parts(parts).with_fragments(self.started), made))
+    }
+
+    /// Puts out what is at hand; whether that was all.
+    fn gather(&mut self, parts: &mut VecDeque<Bytes>) -> bool {
         loop {
             match self.plan.next() {
-                Next::Text(text) => parts.push_back(text),
-                Next::Fragment(id) => {
-                    if let Some(Fragment::AtHand(fragment)) = self.fragments.remove(&id) {
-                        parts.extend(fragment);
+                Next::Text(text) => {
+                    if let Some(making) = &mut self.making {
+                        making.text(&text);
                     }
+                    parts.push_back(text);
+                }
+                Next::Fragment(id) => {
+                    let Some(Fragment::AtHand(fragment, made)) = self.fragments.get_mut(&id) else { return false };
+                    match (&mut self.making, made) {
+                        (Some(making), Some(made)) => making.part(made),
+                        _ => self.making = None,
+                    }
+                    parts.extend(fragment);
+                    self.fragments.remove(&id);
                     self.plan.done(id);
                 }
-                Next::Wait | Next::End => break,
+                // What comes in the place of an attempt may be at hand.
+                Next::Wait if self.start() => {}
+                Next::Wait => return false,
+                Next::End => return true,
             }
         }
-        Body::parts(parts).with_fragments(self.started)
     }
 
     /// How many fragments were begun.
@@ -234,34 +332,63 @@ impl Assembly {
         self.started
     }
 
-    fn start(&mut self) {
+    /// Starts what may start; whether that was anything.
+    fn start(&mut self) -> bool {
+        let before = self.started;
         while let Some((id, include)) = self.plan.start_next() {
             self.started += 1;
-            let fragment = self.page.begin(&include);
-            match &fragment {
-                Fragment::Running(_) => self.running.push(id),
-                Fragment::AtHand(_) | Fragment::Streaming(_) => self.plan.finished(id),
+            match self.page.begin(&include) {
+                running @ Fragment::Running(_) => {
+                    self.running.push(id);
+                    self.fragments.insert(id, running);
+                }
+                ended => self.settle(id, ended),
             }
-            self.fragments.insert(id, fragment);
         }
+        self.started > before
+    }
+
+    /// What becomes of a fragment that is known now: what failed is caught by `<esi:try>`, or the rule says what stands for it.
+    fn settle(&mut self, id: FragmentId, fragment: Fragment) {
+        let fragment = match fragment {
+            Fragment::Failed { silent: false } if self.plan.is_attempted(id) => {
+                self.plan.failed(id);
+                return;
+            }
+            Fragment::Failed { silent } => {
+                let placeholder = self.page.placeholder().filter(|_| !silent);
+                self.failed |= !silent && placeholder.is_none() && self.page.fails();
+                Fragment::instead(placeholder)
+            }
+            fragment => fragment,
+        };
+        self.plan.finished(id);
+        self.fragments.insert(id, fragment);
     }
 
     /// The next bytes of the page; none at its end.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        if let Some(bytes) = self.ready.pop_front() {
+            return Poll::Ready(Ok(Some(bytes)));
+        }
         loop {
             self.read_ahead(cx)?;
             self.start();
             self.hear(cx);
+            if self.failed {
+                return Poll::Ready(Err("an ESI fragment failed, and its page with it".into()));
+            }
             match self.plan.next() {
                 Next::Text(text) => return Poll::Ready(Ok(Some(text))),
-                Next::Fragment(id) => match self.poll_fragment(id, cx) {
-                    Poll::Ready(Some(bytes)) => return Poll::Ready(Ok(Some(bytes))),
-                    Poll::Ready(None) => {
+                Next::Fragment(id) => match ready!(self.poll_fragment(id, cx)?) {
+                    Some(bytes) => return Poll::Ready(Ok(Some(bytes))),
+                    None => {
                         self.fragments.remove(&id);
                         self.plan.done(id);
                     }
-                    Poll::Pending => return Poll::Pending,
                 },
+                // What comes in the place of an attempt is to be begun.
+                Next::Wait if self.start() => {}
                 Next::Wait => return Poll::Pending,
                 Next::End => return Poll::Ready(Ok(None)),
             }
@@ -287,16 +414,17 @@ impl Assembly {
 
     /// Hears from the fragments' tasks; a slot that is free starts the next fragment.
     fn hear(&mut self, cx: &mut Context<'_>) {
-        let mut freed = false;
-        let (plan, fragments) = (&mut self.plan, &mut self.fragments);
+        let (fragments, mut ended) = (&mut self.fragments, Vec::new());
         self.running.retain(|id| {
             let Some(Fragment::Running(running)) = fragments.get_mut(id) else { return false };
-            let Poll::Ready(body) = running.poll(cx) else { return true };
-            fragments.insert(*id, Fragment::ended(body));
-            plan.finished(*id);
-            freed = true;
+            let Poll::Ready(fragment) = running.poll(cx) else { return true };
+            ended.push((*id, fragment));
             false
         });
+        let freed = !ended.is_empty();
+        for (id, fragment) in ended {
+            self.settle(id, fragment);
+        }
         if freed {
             self.start();
             // What was just started has not been polled: without this it would never wake us.
@@ -304,22 +432,22 @@ impl Assembly {
         }
     }
 
-    fn poll_fragment(&mut self, id: FragmentId, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_fragment(&mut self, id: FragmentId, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         match self.fragments.get_mut(&id) {
-            None => Poll::Ready(None),
+            None | Some(Fragment::Failed { .. }) => Poll::Ready(Ok(None)),
             Some(Fragment::Running(_)) => Poll::Pending,
-            Some(Fragment::AtHand(parts)) => Poll::Ready(parts.next()),
+            Some(Fragment::AtHand(parts, _)) => Poll::Ready(Ok(parts.next())),
             Some(Fragment::Streaming(body)) => loop {
                 match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                    None => return Poll::Ready(None),
+                    None => return Poll::Ready(Ok(None)),
                     Some(Ok(frame)) => {
                         if let Ok(bytes) = frame.into_data() {
-                            return Poll::Ready(Some(bytes));
+                            return Poll::Ready(Ok(Some(bytes)));
                         }
                     }
                     Some(Err(error)) => {
-                        tracing::warn!(%error, "an ESI fragment broke off; the page goes on");
-                        return Poll::Ready(None);
+                        self.page.broke_off(&error);
+                        return Poll::Ready(if self.page.fails() { Err(error) } else { Ok(None) });
                     }
                 }
             },

@@ -215,7 +215,7 @@ impl Body {
 fn texts(pieces: &[Piece]) -> impl Iterator<Item = Bytes> + '_ {
     pieces.iter().filter_map(|piece| match piece {
         Piece::Text(bytes) => Some(bytes.clone()),
-        Piece::Include(_) => None,
+        Piece::Include(_) | Piece::Block(_) => None,
     })
 }
 
@@ -236,7 +236,7 @@ impl Growing {
             if self.rest.is_empty() {
                 match ready!(self.reader.poll_next(cx)) {
                     Some(Ok(Piece::Text(text))) => self.rest = text,
-                    Some(Ok(Piece::Include(_))) => {}
+                    Some(Ok(Piece::Include(_) | Piece::Block(_))) => {}
                     Some(Err(error)) => return Poll::Ready(Err(BodyError::from(error.to_string()))),
                     // Shorter than announced: nothing of what was to follow makes it good.
                     None => {

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use copal_policy::{Action, CacheRule, Config, CookieVerdict, Cookies, EsiMode, RequestFacts, Rule, SessionMode};
+use copal_policy::{
+    Action, CacheRule, Config, CookieVerdict, Cookies, EsiDialect, EsiMode, RequestFacts, Rule, SessionMode,
+};
 use copal_semantics::{
     self as semantics, Freshness, FreshnessState, LifetimeRules, NotStored, Overrides, StaleRules, StoreFacts,
     SurrogateControl, Timestamp, Vary, conditional, fields, targeted,
@@ -213,6 +215,9 @@ fn tell_rules_apart(extras: &mut String, config: &Config, rule: &Rule) {
         EsiMode::On => extras.push_str("\nesi"),
         EsiMode::Off => extras.push_str("\nno esi"),
     }
+    if rule.esi != EsiMode::Off && rule.esi_options.dialect == EsiDialect::Akamai {
+        extras.push_str("\nakamai");
+    }
 }
 
 /// What of a plan's extras is the rule's, whatever the request.
@@ -412,12 +417,21 @@ pub(crate) fn is_template(mode: EsiMode, headers: &HeaderMap) -> bool {
     wanted && is_text(headers)
 }
 
+/// Whether a template is JSON or a script, so that values in it stand in string literals.
+pub(crate) fn is_script(headers: &HeaderMap) -> bool {
+    essence(headers)
+        .is_some_and(|essence| ["json", "javascript", "ecmascript"].iter().any(|kind| essence.ends_with(kind)))
+}
+
+/// The media type without its parameters, in lower case (RFC 9110 §8.3.1).
+fn essence(headers: &HeaderMap) -> Option<String> {
+    let media = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
 /// Media types that can carry ESI: text, XML, JSON and scripts. In anything else `<esi:` is chance.
 fn is_text(headers: &HeaderMap) -> bool {
-    let Some(media) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
-    let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(essence) = essence(headers) else { return false };
     essence.starts_with("text/")
         || essence.ends_with("+xml")
         || essence.ends_with("+json")

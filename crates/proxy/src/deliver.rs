@@ -16,6 +16,7 @@ use crate::assemble;
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::made::Made;
 use crate::multipart::Multipart;
 use crate::partial;
 use crate::proxy::NAME;
@@ -46,7 +47,8 @@ pub(crate) fn stored(exchange: &Exchange, rule: &Arc<Rule>, response: &Arc<Store
         Shape::NotModified | Shape::Unsatisfiable { .. } => Body::empty(),
     };
     if exchange.depth > 0 {
-        return fragment(response.status, &response.headers, body, reason).under(rule);
+        let made = Made::of(response, rule, reason, exchange.now);
+        return fragment(response.status, &response.headers, body, reason).under(rule).made(made);
     }
     let freshness = &response.freshness;
     age(&mut headers, freshness.current_age(exchange.now).as_secs());
@@ -319,8 +321,8 @@ pub(crate) fn client_cache_control(headers: &mut HeaderMap, rule: &Rule) {
 /// Adds the fields that are for this client alone. What was made here stays as it is, and so does a page that was put together from
 /// a template. Caches on the way must not take the rule's word to browsers for leave to keep them.
 pub(crate) fn own(headers: &mut HeaderMap, own: &HeaderMap, rule: &Rule, page: bool) {
-    let taken = |name: &HeaderName| headers.contains_key(name) || (page && assemble::is_of_the_template(name));
-    let names: Vec<&HeaderName> = own.keys().filter(|name| !taken(name)).collect();
+    let of_copal = |name: &HeaderName| headers.contains_key(name) || (page && assemble::is_of_the_template(name));
+    let names: Vec<&HeaderName> = own.keys().filter(|name| !of_copal(name)).collect();
     for name in names {
         for value in own.get_all(name) {
             headers.append(name, value.clone());

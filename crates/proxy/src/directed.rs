@@ -23,6 +23,9 @@ impl Directed {
     /// What counts of a request's directives: by the rule's `request_directives`, or all where the client is in
     /// `cache.revalidate_allow`.
     pub(crate) fn of(config: &Config, cache: &CacheRule, exchange: &Exchange) -> Option<Box<Self>> {
+        if let Some(wishes) = &exchange.wishes {
+            return Some(Box::new(Self { directives: wishes.clone(), honoured: false }));
+        }
         if !RequestDirectives::is_asked(&exchange.headers) {
             return None;
         }

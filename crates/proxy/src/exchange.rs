@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use copal_origin::{RequestBody, Upgrading};
 use copal_policy::Networks;
-use copal_semantics::{Target, Timestamp, fields, takes_trailers, target};
+use copal_semantics::{RequestDirectives, Target, Timestamp, fields, takes_trailers, target};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use crate::fault::Fault;
@@ -51,6 +51,8 @@ pub(crate) struct Exchange {
     pub(crate) fwd: Option<&'static str>,
     /// The pages that this fragment is in; none for a client's request.
     pub(crate) lineage: Option<Arc<Lineage>>,
+    /// What the page that includes this fragment asks of the cache, in the place of what the client does.
+    pub(crate) wishes: Option<RequestDirectives>,
 }
 
 /// What of a request can be used once only.
@@ -102,6 +104,7 @@ impl Exchange {
             trailers,
             fwd: None,
             lineage: None,
+            wishes: None,
             headers: parts.headers,
         };
         Ok((exchange, Once { body, upgrade: client.upgrade }))

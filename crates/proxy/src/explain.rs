@@ -153,6 +153,7 @@ pub(crate) fn exchange(method: &Method, target: Target, headers: &HeaderMap) -> 
         trailers: false,
         fwd: None,
         lineage: None,
+        wishes: None,
     }
 }
 

@@ -52,6 +52,12 @@ impl Fault {
         Self::new(Reason::OnlyIfCached, StatusCode::GATEWAY_TIMEOUT, detail)
     }
 
+    /// 502 for a page that does not go on without a fragment (ESI 1.0, section 3.1).
+    pub(crate) fn fragment_failed() -> Self {
+        let detail = "a fragment of the page cannot be had, and its rule says `on_error: fail`".to_owned();
+        Self::new(Reason::FragmentFailed, StatusCode::BAD_GATEWAY, detail)
+    }
+
     pub(crate) fn bad_request(detail: String) -> Self {
         Self::new(Reason::BadRequest, StatusCode::BAD_REQUEST, detail)
     }
@@ -175,7 +181,7 @@ fn error_of(reason: Reason) -> Option<ProxyError> {
         Reason::OriginTimeout => ProxyError::HttpResponseTimeout,
         Reason::OriginClosed => ProxyError::HttpResponseIncomplete,
         Reason::OriginProtocol => ProxyError::HttpProtocolError,
-        Reason::OriginStatus => ProxyError::DestinationUnavailable,
+        Reason::OriginStatus | Reason::FragmentFailed => ProxyError::DestinationUnavailable,
         Reason::Internal => ProxyError::ProxyInternalError,
         _ => return None,
     })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use copal_esi::{Limits, Parser, Piece};
 use copal_origin::OriginBody;
-use copal_policy::EsiMode;
+use copal_policy::{EsiMode, Rule};
 use copal_semantics::{FreshnessState, Timestamp};
 use copal_store::{Announced, FillPermit, FillReader, FillWriter, Head, Selector, StoredResponse, Turn};
 use http::{HeaderMap, Method, StatusCode};
@@ -22,7 +22,7 @@ use crate::reason::Reason;
 use crate::send::Fetched;
 use crate::slice::{self, Came};
 use crate::validate::{self, Heard};
-use crate::{assemble, deliver, head, partial, pass, request};
+use crate::{assemble, deliver, fragment, head, partial, pass, request};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 pub(crate) const TURNS: usize = 3;
@@ -291,7 +291,7 @@ async fn received(
         proxy.hints.learn(&asked.key, reader.head(), began);
     }
     let _ = tell.send(Led::Storing(reader, own));
-    let parser = esi.then(|| parser(config));
+    let parser = esi.then(|| parser(config, &asked.rule));
     pump(proxy, asked, fetched.body, writer, parser).await;
 }
 
@@ -354,9 +354,10 @@ fn is_template(asked: &Asked, fetched: &Fetched) -> bool {
     template && asked.rule.esi != EsiMode::Off
 }
 
-/// The parser of a template, with the limits of the settings.
-pub(crate) fn parser(config: &copal_policy::Config) -> Parser {
-    Parser::new(Limits { max_includes: config.esi.max_includes, ..Limits::default() })
+/// The parser of a template, with the limits of the settings and the language of the rule.
+pub(crate) fn parser(config: &copal_policy::Config, rule: &Rule) -> Parser {
+    let limits = Limits { max_includes: config.esi.max_includes, ..Limits::default() };
+    Parser::new(limits).with_dialect(fragment::dialect(rule))
 }
 
 /// Reads the origin's body into the store. ESI is parsed here, once, while it comes in (invariant 4).

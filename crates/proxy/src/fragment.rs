@@ -7,25 +7,35 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use copal_esi::Include;
-use copal_semantics::{Target, Timestamp, target};
+use copal_esi::{Dialect, Escape, Include, Setting, Value, Variables};
+use copal_policy::{EsiDialect, EsiOnError, Rule};
+use copal_semantics::{RequestDirectives, Target, Timestamp, target};
 use http::{HeaderMap, Method, header};
 use tokio::task::JoinHandle;
 
 use crate::answer::Answer;
 use crate::body::Body;
+use crate::decide;
 use crate::exchange::{Exchange, Once};
 use crate::forward;
+use crate::made::Made;
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
 use crate::request::{self, Begun, Later};
+use crate::variables::{self, Visible};
 
 /// What the fragments of one page have in common: who asked for the page, and what the page is.
 pub(crate) struct Page {
     proxy: Arc<Proxy>,
     runtime: Arc<Runtime>,
+    /// The page's own rule.
+    rule: Arc<Rule>,
+    escape: Escape,
+    /// A variable was read that is not the same for all who ask for the URL.
+    personal: AtomicBool,
     /// The page's own target: relative references start from it, and its site is the only one included from.
     target: Target,
+    method: Method,
     headers: HeaderMap,
     peer: IpAddr,
     trusted: bool,
@@ -81,16 +91,18 @@ impl Lineage {
 
 /// A fragment that was begun.
 pub(crate) enum Fragment {
-    /// All of it is at hand (or it failed, and is nothing).
-    AtHand(std::vec::IntoIter<Bytes>),
+    /// All of it is at hand; with what it is made of, where that is known.
+    AtHand(std::vec::IntoIter<Bytes>, Option<Made>),
     /// Its body comes.
     Streaming(Body),
     /// Its answer is waited for.
     Running(Running),
+    /// It cannot be had, nor what was to stand for it. `silent`: the page says that it does not matter.
+    Failed { silent: bool },
 }
 
 /// A fragment's task; dropped with the page that no one reads any more.
-pub(crate) struct Running(JoinHandle<Option<Body>>);
+pub(crate) struct Running(JoinHandle<Fragment>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -99,36 +111,72 @@ impl Drop for Running {
 }
 
 impl Running {
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Body>> {
+    /// What the task came to: never itself one that runs.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Fragment> {
         Pin::new(&mut self.0).poll(cx).map(|ended| {
             ended.unwrap_or_else(|error| {
                 tracing::error!(%error, "a fragment's task failed");
-                None
+                Fragment::Failed { silent: false }
             })
         })
     }
 }
 
 impl Fragment {
-    fn of(body: Option<Body>) -> Self {
-        match body.map(Body::into_parts_at_hand) {
-            None => Self::AtHand(Vec::new().into_iter()),
-            Some(Ok(parts)) => Self::AtHand(parts.into_iter()),
-            Some(Err(body)) => Self::Streaming(body),
+    fn of((body, made): (Body, Option<Made>)) -> Self {
+        match body.into_parts_at_hand() {
+            Ok(parts) => Self::AtHand(parts.into_iter(), made),
+            Err(body) => Self::Streaming(body),
         }
     }
 
-    /// The body of a task that ended.
-    pub(crate) fn ended(body: Option<Body>) -> Self {
-        Self::of(body)
+    /// One that puts these bytes out; they are of no response.
+    pub(crate) fn instead(bytes: Option<Bytes>) -> Self {
+        Self::AtHand(bytes.into_iter().collect::<Vec<_>>().into_iter(), None)
+    }
+}
+
+impl Variables for Page {
+    fn get(&self, name: &str, key: Option<&str>) -> Value {
+        if !variables::is_of_the_url(name) {
+            self.personal.store(true, Ordering::Relaxed);
+        }
+        let under = Some((&self.runtime.config.policy, &*self.rule));
+        Visible { method: &self.method, target: &self.target, headers: &self.headers, under }.get(name, key)
+    }
+
+    fn now(&self) -> u64 {
+        self.personal.store(true, Ordering::Relaxed);
+        self.now.as_secs()
+    }
+
+    fn random(&self) -> u64 {
+        self.personal.store(true, Ordering::Relaxed);
+        self.proxy.random()
     }
 }
 
 impl Page {
-    pub(crate) fn new(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: &Exchange) -> Arc<Self> {
+    /// The page under `rule` that answers `exchange` by a template with these fields.
+    pub(crate) fn new(
+        proxy: &Arc<Proxy>,
+        runtime: &Arc<Runtime>,
+        rule: &Arc<Rule>,
+        exchange: &Exchange,
+        template: &HeaderMap,
+    ) -> Arc<Self> {
+        let escape = match rule.esi_options.raw {
+            true => Escape::Raw,
+            false if decide::is_script(template) => Escape::Script,
+            false => Escape::Markup,
+        };
         Arc::new(Self {
             proxy: Arc::clone(proxy),
             runtime: Arc::clone(runtime),
+            rule: Arc::clone(rule),
+            escape,
+            personal: AtomicBool::new(false),
+            method: exchange.method.clone(),
             target: exchange.target.clone(),
             headers: forward::fragment_head(&exchange.headers),
             peer: exchange.peer,
@@ -145,13 +193,44 @@ impl Page {
         (esi.max_concurrent, esi.max_includes)
     }
 
+    /// What the blocks of the template are run with.
+    pub(crate) fn setting(self: &Arc<Self>) -> Setting {
+        Setting {
+            variables: Arc::clone(self) as Arc<dyn Variables + Send + Sync>,
+            escape: self.escape,
+            dialect: dialect(&self.rule),
+        }
+    }
+
+    /// Whether something went into the page that is not the same for all who ask for its URL.
+    pub(crate) fn is_personal(&self) -> bool {
+        self.personal.load(Ordering::Relaxed)
+    }
+
+    /// Whether a fragment that cannot be had fails the page.
+    pub(crate) fn fails(&self) -> bool {
+        self.rule.esi_options.on_error == EsiOnError::Fail
+    }
+
+    /// What the rule puts in the place of a fragment that cannot be had.
+    pub(crate) fn placeholder(&self) -> Option<Bytes> {
+        self.rule.esi_options.placeholder.clone()
+    }
+
+    /// A fragment's body broke off after its head.
+    pub(crate) fn broke_off(&self, error: &crate::BodyError) {
+        self.proxy.observer.fragment(Reason::OriginClosed, true);
+        let goes_on = !self.fails();
+        tracing::warn!(page = %self.target.path, %error, goes_on, "an ESI fragment broke off");
+    }
+
     /// Begins a fragment. One that is stored and fresh is at hand at once; another gets a task of its own.
     pub(crate) fn begin(self: &Arc<Self>, include: &Arc<Include>) -> Fragment {
         for attempt in [Attempt::Src, Attempt::Alt] {
             let Some(reference) = attempt.reference(include) else { break };
-            match self.ask(reference) {
+            match self.ask(include, reference) {
                 Ok(Begun::Ready(answer)) => match self.judge(answer) {
-                    Ok(body) => return Fragment::of(Some(body)),
+                    Ok(brought) => return Fragment::of(brought),
                     Err(reason) => self.failed(include, reference, reason),
                 },
                 Ok(Begun::Later(later)) => {
@@ -162,37 +241,40 @@ impl Page {
                 Err(reason) => self.failed(include, reference, reason),
             }
         }
-        Fragment::of(None)
+        Fragment::Failed { silent: include.continue_on_error }
     }
 
-    /// Waits for an attempt; when `src` fails, `alt` is asked for. None: the page goes on without the fragment.
-    async fn resolve(self: &Arc<Self>, include: &Include, attempt: Attempt, later: Later) -> Option<Body> {
-        match self.in_time(later).await.and_then(|answer| self.judge(answer)) {
-            Ok(body) => return Some(body),
-            Err(reason) => self.failed(include, attempt.reference(include)?, reason),
+    /// Waits for an attempt; when `src` fails, `alt` is asked for.
+    async fn resolve(self: &Arc<Self>, include: &Include, attempt: Attempt, later: Later) -> Fragment {
+        let failed = Fragment::Failed { silent: include.continue_on_error };
+        let Some(reference) = attempt.reference(include) else { return failed };
+        match self.in_time(include, later).await.and_then(|answer| self.judge(answer)) {
+            Ok(brought) => return Fragment::of(brought),
+            Err(reason) => self.failed(include, reference, reason),
         }
-        let reference = (attempt == Attempt::Src).then_some(include.alt.as_deref())??;
-        let answer = match self.ask(reference) {
+        let Some(reference) = include.alt.as_deref().filter(|_| attempt == Attempt::Src) else { return failed };
+        let answer = match self.ask(include, reference) {
             Ok(Begun::Ready(answer)) => Ok(answer),
-            Ok(Begun::Later(later)) => self.in_time(later).await,
+            Ok(Begun::Later(later)) => self.in_time(include, later).await,
             Err(reason) => Err(reason),
         };
         match answer.and_then(|answer| self.judge(answer)) {
-            Ok(body) => Some(body),
+            Ok(brought) => Fragment::of(brought),
             Err(reason) => {
                 self.failed(include, reference, reason);
-                None
+                failed
             }
         }
     }
 
-    async fn in_time(&self, later: Later) -> Result<Answer, Reason> {
+    async fn in_time(&self, include: &Include, later: Later) -> Result<Answer, Reason> {
         let limit = self.runtime.config.esi.fragment_timeout;
+        let limit = include.options.as_ref().and_then(|options| options.max_wait).map_or(limit, |wait| wait.min(limit));
         tokio::time::timeout(limit, later).await.map_err(|_| Reason::FragmentTimeout)
     }
 
     /// Asks for a fragment as a client would.
-    fn ask(&self, reference: &str) -> Result<Begun, Reason> {
+    fn ask(&self, include: &Include, reference: &str) -> Result<Begun, Reason> {
         let limits = &self.runtime.config.esi;
         if self.depth > limits.max_depth || !self.lineage.take(limits.max_includes) {
             return Err(Reason::FragmentRefused);
@@ -219,12 +301,13 @@ impl Page {
             trailers: false,
             fwd: None,
             lineage: Some(Arc::clone(&self.lineage)),
+            wishes: wishes(include),
         };
         Ok(request::begin(&self.proxy, &self.runtime, exchange, Once::nothing()))
     }
 
     /// Whether an answer can be spliced in: 2xx, and not encoded.
-    fn judge(&self, answer: Answer) -> Result<Body, Reason> {
+    fn judge(&self, answer: Answer) -> Result<(Body, Option<Made>), Reason> {
         let status = answer.response.status();
         if !status.is_success() {
             let own = answer.reason.outcome() == crate::Outcome::Error;
@@ -234,7 +317,7 @@ impl Page {
             return Err(Reason::FragmentStatus);
         }
         self.proxy.observer.fragment(answer.reason, false);
-        Ok(answer.response.into_body())
+        Ok((answer.response.into_body(), answer.made.map(|made| *made)))
     }
 
     fn failed(&self, include: &Include, reference: &str, reason: Reason) {
@@ -250,10 +333,26 @@ impl Page {
                 column = include.column,
                 reference,
                 reason = reason.as_str(),
-                "ESI fragment failed; the page goes on without it"
+                "ESI fragment failed"
             );
         }
     }
+}
+
+/// The language of a rule's templates.
+pub(crate) fn dialect(rule: &Rule) -> Dialect {
+    match rule.esi_options.dialect {
+        EsiDialect::Esi10 => Dialect::Esi10,
+        EsiDialect::Akamai => Dialect::Akamai,
+    }
+}
+
+/// `ttl` and `no-store` of the Akamai dialect, as the request directives that say the same: a stored fragment that is older
+/// is not used in this place, so that a page can shorten a fragment's life and never lengthen it.
+fn wishes(include: &Include) -> Option<RequestDirectives> {
+    let options = include.options.as_deref()?;
+    let wishes = RequestDirectives { max_age: options.ttl, no_store: options.no_store, ..RequestDirectives::default() };
+    (!wishes.is_default()).then_some(wishes)
 }
 
 /// Which of an include's references is asked for.

@@ -31,9 +31,10 @@ impl Hints {
         Self(Recent::new(KEYS))
     }
 
-    /// Learns from a response that is being stored; its fetch began at `began`.
+    /// Learns from a response that is being stored; its fetch began at `began`. Nothing of one that came for a request with
+    /// `Authorization`: the origin may refuse the page to the next one, after the hint.
     pub(crate) fn learn(&self, key: &CacheKey, head: &HeadInfo, began: Sequence) {
-        if head.status != StatusCode::OK || key.as_str().len() > LONGEST_KEY {
+        if head.authorized || head.status != StatusCode::OK || key.as_str().len() > LONGEST_KEY {
             return;
         }
         let links = early_links(&head.headers);

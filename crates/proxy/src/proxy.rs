@@ -201,7 +201,7 @@ impl Proxy {
     }
 
     fn watched(&self, answer: Answer, mut record: Record, began: Instant) -> Response<Body> {
-        let Answer { response, reason, rule } = answer;
+        let Answer { response, reason, rule, .. } = answer;
         record.status = response.status();
         record.reason = reason;
         if let Some(rule) = rule {

@@ -180,6 +180,8 @@ reasons! {
     ClientBody = "client-body", Error, None;
     /// The origin answered with a server error where a stored response was to be validated.
     OriginStatus = "origin-status", Error, Some("miss");
+    /// A page whose fragment could not be had, under a rule that says that it fails then.
+    FragmentFailed = "fragment-failed", Error, None;
     /// A fragment of another site, of a depth beyond the limit, or otherwise not allowed.
     FragmentRefused = "fragment-refused", Error, None;
     /// A fragment that is one of the pages that it is in.

@@ -170,7 +170,7 @@ pub(crate) struct Unkept {
 
 impl Unkept {
     /// The response for this client. What is said to a request with `Authorization` is said to it alone, and what is stored
-    /// stays as it is for others; else it goes.
+    /// stays as it is for others, as does what is stored for other requests; else it goes.
     pub(crate) fn once(
         self,
         proxy: &Proxy,
@@ -180,7 +180,7 @@ impl Unkept {
         began: Sequence,
     ) -> Arc<StoredResponse> {
         tracing::debug!(key = asked.key.as_str(), reason = self.reason.as_str(), "confirmed, but not to be kept");
-        if !asked.plan.authorized {
+        if !asked.plan.authorized && named.is_for(asked) {
             proxy.store.forget(&asked.key, named);
         }
         let freshness = Freshness {
@@ -196,8 +196,9 @@ impl Unkept {
     }
 }
 
-/// Freshens a stored response with the fields of a 304, or of a 200 to HEAD that agrees with it; and with it every stored
-/// response that has the same strong entity tag, which is the same representation (RFC 9111 §4.3.4).
+/// Freshens a stored response with the fields of a 304, or of a 200 to HEAD that agrees with it; and with it every stored response
+/// that could have been chosen for this request and has the same strong entity tag (RFC 9111 §4.3.4). What is stored for others
+/// stays: the fields are of this request (`Access-Control-Allow-Origin`), however equal the content.
 ///
 /// # Errors
 /// By its fields as updated it is not to be kept.
@@ -214,7 +215,9 @@ pub(crate) fn freshen(
     let update = Update::of(proxy, asked, cache, fetched);
     let confirmed = update.apply(named)?;
     let mut others = proxy.store.variants(&asked.key, asked);
-    others.retain(|other| !Arc::ptr_eq(other, named) && etag_names(&named.headers, &other.headers));
+    others.retain(|other| {
+        !Arc::ptr_eq(other, named) && other.is_for(asked) && etag_names(&named.headers, &other.headers)
+    });
     let others = others.iter().filter_map(|other| update.apply(other).ok()).collect();
     let freshened = proxy.store.freshen_all(&asked.key, asked, confirmed, others, began);
     let _ = proxy.searching.hear(asked, &freshened.response.headers);

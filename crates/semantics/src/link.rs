@@ -16,7 +16,8 @@ pub fn early_links(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut kept = Vec::new();
     for line in headers.get_all(LINK) {
         let mut rest = line.as_bytes();
-        while let Some((link, after)) = next(rest) {
+        let mut quotes = Quotes::default();
+        while let Some((link, after)) = next(rest, &mut quotes) {
             rest = after;
             if is_early(link) && kept.len() + 2 + link.len() <= LIMIT {
                 if !kept.is_empty() {
@@ -32,20 +33,37 @@ pub fn early_links(headers: &HeaderMap) -> Option<HeaderValue> {
     }
 }
 
+/// Quoted strings of one line. A quote without its end is an ordinary byte, and so are all after it: it is looked for once.
+struct Quotes(bool);
+
+impl Default for Quotes {
+    fn default() -> Self {
+        Self(true)
+    }
+}
+
+impl Quotes {
+    /// How many bytes to go on by from a quote.
+    fn step(&mut self, text: &[u8]) -> usize {
+        let length = if self.0 { quoted_length(text) } else { None };
+        self.0 = length.is_some();
+        length.unwrap_or(1)
+    }
+}
+
 /// The first link of `line`, trimmed, and what follows its comma; commas inside `<…>` and quoted strings do not separate. None at the
 /// end of the line.
-fn next(line: &[u8]) -> Option<(&[u8], &[u8])> {
+fn next<'a>(line: &'a [u8], quotes: &mut Quotes) -> Option<(&'a [u8], &'a [u8])> {
     let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
     let line = &line[start..];
-    let mut at = match (line[0], line.iter().position(|&byte| byte == b'>')) {
-        (b'<', Some(end)) => end,
-        (b'<', None) => line.len(),
+    let mut at = match line[0] {
+        b'<' => line.iter().position(|&byte| byte == b'>').unwrap_or(line.len()),
         _ => 0,
     };
     while let Some(&byte) = line.get(at) {
         match byte {
             b',' => break,
-            b'"' => at += quoted_length(&line[at..]).unwrap_or(1),
+            b'"' => at += quotes.step(&line[at..]),
             _ => at += 1,
         }
     }
@@ -77,6 +95,7 @@ fn is_early(link: &[u8]) -> bool {
 
 /// The parameters after a link's target: name and value, the value without its quotes (escapes in it are left as they are).
 fn parameters(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut quotes = Quotes::default();
     std::iter::from_fn(move || {
         let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b';'))?;
         rest = &rest[start..];
@@ -84,7 +103,7 @@ fn parameters(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         while let Some(&byte) = rest.get(end) {
             match byte {
                 b';' => break,
-                b'"' => end += quoted_length(&rest[end..]).unwrap_or(1),
+                b'"' => end += quotes.step(&rest[end..]),
                 _ => end += 1,
             }
         }

@@ -1,9 +1,7 @@
 //! Copies that own exactly their bytes, so that nothing stored pins a read buffer and its weight is what it costs.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use copal_esi::{Include, Piece};
+use copal_esi::Piece;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::response::StoredBody;
@@ -88,7 +86,8 @@ pub(crate) fn body(pieces: impl IntoIterator<Item = Piece>) -> Compacted {
 /// A part of the run that will share an allocation.
 enum Part {
     Text(Bytes),
-    Include(Arc<Include>),
+    /// An include, or a block with its text in a buffer of its own.
+    Other(Piece),
 }
 
 #[derive(Default)]
@@ -119,7 +118,13 @@ impl Joiner {
                 self.run_length += length;
                 self.run.push(Part::Text(text));
             }
-            Piece::Include(include) => self.run.push(Part::Include(include)),
+            Piece::Include(_) => self.run.push(Part::Other(piece)),
+            Piece::Block(_) => {
+                let length = piece.text_length();
+                self.length += length as u64;
+                self.weight += weigh::allocated(length);
+                self.run.push(Part::Other(piece.compacted()));
+            }
         }
     }
 
@@ -137,12 +142,12 @@ impl Joiner {
         for part in self.run.drain(..) {
             match part {
                 Part::Text(part) => to += part.len(),
-                Part::Include(include) => {
+                Part::Other(piece) => {
                     if to > from {
                         self.pieces.push(Piece::Text(text.slice(from..to)));
                     }
                     from = to;
-                    self.pieces.push(Piece::Include(include));
+                    self.pieces.push(piece);
                 }
             }
         }

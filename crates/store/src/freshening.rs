@@ -85,7 +85,8 @@ impl Store {
     }
 
     /// Freshens the response that the origin has confirmed to this request, and others that are confirmed with it. Where the
-    /// request does not select the response (another variant is as good, RFC 9111 §4.1), the body is stored for it as well.
+    /// request does not select the response (another variant is as good, RFC 9111 §4.1), the body is stored for it as well, and
+    /// what is stored for others stays as it is.
     /// `began` is of the permit under which the origin was asked, and the permit is still held.
     pub fn freshen_all(
         &self,
@@ -97,10 +98,8 @@ impl Store {
     ) -> Freshening {
         let now = confirmed.freshness.response_time;
         let own = self.for_request(by, &confirmed, began);
-        // It is for others too, if it is not for this request.
-        let as_it_was = (own.place != Place::OfTheOld).then_some(confirmed);
         let response = Arc::clone(&own.new);
-        let in_place = others.into_iter().chain(as_it_was).filter_map(|other| self.in_place(other, began));
+        let in_place = others.into_iter().filter_map(|other| self.in_place(other, began));
         let puts: Vec<Put> = in_place.chain([own]).collect();
         let stored = self.put_freshened(key, &puts, now);
         Freshening { response, stored }

@@ -96,17 +96,17 @@ pub(crate) enum Got {
 /// How much of a body a reader has passed, however its text is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// Bytes of text.
+    /// Bytes of text outside of blocks.
     pub(crate) text: u64,
-    /// Includes.
-    pub(crate) includes: usize,
+    /// Includes and blocks.
+    pub(crate) others: usize,
 }
 
 impl Position {
     fn pass(&mut self, piece: &Piece) {
         match piece {
             Piece::Text(text) => self.text += text.len() as u64,
-            Piece::Include(_) => self.includes += 1,
+            Piece::Include(_) | Piece::Block(_) => self.others += 1,
         }
     }
 }
@@ -394,8 +394,5 @@ impl State {
 }
 
 fn text_length(piece: &Piece) -> u64 {
-    match piece {
-        Piece::Text(text) => text.len() as u64,
-        Piece::Include(_) => 0,
-    }
+    piece.text_length() as u64
 }

@@ -125,7 +125,7 @@ impl Source {
         for next in &response.body.pieces {
             match next {
                 Piece::Text(text) if left.text >= text.len() as u64 => left.text -= text.len() as u64,
-                Piece::Include(_) if left.includes > 0 => left.includes -= 1,
+                Piece::Include(_) | Piece::Block(_) if left.others > 0 => left.others -= 1,
                 _ => break,
             }
             piece += 1;

@@ -1,8 +1,8 @@
 //! A stored response, and the head from which it is made.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use copal_esi::Piece;
@@ -14,7 +14,7 @@ use crate::compact::{self, Compacted};
 use crate::freshening::Freshened;
 use crate::log::{Checked, Sequence, Verdict};
 use crate::parts::{Part, Parts};
-use crate::variant::{Selector, Variant};
+use crate::variant::{Request, Selector, Variant};
 use crate::weigh;
 
 /// What a leader knows when the head of the origin's response has come and it may be stored.
@@ -107,14 +107,14 @@ fn sorted(tags: impl Iterator<Item = u64>) -> Arc<[u64]> {
     tags.into()
 }
 
-/// The body of a stored response: text, and includes where it is a template.
+/// The body of a stored response: text, and includes and blocks where it is a template.
 #[derive(Clone, Debug)]
 pub struct StoredBody {
-    /// Text and includes in document order; text that follows text is joined.
+    /// Text, includes and blocks in document order; text that follows text is joined.
     pub pieces: Box<[Piece]>,
-    /// Bytes of text.
+    /// Bytes of text, that within blocks counted.
     pub length: u64,
-    /// Whether there are includes.
+    /// Whether there is anything but text.
     pub template: bool,
 }
 
@@ -167,6 +167,7 @@ impl Kept {
             began: made.began,
             checked: AtomicU64::new(made.began.0 << 1),
             backoff: Backoff::default(),
+            identity: OnceLock::new(),
             body_weight: self.body_weight,
         }
     }
@@ -216,6 +217,8 @@ pub struct StoredResponse {
     /// one load answers both on a hit.
     checked: AtomicU64,
     backoff: Backoff,
+    /// Of the body; worked out when it is first asked for.
+    identity: OnceLock<u128>,
     body_weight: usize,
     weight: usize,
 }
@@ -311,6 +314,11 @@ impl StoredResponse {
         self.parts.is_none() && self.variant.is_readable_by(by)
     }
 
+    /// Whether it was stored for requests like this one: equal in what the rule keys and what `Vary` names (RFC 9111 §4.1).
+    pub fn is_for(&self, by: &dyn Selector) -> bool {
+        self.variant.matches(&mut Request::new(by))
+    }
+
     /// Notes that the origin failed to refresh it: the next try is to wait, from 1 s on and twice as long each time, up to 30 s.
     pub fn refresh_failed(&self, now: Timestamp) {
         self.backoff.failed(now);
@@ -319,6 +327,11 @@ impl StoredResponse {
     /// Whether the origin may be asked to refresh it: no try failed, or the wait after the last one is over.
     pub fn may_refresh(&self, now: Timestamp) -> bool {
         self.backoff.is_over(now)
+    }
+
+    /// A number that tells the body from others, as `make` works it out; that is done once.
+    pub fn identity(&self, make: impl FnOnce(&StoredBody) -> u128) -> u128 {
+        *self.identity.get_or_init(|| make(&self.body))
     }
 
     /// The number of the newest invalidation when its fetch began.

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use copal_esi::{Include, Piece};
+use copal_esi::{Include, Parser, Piece};
 use copal_semantics::{Freshness, Timestamp, Vary};
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, VARY};
@@ -114,7 +114,18 @@ fn text(text: impl Into<Bytes>) -> Piece {
 }
 
 fn include(src: &str) -> Piece {
-    Piece::Include(Arc::new(Include { src: src.into(), alt: None, continue_on_error: false, line: 1, column: 1 }))
+    Piece::Include(Arc::new(Include::of(src)))
+}
+
+/// A choice with `length` bytes of text in its branch.
+fn block(length: usize) -> Piece {
+    let branch = "b".repeat(length);
+    let template = format!("<esi:choose><esi:when test=\"1==1\">{branch}</esi:when></esi:choose>");
+    let (mut parser, mut pieces) = (Parser::default(), Vec::new());
+    parser.push(template.into(), &mut pieces);
+    parser.finish(&mut pieces);
+    assert_eq!(pieces.len(), 1);
+    pieces.remove(0)
 }
 
 fn small() -> Arc<Store> {
@@ -206,6 +217,7 @@ fn show(piece: &Piece, to: &mut String) {
     match piece {
         Piece::Text(text) => to.push_str(str::from_utf8(text).unwrap()),
         Piece::Include(include) => *to += &format!("<{}>", include.src),
+        Piece::Block(_) => *to += &format!("<{} bytes>", piece.text_length()),
     }
 }
 

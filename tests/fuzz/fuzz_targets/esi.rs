@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use copal_esi::{Include, Limits, Parser, Piece, Warning};
+use copal_esi::{Include, Limits, Parser, Piece, Warning, tree};
 use copal_fuzz::first_line;
 use libfuzzer_sys::fuzz_target;
 
@@ -20,6 +20,8 @@ struct Read {
     text: Vec<u8>,
     /// Each include with the length of the text before it.
     includes: Vec<(usize, Arc<Include>)>,
+    /// Each block with the length of the text before it, of that in it, and its elements.
+    blocks: Vec<(usize, usize, String)>,
     warnings: Vec<Warning>,
     suppressed_warnings: u64,
     dropped_includes: usize,
@@ -34,6 +36,12 @@ impl Read {
                 self.text.extend_from_slice(&text);
             }
             Piece::Include(include) => self.includes.push((self.text.len(), include)),
+            // Text within is cut as the chunks were, so only its length counts.
+            Piece::Block(_) => {
+                let tree = tree(std::slice::from_ref(&piece)).to_string();
+                let elements = tree.lines().filter(|line| !line.trim_start().starts_with("text, "));
+                self.blocks.push((self.text.len(), piece.text_length(), elements.collect::<Vec<_>>().join("\n")));
+            }
         }
     }
 }
@@ -45,7 +53,8 @@ fn read(limits: Limits, chunks: impl IntoIterator<Item = Bytes>) -> Read {
         length += chunk.len();
         count += 1;
         parser.push(chunk, &mut pieces);
-        assert!(parser.held() <= limits.max_tag_bytes + limits.max_remove_bytes + MARKER, "holds {}", parser.held());
+        let most = limits.max_tag_bytes + limits.max_remove_bytes + limits.max_container_bytes + MARKER;
+        assert!(parser.held() <= most, "holds {}", parser.held());
     }
     parser.finish(&mut pieces);
     assert_eq!(parser.held(), 0, "held after the end");
@@ -80,7 +89,7 @@ fuzz_target!(|input: &[u8]| {
     let (lengths, document) = first_line(input);
     let document = Bytes::copy_from_slice(document);
     // With the small limits every one of them is reached by short documents.
-    let small = Limits { max_includes: 2, max_tag_bytes: 24, max_remove_bytes: 16, max_warnings: 3 };
+    let small = Limits { max_includes: 2, max_tag_bytes: 24, max_remove_bytes: 16, max_warnings: 3, ..Limits::default() };
     for limits in [Limits::default(), small] {
         let whole = read(limits, [document.clone()]);
         assert_eq!(read(limits, chunks(lengths, &document)), whole);

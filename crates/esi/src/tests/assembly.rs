@@ -13,7 +13,17 @@ fn text(text: &str) -> Piece {
 }
 
 fn include(src: &str) -> Piece {
-    Piece::Include(Arc::new(Include { src: src.into(), alt: None, continue_on_error: false, line: 1, column: 1 }))
+    let src = src.into();
+    let (options, references) = (None, None);
+    Piece::Include(Arc::new(Include {
+        src,
+        alt: None,
+        continue_on_error: false,
+        line: 1,
+        column: 1,
+        options,
+        references,
+    }))
 }
 
 fn plan(max_concurrent: usize, pieces: &[Piece]) -> Plan {

@@ -3,11 +3,13 @@
 mod assembly;
 mod broken;
 mod hostile;
+mod language;
 mod spec;
 mod splits;
 
 use bytes::Bytes;
 
+use crate::block::Kind;
 use crate::scanner::DECIDING;
 use crate::{Limits, Parser, Piece, weight};
 
@@ -36,7 +38,7 @@ fn pieces(limits: Limits, chunks: impl IntoIterator<Item = Bytes>) -> (Vec<Piece
         length += chunk.len();
         count += 1;
         parser.push(chunk, &mut pieces);
-        let most = limits.max_tag_bytes + limits.max_remove_bytes + DECIDING;
+        let most = limits.max_tag_bytes * 2 + limits.max_remove_bytes + limits.max_container_bytes + DECIDING;
         assert!(parser.held() <= most, "{} bytes held", parser.held());
     }
     parser.finish(&mut pieces);
@@ -56,16 +58,7 @@ fn pieces(limits: Limits, chunks: impl IntoIterator<Item = Bytes>) -> (Vec<Piece
 fn read_chunks(limits: Limits, chunks: impl IntoIterator<Item = Bytes>) -> Read {
     let (pieces, mut parser) = pieces(limits, chunks);
     let mut out = Vec::new();
-    for piece in pieces {
-        match piece {
-            Piece::Text(text) => out.extend_from_slice(&text),
-            Piece::Include(include) => {
-                let alt = include.alt.as_ref().map(|alt| format!("|{alt}")).unwrap_or_default();
-                let onerror = if include.continue_on_error { "!" } else { "" };
-                out.extend_from_slice(format!("{{{}{alt}{onerror}}}", include.src).as_bytes());
-            }
-        }
-    }
+    write(&pieces, &mut out);
     Read {
         out: out
             .escape_ascii()
@@ -81,6 +74,35 @@ fn read_chunks(limits: Limits, chunks: impl IntoIterator<Item = Bytes>) -> Read 
             .collect(),
         saw_esi: parser.saw_esi(),
         dropped_includes: parser.dropped_includes(),
+    }
+}
+
+/// Everything that stands in the pieces, whatever would be chosen.
+fn write(pieces: &[Piece], out: &mut Vec<u8>) {
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => out.extend_from_slice(text),
+            Piece::Include(include) => {
+                let alt = include.alt.as_ref().map(|alt| format!("|{alt}")).unwrap_or_default();
+                let onerror = if include.continue_on_error { "!" } else { "" };
+                out.extend_from_slice(format!("{{{}{alt}{onerror}}}", include.src).as_bytes());
+            }
+            Piece::Block(block) => match &block.kind {
+                Kind::Vars(_) => out.extend_from_slice(b"{vars}"),
+                Kind::Choose { branches, otherwise } => {
+                    branches.iter().for_each(|branch| write(&branch.pieces, out));
+                    write(otherwise, out);
+                }
+                Kind::Try { attempt, except } => {
+                    write(attempt, out);
+                    write(except, out);
+                }
+                Kind::Inline { body, .. } => write(body, out),
+                Kind::Assign { .. } | Kind::Break | Kind::Return(_) => {}
+                Kind::Foreach { body, .. } => write(body, out),
+                Kind::Function { body, .. } => write(&body.pieces, out),
+            },
+        }
     }
 }
 

@@ -23,7 +23,7 @@ fn section_3_1_include_gives_src_alt_and_onerror() {
         (
             r#"<esi:include src="http://example.com/search?query=$(QUERY_STRING{query})"/>"#,
             "{http://example.com/search?query=$(QUERY_STRING{query})}",
-            &["variables"],
+            &[],
         ),
         (r#"<p><esi:include src="/a" /></p>"#, "<p>{/a}</p>", &[]),
         (r#"<esi:include src="/a"/><esi:include src="/b"/>"#, "{/a}{/b}", &[]),
@@ -84,11 +84,7 @@ fn section_3_6_nothing_inside_remove_is_processed() {
 #[test]
 fn section_3_8_block_markers_are_removed_and_the_content_processed() {
     table(&[
-        (
-            "<!--esi  \n  <p><esi:vars>Hello, $(HTTP_COOKIE{name})!</esi:vars></p>\n-->",
-            "  \n  <p>Hello, $(HTTP_COOKIE{name})!</p>\n",
-            &["unsupported-element"],
-        ),
+        ("<!--esi  \n  <p><esi:vars>Hello, $(HTTP_COOKIE{name})!</esi:vars></p>\n-->", "  \n  <p>{vars}</p>\n", &[]),
         (r#"a<!--esi <esi:include src="/a"/>-->b"#, "a {/a}b", &[]),
         ("a<!--esi-->b", "ab", &[]),
         ("a<!--esi<p>-->b", "a<p>b", &[]),
@@ -132,17 +128,6 @@ fn section_3_8_other_comments_are_text() {
 #[test]
 fn section_3_other_elements_lose_their_tags_and_keep_their_content() {
     table(&[
-        (
-            r#"<esi:try><esi:attempt><esi:include src="/a"/></esi:attempt><esi:except>b</esi:except></esi:try>"#,
-            "{/a}b",
-            &["unsupported-element"; 3],
-        ),
-        (
-            r#"<esi:choose><esi:when test="$(HTTP_COOKIE{a})>'b'">c</esi:when></esi:choose>"#,
-            "c",
-            &["unsupported-element"; 2],
-        ),
-        (r#"<esi:inline name="/a" fetchable="yes">b</esi:inline>"#, "b", &["unsupported-element"]),
         ("<esi:blink>a</esi:blink>", "a", &["unknown-element"; 2]),
         ("<esi:>a<esi: include src='/a'/>", "a", &["unknown-element"; 2]),
     ]);
@@ -176,7 +161,7 @@ fn warnings_and_includes_name_line_and_column() {
         .iter()
         .filter_map(|piece| match piece {
             crate::Piece::Include(include) => Some((include.line, include.column)),
-            crate::Piece::Text(_) => None,
+            _ => None,
         })
         .collect();
     assert_eq!(places, [(2, 3)]);

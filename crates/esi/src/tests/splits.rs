@@ -55,7 +55,7 @@ fn passes_untouched(document: &[u8], places: &[usize]) {
         .iter()
         .map(|piece| match piece {
             Piece::Text(text) => text.clone(),
-            Piece::Include(include) => panic!("{include:?}"),
+            other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(texts.concat(), document);

@@ -1,9 +1,12 @@
 //! Which rule answers, and what cookies are.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::{
-    Action, Config, CookieKind, Cookies, EsiMode, RequestFacts, RuleSource, SessionMode, UnknownCookies, load_str,
+    Action, Config, CookieKind, Cookies, EsiDialect, EsiMode, EsiOnError, EsiOptions, RequestFacts, RuleSource,
+    SessionMode, UnknownCookies, load_str,
 };
 
 fn config(text: &str) -> Config {
@@ -211,4 +214,34 @@ fn a_rule_with_everything() {
         (moved.status, &moved.headers["location"]),
         (StatusCode::MOVED_PERMANENTLY, &HeaderValue::from_static("/new"))
     );
+}
+
+#[test]
+fn esi_as_a_word_and_as_a_mapping() {
+    let rule = |esi: &str| {
+        let text = format!("origins: {{ cms: \"http://a\" }}\nrules: [{{ name: x, cache: {{}}, esi: {esi} }}]\n");
+        let config = crate::load_str("copal.yaml", &text, None).unwrap().config;
+        Arc::clone(&config.policy.rules()[0])
+    };
+    assert_eq!((rule("true").esi, &*rule("true").esi_options), (EsiMode::On, &EsiOptions::default()));
+    assert_eq!(rule("{ mode: auto }").esi, EsiMode::Auto);
+    assert_eq!(rule("{}").esi, EsiMode::On);
+    let all = rule(
+        "{ dialect: akamai, cookies: [lang, \"__Host-x\"], headers: X-Country, on_error: fail, placeholder: \"<p/>\" }",
+    );
+    assert_eq!(all.esi, EsiMode::On, "who says how it is done wants it done");
+    let expected = EsiOptions {
+        dialect: EsiDialect::Akamai,
+        cookies: vec!["lang".into(), "__Host-x".into()],
+        headers: vec!["x-country".parse().unwrap()],
+        on_error: EsiOnError::Fail,
+        placeholder: Some("<p/>".into()),
+        raw: false,
+    };
+    assert_eq!(*all.esi_options, expected);
+
+    let read = config("sessions: { cookies: [sid] }\nrules: [{ name: x, cache: {}, esi: { cookies: [lang, sid] } }]\n");
+    let kind = |name| read.policy.cookie_kind(&read.policy.rules()[0], name);
+    let kinds = [CookieKind::Ignored, CookieKind::Session, CookieKind::Unknown];
+    assert_eq!(["lang", "sid", "other"].map(kind), kinds, "a session stays one");
 }

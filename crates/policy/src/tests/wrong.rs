@@ -343,3 +343,32 @@ fn new_values_of_a_cache_rule_are_checked() {
         assert_eq!(found, [expected], "{cache}");
     }
 }
+
+#[test]
+fn esi_options_are_checked() {
+    let rule = |esi: &str| {
+        format!("{ORIGIN}rules:\n  - name: x\n    match: {{ path: /x }}\n    cache: {{}}\n    esi: {esi}\n")
+    };
+    for (esi, expected) in [
+        ("on", "6:10 `esi` must be `true`, `false` or `auto` or a mapping, not `on`"),
+        ("[true]", "6:10 `esi` must be `true`, `false` or `auto` or a mapping, not a list"),
+        ("{ mode: false }", "6:18 `mode` must be `true` or `auto`, not `false`"),
+        ("{ dialect: fastly }", "6:21 `dialect` must be `esi` or `akamai`, not `fastly`"),
+        ("{ dialct: esi }", "6:12 unknown key `dialct` in `esi`"),
+        ("{ cookies: [\"s*\"] }", "6:22 `cookies` must be a text, but `s*` is a glob"),
+        ("{ cookies: [\"a=b\"] }", "6:22 `cookies` must be a text, but `a=b` has characters that no cookie's name has"),
+        ("{ headers: Cookie }", "6:21 `headers` must be a field name, but `Cookie` has a key of its own"),
+        ("{ headers: Authorization }", "6:21 `headers` must be a field name, but `Authorization` is a secret"),
+        ("{ on_error: abort }", "6:22 `on_error` must be `omit` or `fail`, not `abort`"),
+        ("{ raw: yes }", "6:17 `raw` must be `true` or `false`, not `yes`"),
+    ] {
+        let found: Vec<String> =
+            errors(&rule(esi)).0.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect();
+        assert_eq!(found, [expected], "{esi}");
+    }
+    let raw = load_str("copal.yaml", &rule("{ raw: true }"), None).unwrap().warnings;
+    let said: Vec<String> = raw.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect();
+    assert_eq!(said, ["6:12 rule `x`: what visitors send (cookies, query, fields) will be put into pages as it is"]);
+    let slice = rule("{ mode: true }").replace("cache: {}", "cache: { slice: 4MiB }");
+    assert!(errors(&slice).to_string().contains("does not go with `slice`"));
+}

@@ -1,4 +1,4 @@
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderValue, LINK};
 use proptest::prelude::*;
 
 use super::headers;
@@ -70,4 +70,16 @@ proptest! {
             prop_assert_eq!(early_links(&headers), Some(value));
         }
     }
+}
+
+/// Each of these took a step for every pair of its bytes: minutes.
+#[test]
+fn lines_of_any_kind_are_read_once() {
+    for line in ["a,".repeat(1 << 19), format!("<a>;x=\"{}", "\\\"".repeat(1 << 19)), "<".repeat(1 << 20)] {
+        let headers = HeaderMap::from_iter([(LINK, HeaderValue::from_str(&line).unwrap())]);
+        assert_eq!(early_links(&headers), None);
+    }
+    let long = format!("<a>;x=\"{};rel=preload", "\\\"".repeat(1 << 19));
+    let headers = HeaderMap::from_iter([(LINK, HeaderValue::from_str(&format!("{long}, <b>; rel=preload")).unwrap())]);
+    assert_eq!(early_links(&headers).unwrap(), "<b>; rel=preload", "a lone quote hides nothing that comes after it");
 }

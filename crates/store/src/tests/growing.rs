@@ -174,6 +174,32 @@ fn all_growing_bodies_share_a_quarter_of_the_memory() {
 }
 
 #[test]
+fn the_text_of_blocks_counts_and_a_reader_goes_on_after_them() {
+    let store = limited(8 << 20);
+    let (mut writer, mut reader) = storing(&store, head());
+    push(&mut writer, text("ab"));
+    push(&mut writer, block(100 * KIB));
+    push(&mut writer, block(0));
+    assert_eq!(store.usage().filling_bytes, 100 << 10 | 2);
+    // One reader has passed text and both blocks, the other nothing.
+    let mut late = reader.clone();
+    assert_eq!(read(&mut reader).0, "ab<102400 bytes><0 bytes>");
+    push(&mut writer, text("c"));
+    push(&mut writer, include("/x"));
+    let response = writer.finish(NOW).unwrap();
+    assert_eq!(shown(&response), "ab<102400 bytes><0 bytes>c</x>");
+    assert_eq!((response.body.template, response.body.length), (true, 100 << 10 | 3));
+    assert!(response.weight() > 100 << 10, "{}", response.weight());
+    assert_eq!(read(&mut reader).0, "c</x>");
+    assert_eq!(read(&mut late).0, "ab<102400 bytes><0 bytes>c</x>");
+
+    let store = limited(64 << 10);
+    let (mut writer, _reader) = storing(&store, head());
+    push(&mut writer, block(100 * KIB));
+    assert_eq!(writer.finish(NOW).unwrap_err(), Discarded::TooBig);
+}
+
+#[test]
 fn adjacent_text_is_joined_and_long_bodies_in_parts() {
     let store = limited(16 << 20);
     let (mut writer, _reader) = storing(&store, head());
@@ -192,7 +218,7 @@ fn adjacent_text_is_joined_and_long_bodies_in_parts() {
     let response = writer.finish(NOW).unwrap();
     let lengths = response.body.pieces.iter().map(|piece| match piece {
         Piece::Text(text) => text.len() / KIB,
-        Piece::Include(_) => 0,
+        Piece::Include(_) | Piece::Block(_) => 0,
     });
     // The first megabyte in one, then the chunks as they came.
     assert_eq!(lengths.collect::<Vec<_>>(), [[1000, 100].as_slice(), &[100; 29]].concat());

@@ -1,0 +1,154 @@
+//! Text with variables in it: the content of `<esi:vars>`, and attributes (ESI 1.0, section 4.2).
+
+use bytes::Bytes;
+use memchr::memchr;
+
+use crate::escape::Escape;
+use crate::expression::{Context, Dialect, Expression, substitution};
+use crate::template::SHARED_BUFFER;
+
+/// The longest `$(…)` that is read, in bytes.
+const MAX_SUBSTITUTION: usize = 4096;
+
+/// Text and substitutions in turns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Interpolation {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(Bytes),
+    Value(Expression),
+}
+
+/// What becomes of a text that has no substitution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// None: there is nothing to substitute.
+    pub(crate) interpolation: Option<Interpolation>,
+    /// How many `$(` cannot be read; they stay as they are.
+    pub(crate) broken: usize,
+}
+
+impl Interpolation {
+    /// Reads text of any encoding; a substitution itself is ASCII or UTF-8.
+    pub(crate) fn read(text: &Bytes, dialect: Dialect) -> Read {
+        let (mut parts, mut broken) = (Vec::new(), 0);
+        // `from` begins what is not in a part yet, `at` what is not looked at yet.
+        let (mut from, mut at) = (0, 0);
+        while let Some(dollar) = memchr(b'$', text.get(at..).unwrap_or_default()).map(|found| at + found) {
+            let window = &text[dollar..text.len().min(dollar + MAX_SUBSTITUTION)];
+            match substitution(valid(window), dialect) {
+                Some((expression, length)) => {
+                    if from < dollar {
+                        parts.push(Part::Text(text.slice(from..dollar)));
+                    }
+                    parts.push(Part::Value(expression));
+                    (from, at) = (dollar + length, dollar + length);
+                }
+                None => {
+                    broken += usize::from(window.starts_with(b"$("));
+                    at = dollar + 1;
+                }
+            }
+        }
+        if parts.is_empty() {
+            return Read { interpolation: None, broken };
+        }
+        if from < text.len() {
+            parts.push(Part::Text(text.slice(from..)));
+        }
+        Read { interpolation: Some(Self { parts }), broken }
+    }
+
+    /// Puts it out: the text as it stands, the values made safe.
+    pub(crate) fn put(&self, context: &mut Context<'_>, escape: Escape, mut out: impl FnMut(Bytes)) {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out(text.clone()),
+                Part::Value(expression) => {
+                    let value = context.evaluate(expression).to_string();
+                    if !value.is_empty() && context.scope.pay(value.len()) {
+                        out(Bytes::from(escape.apply(&value)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// As a URI reference. A request's variable becomes one component of it: whoever sends it cannot choose another path
+    /// or host. `$(QUERY_STRING)` as a whole, and what the template itself has assigned or computed, keeps its structure.
+    pub(crate) fn reference(&self, context: &mut Context<'_>) -> String {
+        let mut reference = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => reference.push_str(&String::from_utf8_lossy(text)),
+                Part::Value(expression) => {
+                    let value = context.evaluate(expression).to_string();
+                    if is_component(expression, context) {
+                        Escape::Url.push(&value, &mut reference);
+                    } else {
+                        keep_structure(&value, &mut reference);
+                    }
+                }
+            }
+        }
+        reference
+    }
+
+    /// The text between the values, in order.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &Bytes> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text),
+            Part::Value(_) => None,
+        })
+    }
+
+    /// The same with each text replaced.
+    pub(crate) fn with_text(&self, text: &mut dyn FnMut(&Bytes) -> Bytes) -> Self {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(part) => Part::Text(text(part)),
+            Part::Value(value) => Part::Value(value.clone()),
+        });
+        Self { parts: parts.collect() }
+    }
+
+    /// Heap bytes beyond the text.
+    pub(crate) fn weight(&self) -> usize {
+        let inside = |part: &Part| match part {
+            Part::Text(_) => SHARED_BUFFER,
+            Part::Value(expression) => expression.weight(),
+        };
+        self.parts.iter().map(|part| size_of::<Part>() + inside(part)).sum()
+    }
+}
+
+fn is_component(expression: &Expression, context: &Context<'_>) -> bool {
+    match expression {
+        Expression::Variable(variable) => {
+            let whole_query = &*variable.name == "QUERY_STRING" && variable.key.is_none();
+            !whole_query && !context.scope.has(&variable.name)
+        }
+        _ => false,
+    }
+}
+
+/// Leaves what a URI reference may have; anything else becomes `%XX`.
+fn keep_structure(value: &str, reference: &mut String) {
+    for character in value.chars() {
+        if character.is_ascii_alphanumeric() || "-._~:/?#[]@!&()*+,;=%".contains(character) {
+            reference.push(character);
+        } else {
+            Escape::Url.push(character.encode_utf8(&mut [0; 4]), reference);
+        }
+    }
+}
+
+/// As much of the bytes as is UTF-8.
+fn valid(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+    }
+}

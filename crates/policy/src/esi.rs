@@ -1,0 +1,115 @@
+//! Reads `esi` of a rule: a word, or a mapping with what else is to be said.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+
+use crate::reader::{Read, Reader, Section, Wrong};
+use crate::settings::plain;
+use crate::table::{ESI, ESI_DIALECTS, ESI_MODES, ESI_ON_ERROR};
+use crate::yaml::Value;
+use crate::{EsiMode, values};
+
+/// In which language the templates under a rule are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EsiDialect {
+    /// ESI Language Specification 1.0.
+    #[default]
+    Esi10,
+    /// With the additions of Akamai's dialect.
+    Akamai,
+}
+
+/// What becomes of a page when a fragment cannot be had and nothing of the page's own stands for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EsiOnError {
+    /// The fragment is left out.
+    #[default]
+    Omit,
+    /// The page fails: 502 while nothing of it is sent, else its connection is cut.
+    Fail,
+}
+
+/// How the templates under a rule are put together, beyond whether they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EsiOptions {
+    /// The language.
+    pub dialect: EsiDialect,
+    /// Cookies that templates may read, beside those that the rule keys and those that are ignored.
+    pub cookies: Vec<Box<str>>,
+    /// Request fields that templates may read as `HTTP_…`, beside those that ESI 1.0 has.
+    pub headers: Vec<HeaderName>,
+    /// What a failed fragment does to its page.
+    pub on_error: EsiOnError,
+    /// What stands in the place of a failed fragment.
+    pub placeholder: Option<Bytes>,
+    /// Whether the values of variables are put out as they are.
+    pub raw: bool,
+}
+
+impl EsiOptions {
+    /// Whether templates may read this cookie by the rule's own word.
+    #[must_use]
+    pub fn reads_cookie(&self, name: &str) -> bool {
+        self.cookies.iter().any(|cookie| **cookie == *name)
+    }
+}
+
+const MODES: [EsiMode; 3] = [EsiMode::On, EsiMode::Off, EsiMode::Auto];
+
+/// What `esi` of a rule says; no mode when it says nothing.
+pub(crate) fn read(reader: &mut Reader, rule: &Section<'_>, name: &str) -> (Option<EsiMode>, Arc<EsiOptions>) {
+    let mapping = rule.entry("esi").is_some_and(|entry| matches!(entry.node.value, Value::Map(_)));
+    if !mapping {
+        return (reader.value(rule, "esi", values::word(ESI, &MODES)), Arc::default());
+    }
+    let Some(section) = reader.subsection(rule, "esi") else {
+        return (None, Arc::default());
+    };
+    let mode = reader.value(&section, "mode", values::word(ESI_MODES, &[EsiMode::On, EsiMode::Auto]));
+    let dialects = [EsiDialect::Esi10, EsiDialect::Akamai];
+    let on_error = [EsiOnError::Omit, EsiOnError::Fail];
+    let raw = reader.value(&section, "raw", values::boolean).unwrap_or_default();
+    if raw {
+        let message =
+            format!("rule `{name}`: what visitors send (cookies, query, fields) will be put into pages as it is");
+        let hint = "anybody can make a link that runs a script in your page; leave `raw` out unless templates escape all values";
+        reader.warning(section.at_of("raw"), message, hint);
+    }
+    let options = EsiOptions {
+        dialect: reader.value(&section, "dialect", values::word(ESI_DIALECTS, &dialects)).unwrap_or_default(),
+        cookies: plain(reader.list(&section, "cookies", cookie)),
+        headers: plain(reader.list(&section, "headers", field)),
+        on_error: reader.value(&section, "on_error", values::word(ESI_ON_ERROR, &on_error)).unwrap_or_default(),
+        placeholder: reader.value(&section, "placeholder", values::text).map(Bytes::from),
+        raw,
+    };
+    (mode, Arc::new(options))
+}
+
+/// One cookie by its name: a glob could take in a session.
+fn cookie(text: &str) -> Read<Box<str>> {
+    if text.contains('*') {
+        return Err(Wrong::because("is a glob").hint("name each cookie: a glob could take in a session cookie"));
+    }
+    let odd = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'=' | b';' | b',' | b'"');
+    if text.is_empty() || text.bytes().any(odd) {
+        return Err(Wrong::because("has characters that no cookie's name has"));
+    }
+    Ok(text.into())
+}
+
+/// Credentials have no place on a page.
+fn field(text: &str) -> Read<HeaderName> {
+    match values::header_name(text)? {
+        name if name == COOKIE => {
+            Err(Wrong::because("has a key of its own").hint("name single cookies: `cookies: [lang]`"))
+        }
+        name if name == AUTHORIZATION || name == PROXY_AUTHORIZATION => {
+            Err(Wrong::because("is a secret").hint("leave it out"))
+        }
+        name => Ok(name),
+    }
+}

@@ -1,0 +1,131 @@
+//! ESI: validators, length and lifetime of pages that are put together from the store.
+
+use std::time::Duration;
+
+use copal_testkit::Answer;
+
+use crate::front::Front;
+
+const YAML: &str = "sessions: {cookies: [session], ignore: [theme]}
+rules:
+  - {name: user, match: {path: '/user'}, pass: true}
+  - {name: told, match: {path: '/told'}, cache: {ttl: 1h, client_cache_control: 'max-age=5'}, esi: true}
+  - {name: all, cache: {ttl: 1h, grace: 1h}, esi: true, sessions: ignore}";
+
+fn page(body: &str) -> Answer {
+    Answer::ok(body.to_owned()).header("content-type", "text/html").header("etag", "\"template\"")
+}
+
+fn lasting(body: &str, seconds: u32) -> Answer {
+    page(body).header("cache-control", format!("max-age={seconds}"))
+}
+
+#[tokio::test]
+async fn a_page_from_the_store_has_a_validator_of_its_own() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/", lasting("[<esi:include src='/f'/>]", 600));
+    front.origin.on("/f", lasting("one", 300));
+    let mut client = front.client().await;
+    let first = client.get("/").header("if-none-match", "\"template\"").send().await;
+    assert_eq!((first.status, first.text()), (200, "[one]"));
+    assert!(first.header("etag").is_none(), "while it comes in nothing is known of the whole");
+
+    let got = client.get("/").header("if-none-match", "\"template\"").send().await;
+    assert_eq!((got.status, got.text(), got.header("content-length")), (200, "[one]", Some("5")));
+    let tag = got.header("etag").unwrap().to_owned();
+    assert!(tag.starts_with('"') && tag != "\"template\"", "{tag}");
+    assert_eq!(client.get("/").send().await.header("etag"), Some(&*tag), "the same page, the same tag");
+
+    let unchanged = client.get("/").header("if-none-match", &*tag).send().await;
+    assert_eq!((unchanged.status, unchanged.text(), unchanged.header("etag")), (304, "", Some(&*tag)));
+    assert!(unchanged.header("cache-status").unwrap().contains("hit"));
+
+    // A fragment that changes changes the page; one that only is fetched again does not.
+    front.origin.on("/f", lasting("two", 300));
+    assert_eq!(front.purge("/f").await.status, 200);
+    assert_eq!(client.get("/").header("if-none-match", &*tag).send().await.text(), "[one]");
+    assert_eq!(client.get("/").header("if-none-match", &*tag).send().await.status, 304);
+    assert_eq!(front.purge("/f").await.status, 200);
+    assert_eq!(client.get("/").send().await.text(), "[two]");
+    let changed = client.get("/").header("if-none-match", &*tag).send().await;
+    assert_eq!((changed.status, changed.text()), (200, "[two]"));
+    assert_ne!(changed.header("etag"), Some(&*tag));
+}
+
+#[tokio::test]
+async fn the_lifetime_is_the_least_of_the_parts() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/", lasting("<esi:include src='/a'/><esi:include src='/b'/>", 600));
+    front.origin.on("/a", lasting("a", 60));
+    front.origin.on("/b", lasting("b<esi:include src='/c'/>", 400));
+    front.origin.on("/c", lasting("c", 100));
+    let mut client = front.client().await;
+    assert_eq!(client.get("/").send().await.header("cache-control"), Some("private, no-cache"));
+    let got = client.get("/").send().await;
+    assert_eq!((got.text(), got.header("cache-control"), got.header("age")), ("abc", Some("max-age=60"), Some("0")));
+    front.clock.advance(Duration::from_secs(20));
+    // What is left, as a client reckons it: it takes off the age.
+    let got = client.get("/").send().await;
+    assert_eq!((got.header("cache-control"), got.header("age")), (Some("max-age=60"), Some("20")));
+    front.clock.advance(Duration::from_secs(50));
+    // Still fresh here by the rule, but not by what browsers are told of /a.
+    assert_eq!(client.get("/").send().await.header("cache-control"), Some("private, no-cache"));
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_for_all_says_so() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/user", lasting("user", 60));
+    front.origin.on("/silent", page("says nothing of time"));
+    front.origin.on("/private", page("p").header("cache-control", "no-cache, max-age=60"));
+    front.origin.on("/varied", lasting("v", 60).header("vary", "accept-language"));
+    front.origin.on("/ok", lasting("ok", 60));
+    for (index, (part, tagged, told)) in [
+        ("<esi:include src='/ok'/>", true, "max-age=60"),
+        ("<esi:include src='/ok'/><esi:include src='/silent'/>", true, "private, no-cache"),
+        ("<esi:include src='/private'/>", false, "private, no-cache"),
+        ("<esi:include src='/varied'/>", true, "private, no-cache"),
+        ("<esi:include src='/user'/>", false, "private, no-cache"),
+        ("<esi:include src='http://elsewhere.example/'/>", false, "private, no-cache"),
+        ("<esi:vars>$(HTTP_COOKIE{theme})</esi:vars>", true, "private, no-cache"),
+        ("<esi:vars>$(QUERY_STRING{q})</esi:vars>", true, "max-age=600"),
+        (
+            "<esi:choose><esi:when test=\"$(HTTP_COOKIE{theme})=='x'\">x</esi:when></esi:choose>",
+            true,
+            "private, no-cache",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/page/{index}");
+        front.origin.on(&path, lasting(part, 600));
+        front.get(&path).await;
+        let got = front.get(&path).await;
+        assert_eq!(got.header("cache-control"), Some(told), "{part}");
+        assert_eq!(got.header("etag").is_some(), tagged, "{part}");
+    }
+    front.origin.on("/told", lasting("<esi:include src='/ok'/>", 600));
+    front.get("/told").await;
+    assert_eq!(front.get("/told").await.header("cache-control"), Some("max-age=5"));
+}
+
+#[tokio::test]
+async fn the_validator_tells_visitors_apart_by_what_they_see() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/", lasting("<esi:vars>$(HTTP_COOKIE{theme}|none)</esi:vars>", 600));
+    let mut client = front.client().await;
+    client.get("/").send().await;
+    let mut tags = Vec::new();
+    for cookie in ["theme=light", "theme=dark", "other=1"] {
+        let got = client.get("/").header("cookie", cookie).send().await;
+        let Some(tag) = got.header("etag").map(str::to_owned) else { continue };
+        let again = client.get("/").header("cookie", cookie).header("if-none-match", &*tag).send().await;
+        assert_eq!(again.status, 304);
+        tags.push(tag);
+    }
+    assert_eq!(tags.len(), 3);
+    assert!(tags[0] != tags[1] && tags[1] != tags[2], "{tags:?}");
+    let other = client.get("/").header("cookie", "theme=dark").header("if-none-match", &*tags[0]).send().await;
+    assert_eq!((other.status, other.text()), (200, "dark"));
+}
