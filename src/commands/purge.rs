@@ -200,7 +200,7 @@ impl Work<'_> {
 
 fn responses(count: u64) -> String {
     match count {
-        0 => "nothing was stored".to_owned(),
+        0 => "nothing was stored under the URL itself".to_owned(),
         1 => "1 stored response".to_owned(),
         _ => format!("{count} stored responses"),
     }

@@ -151,8 +151,15 @@ fn matcher(reader: &mut Reader, rule: &Section<'_>) -> Matcher {
     }
     let schemes: [&'static str; 2] = ["http", "https"];
     let paths = reader.list(&section, "path", values::path_glob);
+    let methods = reader.list(&section, "method", values::method);
+    for (method, at) in &methods {
+        if let Some(meant) = values::misspelt_method(method) {
+            let hint = format!("did you mean `{meant}`?");
+            reader.warning(*at, format!("no method is named `{method}` as far as Copal knows"), hint);
+        }
+    }
     Matcher {
-        methods: plain(reader.list(&section, "method", values::method)),
+        methods: plain(methods),
         scheme: reader.value(&section, "scheme", values::word(SCHEMES, &schemes)).map(Box::from),
         hosts: plain(reader.list(&section, "host", values::host_glob)),
         paths: paths.into_iter().flat_map(|(globs, _)| globs).collect(),

@@ -196,6 +196,14 @@ pub(crate) fn method(text: &str) -> Read<Method> {
     Method::from_bytes(text.as_bytes()).map_err(|_| Wrong::PLAIN)
 }
 
+/// The known method that an unknown one is probably meant to be.
+pub(crate) fn misspelt_method(method: &Method) -> Option<&'static str> {
+    let text = method.as_str();
+    let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PURGE", "QUERY", "PROPFIND", "REPORT"];
+    let known = known.into_iter().filter(|word| word.len() > 2);
+    if known.clone().any(|word| word == text) { None } else { nearest(text, known) }
+}
+
 pub(crate) fn header_name(text: &str) -> Read<HeaderName> {
     text.parse().map_err(|_| match text.strip_suffix(':') {
         Some(name) => Wrong::PLAIN.hint(format!("write `{name}`, without the colon")),

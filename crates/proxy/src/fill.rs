@@ -6,7 +6,7 @@ use copal_esi::{Limits, Parser, Piece};
 use copal_origin::OriginBody;
 use copal_policy::{EsiMode, Rule};
 use copal_semantics::{FreshnessState, Timestamp};
-use copal_store::{Announced, FillPermit, FillReader, FillWriter, Head, Selector, StoredResponse, Turn};
+use copal_store::{Announced, Discarded, FillPermit, FillReader, FillWriter, Head, Selector, StoredResponse, Turn};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
@@ -400,8 +400,16 @@ pub(crate) async fn pump(
         }
         warn_of_template(asked.key.as_str(), parser);
     }
-    if let Err(discarded) = writer.finish(proxy.clock.now()) {
-        tracing::debug!(key = asked.key.as_str(), ?discarded, "not stored");
+    match writer.finish(proxy.clock.now()) {
+        Ok(_) => {}
+        // Its head could not know it, and says that it is being stored.
+        Err(Discarded::TooBig) => {
+            tracing::info!(
+                key = asked.key.as_str(),
+                "not stored: the body outgrew cache.max_body, or the room for fills"
+            );
+        }
+        Err(discarded) => tracing::debug!(key = asked.key.as_str(), ?discarded, "not stored"),
     }
 }
 

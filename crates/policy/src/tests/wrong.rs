@@ -229,6 +229,10 @@ fn warnings_do_not_stop() {
         ),
         ("rules:\n  - { name: x, match: { method: [GET, QUERY] }, cache: {} }\n", vec![]),
         (
+            "rules:\n  - { name: x, match: { method: [GTE, LINK, MKCOL] }, pass: true }\n",
+            vec!["3:34 no method is named `GTE` as far as Copal knows"],
+        ),
+        (
             "rules:\n  - { name: x, match: { method: [GET, POST] }, cache: {} }\n",
             vec!["3:48 rule `x`: responses to POST will be stored, under the URL and the request's body"],
         ),
