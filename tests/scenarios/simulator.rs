@@ -69,9 +69,10 @@ impl Simulation {
         let paths = site.lock().paths();
         let (tags, story, tally) = (BTreeMap::new(), Vec::new(), Tally::new());
         let mut it = Self { seed, dice, clock, site, paths, server, tags, idle_tasks: 0, story, tally };
-        // A first request, which leaves the tasks that look after connections.
+        // The first request leaves one task more, which looks after the connections to the origin; others that it began end.
+        it.idle_tasks = Handle::current().metrics().num_alive_tasks() + 1;
         it.send("OPTIONS", "/nowhere", &Fields::new()).await.unwrap();
-        it.idle_tasks = Handle::current().metrics().num_alive_tasks();
+        it.settle().await;
         (it, origin)
     }
 
