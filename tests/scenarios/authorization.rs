@@ -282,6 +282,19 @@ async fn many_authorized_requests_begin_one_refresh() {
     assert!(asked <= 3, "one refresh for those with Authorization, and at most one for guests: {asked}");
 }
 
+#[tokio::test]
+async fn that_one_visitor_asks_too_often_keeps_nobody_else_from_a_refresh() {
+    let front = Front::with("rules: [{name: pages, cache: {grace: 1h}}]").await;
+    front.origin.on("/p", page("old", "public, max-age=10"));
+    front.origin.on("/p", Answer::status(429));
+    front.origin.on("/p", page("new", "public, max-age=10"));
+    front.get("/p").await;
+    front.clock.advance(Duration::from_secs(11));
+    assert_eq!(client_text(&front, ADA).await, "old");
+    front.origin.wait_for(2).await;
+    front.until(|| async { front.get("/p").await.text() == "new" }).await;
+}
+
 async fn client_text(front: &Front, who: &str) -> String {
     front.client().await.get("/p").header("authorization", who).send().await.text().to_owned()
 }

@@ -14,6 +14,7 @@ mod esi_validators;
 mod forwarding;
 mod front;
 mod grace;
+mod heads;
 mod interim;
 mod invalidation;
 mod large;

@@ -9,6 +9,7 @@ use crate::glob::NameGlob;
 use crate::load::{DEFAULT, Part};
 use crate::reader::Reader;
 use crate::rules::Written;
+use crate::units::format_size;
 
 /// A cookie cannot be the visitor's own and part of a key that visitors share.
 pub(crate) fn key_cookies(parts: &mut [Part]) {
@@ -77,6 +78,21 @@ pub(crate) fn unreachable(parts: &mut [Part]) {
 /// A rule whose `match` has an error in it may be meant for little.
 fn catches_all(written: &Written) -> bool {
     !written.doubtful && written.rule.matcher.is_catch_all()
+}
+
+/// A slice is stored as one body.
+pub(crate) fn slices(parts: &mut [Part], max_body: u64) {
+    for part in parts {
+        for Written { rule, slice: at, .. } in &part.rules {
+            let size = rule.cache().and_then(|cache| cache.slice).filter(|size| *size > max_body);
+            if let (Some(size), Some(at)) = (size, at) {
+                let (shown, limit) = (format_size(size), format_size(max_body));
+                let message =
+                    format!("`slice` ({shown}) is larger than `cache.max_body` ({limit}): no such slice is stored");
+                part.reader.warning(*at, message, "make slices smaller, or raise `cache.max_body`");
+            }
+        }
+    }
 }
 
 /// A server of an origin that is Copal itself.

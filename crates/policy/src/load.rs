@@ -174,6 +174,7 @@ fn assemble(
     checks::key_cookies(&mut parts);
     checks::ignored(&mut parts);
     checks::unreachable(&mut parts);
+    checks::slices(&mut parts, cache.max_body);
 
     let mut purge = PurgeConfig::default();
     parts.iter().for_each(|part| purge.allow.extend(&part.purge));

@@ -19,6 +19,8 @@ pub(crate) struct Written {
     pub(crate) at: At,
     /// The cookies that it keys by, for the check against session cookies.
     pub(crate) key_cookies: Vec<(NameGlob, At)>,
+    /// Where its `slice` stands, for the check against the largest body that is stored.
+    pub(crate) slice: Option<At>,
     /// Its `match` has an error, so what it fits is not known.
     pub(crate) doubtful: bool,
 }
@@ -70,6 +72,10 @@ fn rule(
     let (esi, esi_options) = crate::esi::read(reader, &section, name.as_deref().unwrap_or("?"));
     let origin = reader.value(&section, "origin", |text| origin_index(text, origins)).unwrap_or(0);
     let cached = matches!(action, Some(Action::Cache(_)));
+    let slice = section.entry("cache").and_then(|cache| match &cache.node.value {
+        Value::Map(entries) => entries.iter().find(|entry| entry.key == "slice").map(|entry| entry.key_at),
+        _ => None,
+    });
     let with_body = |method: &&Method| matches!(method.as_str(), "QUERY" | "POST");
     let storable = |method: &Method| method == Method::GET || method == Method::HEAD || with_body(&method);
     if let Some(Action::Cache(cache)) = &mut action {
@@ -104,7 +110,7 @@ fn rule(
         origin,
         matcher,
     };
-    Some(Written { rule, at, key_cookies, doubtful })
+    Some(Written { rule, at, key_cookies, slice, doubtful })
 }
 
 /// The rules of the configuration have their own name, those of a policy the policy's before it.

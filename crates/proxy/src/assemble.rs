@@ -214,7 +214,7 @@ impl Making {
         let by_text = template.body.pieces.iter().any(decides);
         let mut identity = Identity::default();
         if !by_text {
-            identity.part(made::identity(template));
+            identity.part(made::as_part(template).identity);
         }
         Self { identity, by_text, keep }
     }

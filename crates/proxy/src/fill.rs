@@ -327,7 +327,8 @@ fn not_stored(
         || partial::is_forgotten(asked, fetched.status, reason);
     let remember = (for_others && !passing).then_some(asked.runtime.config.cache.hit_for_miss);
     match stale {
-        Some(stale) if !is_final_word(fetched.status) => refresh_failed(proxy, Some(&stale)),
+        Some(stale) if fetched.status.is_server_error() => refresh_failed(proxy, Some(&stale)),
+        Some(stale) if for_others && !is_final_word(fetched.status) => refresh_failed(proxy, Some(&stale)),
         Some(stale) if for_others => proxy.store.forget(&asked.key, &stale),
         _ => {}
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use copal_esi::Piece;
 use copal_policy::Rule;
 use copal_semantics::{ResponseDirectives, Timestamp};
-use copal_store::{StoredBody, StoredResponse};
+use copal_store::{AsPart, StoredBody, StoredResponse};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::reason::Reason;
@@ -28,20 +28,15 @@ impl Made {
         if response.parts.is_some() {
             return None;
         }
-        let varies = response.headers.get_all(header::VARY).iter().any(|vary| !names_codings_only(vary));
+        let AsPart { identity, varies, .. } = *as_part(response);
         let keep = if varies { None } else { keep(response, rule, reason, now) };
-        Some(Self { identity: identity(response), keep })
+        Some(Self { identity, keep })
     }
 
     /// The entity tag of a page that is made so (RFC 9110 §8.8.3): strong, as the bytes are the same.
     pub(crate) fn entity_tag(&self) -> Option<HeaderValue> {
         HeaderValue::try_from(format!("\"{:032x}\"", self.identity)).ok()
     }
-}
-
-/// Fragments are fetched without a coding.
-fn names_codings_only(vary: &HeaderValue) -> bool {
-    vary.to_str().is_ok_and(|names| names.split(',').all(|name| name.trim().eq_ignore_ascii_case("accept-encoding")))
 }
 
 /// How long a client may keep a stored response by what it is told of it, and not beyond what it is fresh for here.
@@ -54,30 +49,44 @@ pub(crate) fn keep(response: &StoredResponse, rule: &Rule, reason: Reason, now: 
         return None;
     }
     let told = match &cache.client_cache_control {
-        Some(told) => ResponseDirectives::parse(&HeaderMap::from_iter([(header::CACHE_CONTROL, told.clone())])),
-        None => ResponseDirectives::parse(&response.headers),
+        Some(told) => max_age_for_clients(&HeaderMap::from_iter([(header::CACHE_CONTROL, told.clone())])),
+        None => as_part(response).max_age,
     };
-    if told.no_store || told.no_cache.is_present() || told.private.is_present() {
-        return None;
-    }
-    let told = told.max_age?.checked_sub(response.freshness.current_age(now))?;
+    let told = told?.checked_sub(response.freshness.current_age(now))?;
     let fresh = u64::try_from(response.freshness.ttl(now)).ok()?;
     Some(told.min(Duration::from_secs(fresh))).filter(|keep| keep.as_secs() > 0)
 }
 
-/// The identity of a stored body, worked out once.
-pub(crate) fn identity(response: &StoredResponse) -> u128 {
-    response.identity(|body: &StoredBody| {
-        let mut identity = Identity::default();
-        for piece in &body.pieces {
-            match piece {
-                Piece::Text(text) => identity.text(text),
-                // What stands in its place is told by itself.
-                Piece::Include(_) | Piece::Block(_) => identity.part(0),
-            }
-        }
-        identity.finish()
+/// What a page has to know of a stored response, worked out once.
+pub(crate) fn as_part(response: &StoredResponse) -> &AsPart {
+    response.as_part(|response| AsPart {
+        identity: identity(&response.body),
+        max_age: max_age_for_clients(&response.headers),
+        varies: response.headers.get_all(header::VARY).iter().any(|vary| !names_codings_only(vary)),
     })
+}
+
+/// Fragments are fetched without a coding.
+fn names_codings_only(vary: &HeaderValue) -> bool {
+    vary.to_str().is_ok_and(|names| names.split(',').all(|name| name.trim().eq_ignore_ascii_case("accept-encoding")))
+}
+
+fn max_age_for_clients(headers: &HeaderMap) -> Option<Duration> {
+    let told = ResponseDirectives::parse(headers);
+    let forbidden = told.no_store || told.no_cache.is_present() || told.private.is_present();
+    told.max_age.filter(|_| !forbidden)
+}
+
+fn identity(body: &StoredBody) -> u128 {
+    let mut identity = Identity::default();
+    for piece in &body.pieces {
+        match piece {
+            Piece::Text(text) => identity.text(text),
+            // What stands in its place is told by itself.
+            Piece::Include(_) | Piece::Block(_) => identity.part(0),
+        }
+    }
+    identity.finish()
 }
 
 /// 128 bits of the parts of a page in their order.

@@ -74,8 +74,8 @@ fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Parses an HTTP-date in any of its three formats (RFC 9110 §5.6.7), case-insensitively and with `UTC` for `GMT`
-/// (RFC 9111 §4.2). A two-digit year is the one that lies at most 50 years after `now`.
+/// Parses an HTTP-date in any of its three formats (RFC 9110 §5.6.7), case-insensitively (RFC 9111 §4.2). `UTC` is taken for
+/// `GMT`, as RFC 7234 §4.2 had it. A two-digit year is the one that lies at most 50 years after `now`.
 ///
 /// Returns `None` for anything else, which for `Expires` means stale (RFC 9111 §5.3).
 pub fn parse_http_date(value: &[u8], now: Timestamp) -> Option<Timestamp> {

@@ -39,7 +39,7 @@ pub use log::{Hardness, Invalidation, Sequence};
 pub use parts::{Part, Parts, slices};
 pub use provenance::Provenance;
 pub use reader::FillReader;
-pub use response::{Head, HeadInfo, StoredBody, StoredResponse};
+pub use response::{AsPart, Head, HeadInfo, StoredBody, StoredResponse};
 pub use settings::StoreSettings;
 pub use store::{Invalidated, Lookup, Store, Turn};
 pub use usage::Usage;

@@ -118,6 +118,17 @@ pub struct StoredBody {
     pub template: bool,
 }
 
+/// What a page has to know of a stored response that it is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsPart {
+    /// Tells the body from others.
+    pub identity: u128,
+    /// How long after it was made clients may keep it, by its own fields; none where they may not without asking.
+    pub max_age: Option<Duration>,
+    /// Whether it is not the same for all requests for its URL.
+    pub varies: bool,
+}
+
 /// Which of a store's responses it is, and when its fetch began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Made {
@@ -167,7 +178,7 @@ impl Kept {
             began: made.began,
             checked: AtomicU64::new(made.began.0 << 1),
             backoff: Backoff::default(),
-            identity: OnceLock::new(),
+            part: OnceLock::new(),
             body_weight: self.body_weight,
         }
     }
@@ -217,8 +228,8 @@ pub struct StoredResponse {
     /// one load answers both on a hit.
     checked: AtomicU64,
     backoff: Backoff,
-    /// Of the body; worked out when it is first asked for.
-    identity: OnceLock<u128>,
+    /// Worked out when it is first part of a page.
+    part: OnceLock<AsPart>,
     body_weight: usize,
     weight: usize,
 }
@@ -329,9 +340,9 @@ impl StoredResponse {
         self.backoff.is_over(now)
     }
 
-    /// A number that tells the body from others, as `make` works it out; that is done once.
-    pub fn identity(&self, make: impl FnOnce(&StoredBody) -> u128) -> u128 {
-        *self.identity.get_or_init(|| make(&self.body))
+    /// What a page that it is part of has to know of it, as `make` works it out; that is done once.
+    pub fn as_part(&self, make: impl FnOnce(&Self) -> AsPart) -> &AsPart {
+        self.part.get_or_init(|| make(self))
     }
 
     /// The number of the newest invalidation when its fetch began.

@@ -229,14 +229,14 @@ fn put_together(history: &History, sent: &Sent, asked: &Asked, got: &Got, wrong:
     reuse(history, sent, asked, &but_age)
 }
 
-/// Which 304s were news of a stored response is not always to be seen from outside: one for another variant with the same tag
-/// (section 4.3.4), one that the client had asked for itself, and one that came in the background of this very step, may
-/// have been. So there are several readings of what happened: up to one of those, with or without the doubtful ones before it.
+/// Which 304s were news of a stored response is not always to be seen from outside: one for another variant with the same tag, which
+/// is news only of what is stored for that one (section 4.3.4), one that the client had asked for itself, and one that came in the
+/// background of this very step, may have been. So there are several readings of what happened: up to one of those, with or without the doubtful ones before it.
 fn readings<'h>(history: &'h History, sent: &Sent, asked: &Asked) -> Vec<Vec<&'h Confirmed>> {
     let doubtful = |news: &Confirmed| {
-        // A response that is confirmed for other requests than it was fetched for is stored for both, each with news of its own.
-        let alike = |fields| nominated_as(&news.asked, fields, &asked.fields);
-        let other_variant = !alike(&sent.fields) || !alike(&news.fields);
+        let others =
+            |fields: &Fields| ["x-variant", "x-other"].iter().any(|name| news.asked.get(*name) != fields.get(*name));
+        let other_variant = others(&sent.asked) || others(&asked.fields);
         news.for_client || news.step == asked.step || other_variant
     };
     let from = history.confirmed.partition_point(|confirmed| confirmed.step <= sent.step);
@@ -390,13 +390,12 @@ fn storable(sent: &Sent, fields: &Fields) -> Result<(), String> {
 fn nominated_alike(sent: &Sent, fields: &Fields, asked: &Asked) -> bool {
     // What came for this very request fits it, also with `*`.
     let star = fields.get("vary").is_some_and(|vary| vary == "*") && sent.step != asked.step;
-    !star && nominated_as(&sent.asked, fields, &asked.fields)
+    !star && nominated_as(sent, fields, &asked.fields)
 }
 
-/// Whether two requests have the same fields of those that a response nominates.
-fn nominated_as(one: &Fields, fields: &Fields, other: &Fields) -> bool {
+fn nominated_as(sent: &Sent, fields: &Fields, asked: &Fields) -> bool {
     let vary = fields.get("vary").map_or("", String::as_str);
-    vary.split(',').map(str::trim).filter(|name| !name.is_empty()).all(|name| one.get(name) == other.get(name))
+    vary.split(',').map(str::trim).filter(|name| !name.is_empty()).all(|name| sent.asked.get(name) == asked.get(name))
 }
 
 /// Section 4: of several that fit, the most recent one. One that is still fresh is surely still stored, but where the origin
@@ -424,7 +423,7 @@ fn newer<'h>(history: &'h History, sent: &Sent, state: &State, asked: &Asked) ->
 
 fn replaced(history: &History, sent: &Sent) -> bool {
     let later = history.sent.iter().rev().take_while(|later| later.number > sent.number);
-    later.into_iter().any(|later| nominated_as(&sent.asked, &sent.fields, &later.asked))
+    later.into_iter().any(|later| nominated_as(sent, &sent.fields, &later.asked))
 }
 
 /// Section 4.4 and purges. Says whether a soft purge has made it stale.

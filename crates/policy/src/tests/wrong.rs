@@ -241,6 +241,16 @@ fn warnings_do_not_stop() {
             vec!["3:57 rule `x`: pages that set a cookie will be stored, and everybody gets that same cookie"],
         ),
         (
+            "cache: { max_body: 1MiB }\nrules:\n  - { name: x, match: { path: /x }, cache: { slice: 1025KiB } }\n  - { name: y, match: { path: /y }, cache: { slice: 1MiB } }\n",
+            vec!["4:46 `slice` (1025KiB) is larger than `cache.max_body` (1MiB): no such slice is stored"],
+        ),
+        // By default a body may have a quarter of the memory.
+        (
+            "cache: { memory: 8MiB }\nrules: [{ name: x, match: { path: /x }, cache: { slice: 4MiB } }]\n",
+            vec!["3:50 `slice` (4MiB) is larger than `cache.max_body` (2MiB): no such slice is stored"],
+        ),
+        ("rules: [{ name: x, match: { path: /x }, cache: { slice: 64MiB } }]\n", vec![]),
+        (
             "sessions: { cookies: [\"S*\"], ignore: [SID, T] }\n",
             vec!["2:39 `SID` is ignored and fits the session cookie `S*`"],
         ),
