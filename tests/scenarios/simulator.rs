@@ -19,7 +19,7 @@ use copal_store::Hardness;
 use copal_testkit::{Answer, ManualClock, ScriptedOrigin, patiently};
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 
 use dice::Dice;
 use model::{Asked, Fields, Got, Invalidity, Way};
@@ -42,19 +42,16 @@ struct Simulation {
     server: Server,
     /// Tags that clients have seen, by path.
     tags: BTreeMap<String, Vec<String>>,
-    /// The server's own tasks: more of them means that something is still under way in the background.
-    idle_tasks: usize,
     story: Vec<String>,
     tally: Tally,
 }
 
 impl Simulation {
-    /// The origin runs in a runtime of its own, so that the other one has only the proxy's tasks.
-    async fn start(seed: u64, origins: &Handle) -> (Self, ScriptedOrigin) {
+    async fn start(seed: u64) -> (Self, ScriptedOrigin) {
         let mut dice = Dice::new(seed);
         let clock = ManualClock::at(1_700_000_000);
         let site = Arc::new(Mutex::new(Site::new(clock.clone(), &mut dice)));
-        let origin = origins.spawn(ScriptedOrigin::start()).await.unwrap();
+        let origin = ScriptedOrigin::start().await;
         let answers = Arc::clone(&site);
         origin.on("*", Answer::from_fn(move |request| answers.lock().answer(request)));
         let yaml = format!(
@@ -68,11 +65,7 @@ impl Simulation {
         let server = Server::start(setup).unwrap_or_else(|error| panic!("{error}"));
         let paths = site.lock().paths();
         let (tags, story, tally) = (BTreeMap::new(), Vec::new(), Tally::new());
-        let mut it = Self { seed, dice, clock, site, paths, server, tags, idle_tasks: 0, story, tally };
-        // A first request, which leaves the tasks that look after connections.
-        it.send("OPTIONS", "/nowhere", &Fields::new()).await.unwrap();
-        it.idle_tasks = Handle::current().metrics().num_alive_tasks();
-        (it, origin)
+        (Self { seed, dice, clock, site, paths, server, tags, story, tally }, origin)
     }
 
     async fn step(&mut self, step: usize) {
@@ -197,30 +190,27 @@ impl Simulation {
         })
     }
 
-    /// Waits until nothing is under way in the background.
+    /// Waits until nothing is fetched in the background any more.
     async fn settle(&self) {
-        let metrics = Handle::current().metrics();
+        let store = self.server.proxy().store();
         let idle = async {
-            while metrics.num_alive_tasks() > self.idle_tasks {
+            while store.usage().fills > 0 {
                 tokio::task::yield_now().await;
             }
         };
-        patiently(|| format!("the end of {} tasks", metrics.num_alive_tasks() - self.idle_tasks), idle).await;
+        patiently(|| format!("the end of {} fills", store.usage().fills), idle).await;
     }
 }
 
 fn simulate(seed: u64, steps: usize) -> Tally {
-    let origins = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let tally = runtime.block_on(async {
-        let (mut simulation, _origin) = Simulation::start(seed, origins.handle()).await;
+    runtime.block_on(async {
+        let (mut simulation, _origin) = Simulation::start(seed).await;
         for step in 1..=steps {
             simulation.step(step).await;
         }
         simulation.tally
-    });
-    origins.shutdown_background();
-    tally
+    })
 }
 
 fn number_from(variable: &str) -> Option<u64> {
