@@ -32,7 +32,6 @@ pub(crate) enum Kind {
     /// `<esi:inline>` (section 3.2): a fragment that came with the page. Nothing is put out in its place.
     Inline {
         name: Box<str>,
-        fetchable: bool,
         body: Arc<[Piece]>,
     },
     Assign {

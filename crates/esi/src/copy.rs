@@ -89,9 +89,7 @@ impl Block {
                 Kind::Choose { branches: branches.collect(), otherwise: all(otherwise, text) }
             }
             Kind::Try { attempt, except } => Kind::Try { attempt: all(attempt, text), except: all(except, text) },
-            Kind::Inline { name, fetchable, body } => {
-                Kind::Inline { name: name.clone(), fetchable: *fetchable, body: all(body, text).into() }
-            }
+            Kind::Inline { name, body } => Kind::Inline { name: name.clone(), body: all(body, text).into() },
             Kind::Foreach { item, collection, body } => {
                 Kind::Foreach { item: Arc::clone(item), collection: collection.clone(), body: all(body, text) }
             }

@@ -38,7 +38,6 @@ enum Head {
     },
     Inline {
         name: Box<str>,
-        fetchable: bool,
     },
     Foreach {
         item: Arc<str>,
@@ -117,7 +116,7 @@ impl Parser {
             }
             Element::Inline => {
                 let Some(name) = value("name") else { return missing(self, "name") };
-                Head::Inline { name: name.into(), fetchable: value("fetchable").as_deref() == Some("yes") }
+                Head::Inline { name: name.into() }
             }
             Element::Foreach => {
                 let collection = value("collection").and_then(|text| expression::expression(&text, dialect));
@@ -235,7 +234,7 @@ impl Parser {
             }
             (Element::Choose, _) => self.choose(at, closed, pieces, spans),
             (Element::Try, _) => self.attempt(at, closed, pieces, spans),
-            (_, Head::Inline { name, fetchable }) => Kind::Inline { name, fetchable, body: pieces.into() },
+            (_, Head::Inline { name }) => Kind::Inline { name, body: pieces.into() },
             (_, Head::Foreach { item, collection }) => Kind::Foreach { item, collection, body: pieces.into() },
             (_, Head::Function { name }) => {
                 Kind::Function { name, body: Arc::new(FunctionBody { pieces: pieces.into() }) }
