@@ -138,6 +138,9 @@ mod tests {
             request_directives: None,
             limits: None,
             key_also: None,
+            stores: None,
+            request_fields: None,
+            response_fields: None,
             slice: None,
         }
     }

@@ -15,7 +15,7 @@ use crate::units::format_size;
 pub(crate) fn key_cookies(parts: &mut [Part]) {
     let sessions = all_sessions(parts);
     for part in parts {
-        for (glob, at) in part.rules.iter().flat_map(|written| &written.key_cookies) {
+        for (glob, at) in part.rules.iter().flat_map(|written| &written.cookies.keyed) {
             let Some(session) = sessions.iter().find(|session| session.overlaps(glob)) else {
                 continue;
             };
@@ -25,6 +25,27 @@ pub(crate) fn key_cookies(parts: &mut [Part]) {
                 part.reader.error(*at, format!("`{key}` is in the key and fits the session cookie `{session}`"), hint);
             } else {
                 let message = format!("`{key}` in the key can fit the same cookie as the session cookie `{session}`");
+                part.reader.warning(*at, message, hint);
+            }
+        }
+    }
+}
+
+/// A response that begins a session is never stored, so its cookie cannot be stripped for that.
+pub(crate) fn stripped(parts: &mut [Part]) {
+    let sessions = all_sessions(parts);
+    for part in parts {
+        for (glob, at) in part.rules.iter().flat_map(|written| &written.cookies.stripped) {
+            let Some(session) = sessions.iter().find(|session| session.overlaps(glob)) else {
+                continue;
+            };
+            let (stripped, session) = (glob.as_str(), session.as_str());
+            let hint = "a response that sets a session cookie is never stored; leave one of them out";
+            if glob.exact().is_some() || stripped == session {
+                let message = format!("`{stripped}` is stripped and fits the session cookie `{session}`");
+                part.reader.error(*at, message, hint);
+            } else {
+                let message = format!("`{stripped}` can fit the same cookie as the session cookie `{session}`");
                 part.reader.warning(*at, message, hint);
             }
         }
@@ -46,7 +67,7 @@ pub(crate) fn ignored(parts: &mut [Part]) {
 }
 
 fn all_sessions(parts: &[Part]) -> Vec<NameGlob> {
-    parts.iter().flat_map(|part| part.sessions.iter().map(|(glob, _)| glob.clone())).collect()
+    parts.iter().flat_map(|part| part.sessions.iter().map(|(cookie, _)| cookie.glob.clone())).collect()
 }
 
 /// Rules after one that fits every request. That the default policy is not reached is no finding.

@@ -45,6 +45,12 @@ pub struct Explanation {
     pub limits: Option<&'static str>,
     /// What else decides on the key, and is known only when the request comes.
     pub key_also: Option<&'static str>,
+    /// Which responses are stored, where the rule says so.
+    pub stores: Option<String>,
+    /// Fields that the rule sets and removes on the way to the origin.
+    pub request_fields: Option<String>,
+    /// Fields that the rule sets and removes on the way to the client.
+    pub response_fields: Option<String>,
     /// Bytes of the slices in which it is fetched and stored.
     pub slice: Option<u64>,
 }
@@ -90,6 +96,9 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         request_directives: None,
         limits: None,
         key_also: None,
+        stores: None,
+        request_fields: rule.request.describe(),
+        response_fields: rule.response.describe(),
         slice: None,
     };
     match decision.verdict {
@@ -122,6 +131,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
                 let mode = if honoured { RequestDirectivesMode::Honour } else { cache.request_directives };
                 explanation.request_directives = Some(mode.as_str());
                 explanation.slice = cache.slice;
+                explanation.stores = cache.storing.describe();
             }
             explanation.reason = crate::Reason::Miss.as_str();
             explanation.variant = Some(plan.keyed().to_owned()).filter(|keyed| !keyed.is_empty());

@@ -114,6 +114,7 @@ pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
     }
     advertise_esi(&mut headers, &asked.rule);
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
+    asked.rule.request.apply(&mut headers);
     asked.wanted.ask(&mut headers);
     if let Some(range) = asked.slice().and_then(Slice::range) {
         headers.insert(header::RANGE, range);
@@ -137,6 +138,7 @@ pub(crate) fn pass_head(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> 
     }
     advertise_esi(&mut headers, rule);
     forwarded_for(&mut headers, exchange, runtime, rule);
+    rule.request.apply(&mut headers);
     trailers(&mut headers, rule, exchange);
     if exchange.upgrades {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
