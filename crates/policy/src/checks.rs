@@ -31,10 +31,12 @@ pub(crate) fn key_cookies(parts: &mut [Part]) {
     }
 }
 
-/// A response that begins a session is never stored, so its cookie cannot be stripped for that.
+/// A response that begins a session is never stored, so its cookie cannot be stripped for that. A cookie that a policy strips may
+/// well be a session by the word of the configuration, which wins.
 pub(crate) fn stripped(parts: &mut [Part]) {
-    let sessions = all_sessions(parts);
-    for part in parts {
+    let all = all_sessions(parts);
+    for (place, part) in parts.iter_mut().enumerate() {
+        let sessions = sessions_for(place, part, &all);
         for (glob, at) in part.rules.iter().flat_map(|written| &written.cookies.stripped) {
             let Some(session) = sessions.iter().find(|session| session.overlaps(glob)) else {
                 continue;
@@ -52,10 +54,11 @@ pub(crate) fn stripped(parts: &mut [Part]) {
     }
 }
 
-/// A session cookie on an ignore list does nothing there.
+/// A session cookie on an ignore list does nothing there. What a policy ignores may be a session by the word of the configuration.
 pub(crate) fn ignored(parts: &mut [Part]) {
-    let sessions = all_sessions(parts);
-    for part in parts {
+    let all = all_sessions(parts);
+    for (place, part) in parts.iter_mut().enumerate() {
+        let sessions = sessions_for(place, part, &all);
         for (glob, at) in &part.ignored {
             let Some(name) = glob.exact() else { continue };
             if let Some(session) = sessions.iter().find(|session| session.matches(name)) {
@@ -64,6 +67,11 @@ pub(crate) fn ignored(parts: &mut [Part]) {
             }
         }
     }
+}
+
+/// The session cookies that the author of a part knows of: of the configuration, which comes first, all; of a policy its own.
+fn sessions_for(place: usize, part: &Part, all: &[NameGlob]) -> Vec<NameGlob> {
+    if place == 0 { all.to_vec() } else { part.sessions.iter().map(|(cookie, _)| cookie.glob.clone()).collect() }
 }
 
 fn all_sessions(parts: &[Part]) -> Vec<NameGlob> {

@@ -60,12 +60,7 @@ pub struct Explanation {
 /// # Errors
 /// What is wrong with the URL.
 pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap) -> Result<Explanation, String> {
-    if !url.contains("://") {
-        return Err(format!("{url}: give the whole URL, as in http://{}", url.trim_start_matches('/')));
-    }
-    let nowhere = target::normalise(false, "localhost", "/").map_err(|error| error.to_string())?;
-    let target = target::resolve(&nowhere, url).map_err(|error| format!("{url}: {error}"))?;
-    let exchange = exchange(method, target, headers);
+    let exchange = asked(method, url, headers)?;
     let cookies = Cookies::parse(&exchange.headers);
     let decision = decide::decide(config, &exchange);
     let rule = decision.rule;
@@ -146,6 +141,19 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
 
 /// Of a request with `Authorization` (RFC 9111 §3.5).
 const WITH_LEAVE: &str = "only what says that it may be shared (public, s-maxage, must-revalidate); fetched alone";
+
+/// A request for `url` as it would come from this machine.
+///
+/// # Errors
+/// What is wrong with the URL.
+pub(crate) fn asked(method: &Method, url: &str, headers: &HeaderMap) -> Result<Exchange, String> {
+    if !url.contains("://") {
+        return Err(format!("{url}: give the whole URL, as in http://{}", url.trim_start_matches('/')));
+    }
+    let nowhere = target::normalise(false, "localhost", "/").map_err(|error| error.to_string())?;
+    let target = target::resolve(&nowhere, url).map_err(|error| format!("{url}: {error}"))?;
+    Ok(exchange(method, target, headers))
+}
 
 /// A request as it would come from this machine.
 pub(crate) fn exchange(method: &Method, target: Target, headers: &HeaderMap) -> Exchange {

@@ -190,6 +190,23 @@ fn what_a_rule_says_of_responses_in_words() {
 }
 
 #[test]
+fn what_a_policy_ignores_and_strips_the_configuration_may_call_a_session() {
+    let folder = std::env::temp_dir().join(format!("copal-policy-language-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let policy = "sessions: { ignore: [PHPSESSID] }\nrules: [{ name: p, match: { path: /p }, cache: { strip_cookies: PHPSESSID } }]\n";
+    std::fs::write(folder.join("shop.yaml"), policy).unwrap();
+    let text = format!("{ORIGIN}policies: [./shop.yaml]\nsessions: {{ cookies: [PHPSESSID] }}\n");
+    let loaded = load_str("copal.yaml", &text, Some(&folder));
+    std::fs::remove_dir_all(&folder).unwrap();
+    let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let policy = &loaded.config.policy;
+    assert_eq!(policy.cookie_kind(&policy.rules()[0], "PHPSESSID"), CookieKind::Session);
+    let rule = &policy.rules()[0].cache().unwrap().storing;
+    assert!(!rule.strips_all(policy, &headers(&[("set-cookie", "PHPSESSID=1")])), "a session is never stripped");
+}
+
+#[test]
 fn mistakes_are_told_with_their_place() {
     let rule = |text: &str| {
         format!("sessions: {{ cookies: [sid, \"w*\"] }}\nrules:\n  - name: x\n    match: {{ path: /x }}\n    {text}\n")
