@@ -228,6 +228,16 @@ mod tests {
     }
 
     #[test]
+    fn shipped_policies_answer_as_their_cases_say_to_the_last_word() {
+        for name in copal_policy::shipped_names() {
+            let suite = find(name).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let failures: Vec<String> = suite.cases.iter().filter_map(|case| run_case(&suite, case)).collect();
+            assert!(failures.is_empty(), "{}", failures.join("\n"));
+            assert!(suite.cases.iter().any(|case| case.response.is_some()) || ["default", "wagtail"].contains(&name));
+        }
+    }
+
+    #[test]
     fn what_becomes_of_a_response_is_compared() {
         let stored = Stores { why: None, lifetime: Some(600), tags: vec!["b".to_owned(), "a".to_owned()] };
         let expect = Expect {
