@@ -8,8 +8,10 @@ async fn front(policies: &str) -> Front {
     Front::with(&format!("policies: [{policies}]")).await
 }
 
-/// For each policy: a page that visitors share, as its CMS answers it, and the cookies of those who have their own.
-const SITES: &[(&str, &str, &[(&str, &str)], &[&str])] = &[
+/// A policy, the path of a page that visitors share, its fields as the CMS answers, and the cookies of those who have their own.
+type Site = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const SITES: &[Site] = &[
     (
         "drupal",
         "/node/12",
