@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
 use crate::hints::Hints;
+use crate::purge::{Again, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::searching::Searching;
@@ -49,6 +50,8 @@ pub struct Proxy {
     pub(crate) clock: Clock,
     pub(crate) hints: Hints,
     pub(crate) searching: Searching,
+    pub(crate) again: Again,
+    pub(crate) refreshing: Refreshing,
     runtime: ArcSwap<Runtime>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
@@ -94,6 +97,8 @@ impl Proxy {
             clock: parts.clock,
             hints: Hints::new(),
             searching: Searching::new(),
+            again: Again::default(),
+            refreshing: Refreshing::new(),
             runtime: ArcSwap::from_pointee(runtime),
             no_rule: "".into(),
             warned: AtomicU64::new(0),
@@ -134,6 +139,10 @@ impl Proxy {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.runtime.load().config)
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<Runtime> {
+        self.runtime.load_full()
     }
 
     /// Where responses are stored.
