@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
 use crate::hints::Hints;
-use crate::purge::{Again, Refreshing};
+use crate::purge::{Again, Counting, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::searching::Searching;
@@ -52,6 +52,7 @@ pub struct Proxy {
     pub(crate) searching: Searching,
     pub(crate) again: Again,
     pub(crate) refreshing: Refreshing,
+    pub(crate) counting: Counting,
     runtime: ArcSwap<Runtime>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
@@ -99,6 +100,7 @@ impl Proxy {
             searching: Searching::new(),
             again: Again::default(),
             refreshing: Refreshing::new(),
+            counting: Counting::default(),
             runtime: ArcSwap::from_pointee(runtime),
             no_rule: "".into(),
             warned: AtomicU64::new(0),
