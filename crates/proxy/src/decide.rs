@@ -274,11 +274,12 @@ pub(crate) fn reuse(response: &StoredResponse, soft_invalidated: bool, now: Time
     if soft_invalidated { freshness(response, true, now).state(now) } else { response.freshness.state(now) }
 }
 
-/// The freshness of a stored response; a soft invalidation made it stale.
+/// The freshness of a stored response. A soft invalidation made it stale when it came, so that `grace` counts from there, or from the
+/// natural end where that was earlier.
 pub(crate) fn freshness(response: &StoredResponse, soft_invalidated: bool, now: Timestamp) -> Freshness {
     let mut freshness = response.freshness;
     if soft_invalidated {
-        freshness.expire(now);
+        freshness.expire(response.softened_at().map_or(now, |at| at.min(now)));
     }
     freshness
 }
@@ -480,7 +481,7 @@ impl Announcement<'_> {
             authorized: self.received.authorized,
             extras: self.extras,
             vary,
-            tags: tags(source, &config.cache.tag_headers),
+            tags: copal_semantics::tags(source, &config.cache.tag_headers),
             esi: self.esi,
             rule: Arc::clone(&self.rule.name),
             length: if self.esi { None } else { fields::content_length(source) },
@@ -549,19 +550,4 @@ pub(crate) fn own_fields(headers: &HeaderMap, unstored: &[HeaderName], rule: &Ru
         own.remove(header::CONTENT_LENGTH);
     }
     own
-}
-
-/// The tags of a response: separated by space, comma or pipe, in any of the configured fields.
-pub(crate) fn tags(headers: &HeaderMap, tag_headers: &[HeaderName]) -> Vec<String> {
-    let mut tags: Vec<String> = tag_headers
-        .iter()
-        .flat_map(|name| headers.get_all(name))
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split([' ', ',', '|', '\t']))
-        .filter(|tag| !tag.is_empty())
-        .map(str::to_owned)
-        .collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
 }

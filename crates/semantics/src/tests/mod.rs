@@ -20,6 +20,7 @@ mod reuse_properties;
 mod storability;
 mod structured;
 mod target;
+mod tags;
 mod targeted;
 mod time;
 mod trailer;
