@@ -92,6 +92,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("origins.NAME.retries", Count(0, 10), Is("1"),
         "How often an idempotent request is sent again, to the next server if there is one, when a connection fails.",
         "2"),
+    key("origins.NAME.header_bytes", Size, Is("512KiB"),
+        "Largest head of a response. Tags alone may take 256 KiB of it by default and something is left for the rest; a larger head is answered with 502.",
+        "1MiB"),
 
     key("timeouts", Section, Absent("the values below"),
         "Timeouts for origins that state none of their own.",

@@ -275,11 +275,12 @@ pub(crate) fn reuse(response: &StoredResponse, soft_invalidated: bool, now: Time
     if soft_invalidated { freshness(response, true, now).state(now) } else { response.freshness.state(now) }
 }
 
-/// The freshness of a stored response; a soft invalidation made it stale.
+/// The freshness of a stored response. A soft invalidation made it stale when it came, so that `grace` counts from there, or from the
+/// natural end where that was earlier.
 pub(crate) fn freshness(response: &StoredResponse, soft_invalidated: bool, now: Timestamp) -> Freshness {
     let mut freshness = response.freshness;
     if soft_invalidated {
-        freshness.expire(now);
+        freshness.expire(response.softened_at().map_or(now, |at| at.min(now)));
     }
     freshness
 }
@@ -552,17 +553,9 @@ pub(crate) fn own_fields(headers: &HeaderMap, unstored: &[HeaderName], rule: &Ru
     own
 }
 
-/// The tags of a response: separated by space, comma, pipe or tab in any of the configured fields, and those made from others.
+/// The tags of a response: those it names, and those made from other fields.
 pub(crate) fn tags(headers: &HeaderMap, cache: &CacheConfig) -> Vec<String> {
-    let mut tags: Vec<String> = cache
-        .tag_headers
-        .iter()
-        .flat_map(|name| headers.get_all(name))
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(split_tags)
-        .filter(|tag| !tag.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let mut tags = semantics::tags(headers, &cache.tag_headers);
     for TagFrom { header, around: (before, behind) } in &cache.tag_from {
         let values = headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
         let values = values.map(str::trim).filter(|value| !value.is_empty());
@@ -571,10 +564,4 @@ pub(crate) fn tags(headers: &HeaderMap, cache: &CacheConfig) -> Vec<String> {
     tags.sort_unstable();
     tags.dedup();
     tags
-}
-
-/// Plone's `#id#id#` is a list as well; elsewhere a tag may have such a sign in it.
-fn split_tags(value: &str) -> std::str::Split<'_, &'static [char]> {
-    let between: &[char] = if value.starts_with('#') && value.ends_with('#') { &['#'] } else { &[' ', ',', '|', '\t'] };
-    value.split(between)
 }

@@ -10,6 +10,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use copal_semantics::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
 use crate::index::Index;
@@ -42,17 +43,26 @@ pub enum Hardness {
 pub(crate) enum Verdict {
     /// Nothing newer matches.
     Clear,
-    /// A newer soft invalidation matches.
-    Soft,
+    /// A newer soft invalidation matches: the newest that does.
+    Soft(Sequence),
     /// A newer hard invalidation matches, or the log no longer knows.
     Hard,
 }
 
 impl Verdict {
-    pub(crate) fn of(hardness: Hardness) -> Self {
+    pub(crate) fn of(hardness: Hardness, sequence: Sequence) -> Self {
         match hardness {
             Hardness::Hard => Self::Hard,
-            Hardness::Soft => Self::Soft,
+            Hardness::Soft => Self::Soft(sequence),
+        }
+    }
+
+    /// Whether an older invalidation of this hardness would change it.
+    pub(crate) fn is_changed_by(self, hardness: Hardness) -> bool {
+        match self {
+            Self::Clear => true,
+            Self::Soft(_) => hardness == Hardness::Hard,
+            Self::Hard => false,
         }
     }
 }
@@ -62,6 +72,8 @@ impl Verdict {
 pub(crate) struct Checked {
     pub(crate) verdict: Verdict,
     pub(crate) upto: Sequence,
+    /// When it became stale, where it is soft and that is known.
+    pub(crate) softened: Option<Timestamp>,
 }
 
 /// The newest invalidations of one thing.
@@ -84,10 +96,14 @@ impl Latest {
         if self.hard > since {
             Verdict::Hard
         } else if self.soft > since {
-            Verdict::Soft
+            Verdict::Soft(self.soft)
         } else {
             Verdict::Clear
         }
+    }
+
+    pub(crate) fn soft(&self) -> Sequence {
+        self.soft
     }
 
     pub(crate) fn newest(&self) -> Sequence {
@@ -126,14 +142,22 @@ impl Log {
     }
 
     /// Appends invalidations, each with its number, and gives the last one's. Nobody sees some of them without the others.
-    pub(crate) fn append(&self, all: &[Invalidation], hardness: Hardness) -> Sequence {
+    ///
+    /// `now` is when they come, where that is known.
+    pub(crate) fn append(&self, all: &[Invalidation], hardness: Hardness, now: Option<Timestamp>) -> Sequence {
         // Made ready before the lock is taken.
         let ready: Vec<Entry> = all.iter().map(|what| self.entry(what)).collect();
         let mut index = self.index.write();
         let mut sequence = Sequence(self.current.load(Ordering::Relaxed));
+        if let (Hardness::Soft, Some(now)) = (hardness, now) {
+            index.times.note(Sequence(sequence.0 + 1), now);
+        }
         for entry in ready {
             sequence.0 += 1;
             index.append(entry, sequence, hardness);
+        }
+        if index.trim_due() {
+            index.trim(self.oldest_fill_of(sequence));
         }
         // Last, so that whoever sees the number also finds the invalidation.
         self.current.store(sequence.0, Ordering::Release);
@@ -155,7 +179,11 @@ impl Log {
             (upto, index.verdict(subject, since), index.scanned_since(since))
         };
         let verdict = newer.map_or(indexed, |newer| scanned::verdict(&newer, subject, since, indexed));
-        Checked { verdict, upto }
+        let softened = match verdict {
+            Verdict::Soft(sequence) => self.index.read().times.of(sequence),
+            _ => None,
+        };
+        Checked { verdict, upto, softened }
     }
 
     /// Evaluates the patterns over tags against every tag that there is, so that no hit has to.
@@ -190,6 +218,13 @@ impl Log {
     pub(crate) fn oldest_fill(&self) -> Sequence {
         let under_way = self.under_way.lock();
         under_way.keys().next().copied().unwrap_or_else(|| self.current())
+    }
+
+    /// As [`Log::oldest_fill`], while `newest` is not yet to be seen.
+    fn oldest_fill_of(&self, newest: Sequence) -> Sequence {
+        // A fill that begins from here on, before that is seen, is told all the same: it began below the newest number.
+        let under_way = self.under_way.lock();
+        under_way.keys().next().copied().unwrap_or_else(|| self.current()).min(newest)
     }
 
     /// Forgets what is not newer than `upto`. From then on, whatever was last checked before it counts as invalid.
