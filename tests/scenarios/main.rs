@@ -23,6 +23,7 @@ mod lifetimes;
 mod methods;
 mod negotiation;
 mod origins;
+mod policy_language;
 mod process;
 mod protocol;
 mod purge_orders;

@@ -215,6 +215,42 @@ async fn a_purge_is_done_once_more() {
     assert!(front.sequence() - before <= 4 * 2, "{} and then {}", before, front.sequence());
 }
 
+/// A burst of equal purges is one, until something has begun that the next one could take.
+#[tokio::test]
+async fn equal_purges_in_a_burst_are_merged_and_none_is_lost() {
+    let front = front("allow: ['127.0.0.0/8'], dialects: [url, drupal]").await;
+    front.origin.on("/p", Answer::ok("x").header("cache-tags", "t"));
+    let ban = [("cache-tags", "t")];
+    let sequence = |answer: &ClientResponse| answer.text().split("\"sequence\":").nth(1).map(str::to_owned);
+    for (path, fields) in [("/p", &[][..]), ("/tags", &ban)] {
+        front.get("/p").await;
+        let first = purge(&front, path, fields).await;
+        assert_eq!(first.status, 200);
+        let before = front.sequence();
+        for _ in 0..10 {
+            assert_eq!(sequence(&purge(&front, path, fields).await), sequence(&first));
+        }
+        assert_eq!(front.sequence(), before, "{path}: they are one");
+        assert_eq!(word(&front.get("/p").await), "miss", "{path}");
+        purge(&front, path, fields).await;
+        assert_eq!(word(&front.get("/p").await), "miss", "{path}: a fetch came between");
+        purge(&front, path, &[fields, &[("copal-purge", "soft")]].concat()).await;
+        assert_eq!(word(&front.get("/p").await), "stale-refreshing", "{path}: another purge");
+        // What is under way when it comes is taken too.
+        purge(&front, path, fields).await;
+        let (body, slow) = Answer::stream();
+        front.origin.on("/p", slow.header("cache-tags", "t").once());
+        let mut one = front.client().await;
+        let mut leader = one.get("/p").stream().await;
+        body.send("old");
+        assert_eq!(leader.read_some().await.as_deref(), Some(&b"old"[..]));
+        purge(&front, path, fields).await;
+        body.end();
+        leader.rest().await;
+        assert_eq!(word(&front.get("/p").await), "miss", "{path}: a fetch was under way");
+    }
+}
+
 #[tokio::test]
 async fn fields_that_are_for_the_cache_do_not_reach_clients() {
     let front = front("allow: ['127.0.0.0/8']").await;

@@ -11,6 +11,7 @@ mod checks;
 mod config;
 mod cookies;
 mod diagnostic;
+mod edits;
 mod esi;
 mod facts;
 mod glob;
@@ -27,8 +28,10 @@ mod reference;
 mod rule;
 mod rules;
 mod schema;
+mod sessions;
 mod settings;
 mod shipped;
+mod storing;
 mod table;
 pub mod units;
 mod values;
@@ -37,6 +40,7 @@ mod yaml;
 pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, OriginConfig, TagFrom};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use edits::{FieldEdits, ResponseEdits};
 pub use esi::{EsiDialect, EsiOnError, EsiOptions};
 pub use facts::RequestFacts;
 pub use key::{KeyRule, Parameters, QueryRule};
@@ -50,6 +54,7 @@ pub use rule::{
 };
 pub use schema::schema_json;
 pub use shipped::{nearest_shipped, shipped, shipped_cases, shipped_names};
+pub use storing::StoreRule;
 
 #[cfg(test)]
 mod tests;

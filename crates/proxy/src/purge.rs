@@ -7,6 +7,7 @@ mod dialect;
 mod execute;
 mod expression;
 pub mod htcp;
+mod merge;
 mod order;
 mod read;
 mod refresh;
@@ -40,6 +41,7 @@ pub use expression::{LONGEST as LONGEST_EXPRESSION, TagExpression};
 pub use order::{By, MOST_NAMED, MatchText, Matching, Order, Url, What, WrongOrder};
 
 pub(crate) use again::Again;
+pub(crate) use merge::Merging;
 pub(crate) use refresh::Refreshing;
 
 /// The longest body of a purge: Fastly's 256 keys, each of at most 1 KiB.

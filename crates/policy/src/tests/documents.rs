@@ -87,6 +87,7 @@ fn wrapped(path: &str, value: &str) -> String {
             "origins.NAME" if !text.starts_with("servers:") => ", servers: \"http://a\"",
             "purge.secret" if text.starts_with("header:") => ", value: 0123456789abcdef",
             "purge.htcp" if text.starts_with("allow:") => ", address: \"127.0.0.1:4827\"",
+            "sessions.cookies[]" if !text.starts_with("name:") => ", name: x",
             "rules[].respond" if text.starts_with("headers:") => ", status: 200",
             _ => "",
         };
