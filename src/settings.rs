@@ -32,6 +32,7 @@ pub fn origin(config: &OriginConfig) -> OriginSettings {
         between_bytes_timeout: config.between_bytes_timeout,
         idle_timeout: config.idle_timeout,
         retries: config.retries,
+        max_header_bytes: usize::try_from(config.header_bytes).unwrap_or(usize::MAX),
         ..OriginSettings::default()
     }
 }
@@ -61,9 +62,10 @@ fn same_origin(a: &OriginConfig, b: &OriginConfig) -> bool {
         between_bytes_timeout,
         idle_timeout,
         retries,
+        header_bytes,
         host: _,
     } = a;
-    (name, servers, retries) == (&b.name, &b.servers, &b.retries)
+    (name, servers, retries, header_bytes) == (&b.name, &b.servers, &b.retries, &b.header_bytes)
         && (connect_timeout, first_byte_timeout) == (&b.connect_timeout, &b.first_byte_timeout)
         && (between_bytes_timeout, idle_timeout) == (&b.between_bytes_timeout, &b.idle_timeout)
 }
@@ -95,6 +97,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         && a.header_timeout == b.header_timeout
         && a.keep_alive_timeout == b.keep_alive_timeout
         && a.connections == b.connections;
+    let htcp = |config: &Config| config.purge.htcp.as_ref().map(|htcp| htcp.address);
     [
         ("listen", old.listen == new.listen),
         ("admin", old.admin == new.admin),
@@ -103,6 +106,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("cache.max_variants", old.cache.max_variants == new.cache.max_variants),
         ("limits", limits),
         ("drain", old.drain == new.drain),
+        ("purge.htcp", htcp(old) == htcp(new)),
     ]
     .into_iter()
     .filter_map(|(name, same)| (!same).then_some(name))
@@ -159,6 +163,7 @@ mod tests {
             ("limits: { header_timeout: 99s }", "limits"),
             ("limits: { connections: 9 }", "limits"),
             ("drain: 99s", "drain"),
+            ("purge: { htcp: \"127.0.0.1:9997\" }", "purge.htcp"),
         ] {
             assert_eq!(needs_restart(&old, &config(&format!("{TWO}{yaml}\n"))), [expected], "{yaml}");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use crate::{Networks, Policy};
+use crate::{Networks, Policy, PurgeConfig};
 
 /// Everything that one server runs by.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ pub struct OriginConfig {
     pub idle_timeout: Duration,
     /// How often an idempotent request is sent again when a connection fails.
     pub retries: usize,
+    /// Largest head of a response, in bytes.
+    pub header_bytes: u64,
     /// `Host` sent to the servers; `None` = the client's.
     pub host: Option<String>,
 }
@@ -82,13 +84,27 @@ pub struct CacheConfig {
     pub max_key_body: u64,
     /// Response fields that carry cache tags.
     pub tag_headers: Vec<HeaderName>,
+    /// Response fields of which each value makes a tag.
+    pub tag_from: Vec<TagFrom>,
+    /// Response fields besides those that are for Copal and not for clients.
+    pub hide_headers: Vec<HeaderName>,
 }
 
-/// Who may purge.
-#[derive(Clone, Debug, Default)]
-pub struct PurgeConfig {
-    /// Client addresses that may send `PURGE`; empty = nobody.
-    pub allow: Networks,
+impl CacheConfig {
+    /// Response fields that are for Copal and not for clients, besides `Surrogate-Control`.
+    pub fn internal(&self) -> impl Iterator<Item = &HeaderName> {
+        let from = self.tag_from.iter().map(|from| &from.header);
+        self.tag_headers.iter().chain(from).chain(&self.hide_headers)
+    }
+}
+
+/// A field whose values make tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagFrom {
+    /// The field.
+    pub header: HeaderName,
+    /// The tag, with the field's value between these two.
+    pub around: (String, String),
 }
 
 /// Limits of ESI.

@@ -21,6 +21,7 @@ use crate::deliver;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
 use crate::hints::Hints;
+use crate::purge::{Again, Counting, Merging, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::searching::Searching;
@@ -50,6 +51,10 @@ pub struct Proxy {
     pub(crate) clock: Clock,
     pub(crate) hints: Hints,
     pub(crate) searching: Searching,
+    pub(crate) again: Again,
+    pub(crate) refreshing: Refreshing,
+    pub(crate) counting: Counting,
+    pub(crate) merging: Merging,
     runtime: ArcSwap<Runtime>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
@@ -95,6 +100,10 @@ impl Proxy {
             clock: parts.clock,
             hints: Hints::new(),
             searching: Searching::new(),
+            again: Again::default(),
+            refreshing: Refreshing::new(),
+            counting: Counting::default(),
+            merging: Merging::new(),
             runtime: ArcSwap::from_pointee(runtime),
             no_rule: "".into(),
             warned: AtomicU64::new(0),
@@ -108,6 +117,7 @@ impl Proxy {
         let before = self.runtime.load();
         let (instance, via) = (Arc::clone(&before.instance), Arc::clone(&before.via));
         self.runtime.store(Arc::new(Runtime { config, origins, instance, via }));
+        self.merging.forget();
     }
 
     /// A number that nobody can foretell who does not see all of them: a step of SplitMix64 (Steele, Lea, Flood 2014).
@@ -135,6 +145,10 @@ impl Proxy {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.runtime.load().config)
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<Runtime> {
+        self.runtime.load_full()
     }
 
     /// Where responses are stored.

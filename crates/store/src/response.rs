@@ -12,8 +12,11 @@ use http::{HeaderMap, StatusCode};
 use crate::backoff::Backoff;
 use crate::compact::{self, Compacted};
 use crate::freshening::Freshened;
+use crate::invalidation::Subject;
+use crate::key::CacheKey;
 use crate::log::{Checked, Sequence, Verdict};
 use crate::parts::{Part, Parts};
+use crate::tags::{Dictionary, Tags};
 use crate::variant::{Request, Selector, Variant};
 use crate::weigh;
 
@@ -73,14 +76,14 @@ pub struct HeadInfo {
     pub completed: bool,
     pub(crate) headers_weight: usize,
     pub(crate) variant: Variant,
-    pub(crate) tags: Arc<[u64]>,
+    pub(crate) tags: Tags,
 }
 
 impl HeadInfo {
-    pub(crate) fn new(head: Head, by: &dyn Selector, tag: impl Fn(&str) -> u64) -> Self {
+    pub(crate) fn new(head: Head, by: &dyn Selector, dictionary: &Arc<Dictionary>) -> Self {
         let (headers, headers_weight) = compact::headers(&head.headers);
-        let of_parts = head.completes.iter().flat_map(|held| held.tags.iter().copied());
-        let tags = sorted(head.tags.iter().map(|text| tag(text)).chain(of_parts));
+        let of_parts = head.completes.iter().flat_map(|held| held.tags.iter());
+        let tags = dictionary.tags(head.tags.iter().map(String::as_str), of_parts);
         Self {
             variant: Variant::new(&head.extras, head.vary, &headers, by),
             status: head.status,
@@ -99,12 +102,11 @@ impl HeadInfo {
     }
 }
 
-/// Tags, each once.
-fn sorted(tags: impl Iterator<Item = u64>) -> Arc<[u64]> {
-    let mut tags: Vec<u64> = tags.collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags.into()
+impl HeadInfo {
+    /// As the log is asked about it.
+    pub(crate) fn subject<'a>(&'a self, key: &'a CacheKey) -> Subject<'a> {
+        Subject { key, tags: &self.tags, fields: Some(&self.headers), stored: false }
+    }
 }
 
 /// The body of a stored response: text, and includes and blocks where it is a template.
@@ -144,7 +146,7 @@ struct Kept {
     shared: bool,
     authorized: bool,
     variant: Variant,
-    tags: Arc<[u64]>,
+    tags: Tags,
     body: StoredBody,
     body_weight: usize,
     parts: Option<Box<Parts>>,
@@ -161,7 +163,7 @@ impl Kept {
         let beyond = if copal_semantics::has_validator(&headers) { keep_for_validation } else { Duration::ZERO };
         let body_weight = self.body_weight + self.parts.as_ref().map_or(0, |parts| parts.weight());
         StoredResponse {
-            weight: weigh::response(headers_weight, body_weight, &self.variant, self.tags.len()),
+            weight: weigh::response(headers_weight, body_weight, &self.variant, self.tags.weight()),
             status: self.status,
             headers,
             freshness,
@@ -177,6 +179,7 @@ impl Kept {
             keep_until: freshness.response_time.plus(freshness.retention()).plus(beyond),
             began: made.began,
             checked: AtomicU64::new(made.began.0 << 1),
+            softened: AtomicU64::new(0),
             backoff: Backoff::default(),
             part: OnceLock::new(),
             body_weight: self.body_weight,
@@ -218,7 +221,7 @@ pub struct StoredResponse {
     /// Whether it came for a request with `Authorization`.
     pub authorized: bool,
     pub(crate) variant: Variant,
-    pub(crate) tags: Arc<[u64]>,
+    pub(crate) tags: Tags,
     /// Counts the stored responses of a store; a higher one was made later.
     pub(crate) id: u64,
     /// From then on it is of no use, not even to be validated.
@@ -227,6 +230,9 @@ pub struct StoredResponse {
     /// Twice the number of the newest invalidation that is known not to forbid it, plus one when a soft one matched:
     /// one load answers both on a hit.
     checked: AtomicU64,
+    /// When the first soft invalidation that matched came, in milliseconds since the Unix epoch; 0 while none did, or when that
+    /// is not known.
+    softened: AtomicU64,
     backoff: Backoff,
     /// Worked out when it is first part of a page.
     part: OnceLock<AsPart>,
@@ -252,7 +258,7 @@ impl StoredResponse {
             shared: head.shared,
             authorized: head.authorized,
             variant: head.variant.clone(),
-            tags: Arc::clone(&head.tags),
+            tags: head.tags.clone(),
             body: body.body,
             body_weight: body.weight,
             parts,
@@ -266,7 +272,7 @@ impl StoredResponse {
         &self,
         from: &Freshened,
         variant: Variant,
-        tags: impl Iterator<Item = u64>,
+        tags: Tags,
         made: Made,
         keep_for_validation: Duration,
     ) -> Self {
@@ -277,7 +283,7 @@ impl StoredResponse {
             shared: from.shared,
             authorized: self.authorized,
             variant,
-            tags: sorted(tags),
+            tags,
             body: self.body.clone(),
             body_weight: self.body_weight,
             parts: self.parts.clone(),
@@ -285,8 +291,15 @@ impl StoredResponse {
         kept.with(compact::headers(&from.headers), from.freshness, made, keep_for_validation)
     }
 
-    /// This response, which has just come, and one that is stored, as one (RFC 9111 §3.4). Both are valid now, and were checked.
-    pub(crate) fn combined(&self, stored: &Self, combined: Combined, keep_for_validation: Duration) -> Self {
+    /// This response, which has just come, and one that is stored, as one with the `tags` of both (RFC 9111 §3.4). Both are valid
+    /// now, and were checked.
+    pub(crate) fn combined(
+        &self,
+        stored: &Self,
+        combined: Combined,
+        tags: Tags,
+        keep_for_validation: Duration,
+    ) -> Self {
         let later = self.freshness.response_time >= stored.freshness.response_time;
         let newer = if later { self } else { stored };
         let (status, parts) = status_of(combined.parts);
@@ -297,7 +310,7 @@ impl StoredResponse {
             shared: self.shared && stored.shared,
             authorized: self.authorized || stored.authorized,
             variant: newer.variant.clone(),
-            tags: sorted(self.tags.iter().chain(&*stored.tags).copied()),
+            tags,
             body: combined.body.body,
             body_weight: combined.body.weight,
             parts,
@@ -310,6 +323,8 @@ impl StoredResponse {
         let (stored_checked, stored_soft) = stored.checked();
         let upto = checked.min(stored_checked).0;
         one.checked.store((upto << 1) | u64::from(soft || stored_soft), Ordering::Release);
+        let softened = [self.softened_at(), stored.softened_at()].into_iter().flatten().min();
+        one.softened.store(softened.map_or(0, Timestamp::as_millis), Ordering::Release);
         one
     }
 
@@ -355,6 +370,19 @@ impl StoredResponse {
         self.weight
     }
 
+    /// When a soft invalidation made it stale, to the second; none when it did not, or when that is not known.
+    pub fn softened_at(&self) -> Option<Timestamp> {
+        match self.softened.load(Ordering::Acquire) {
+            0 => None,
+            at => Some(Timestamp::from_millis(at)),
+        }
+    }
+
+    /// As the log is asked about it.
+    pub(crate) fn subject<'a>(&'a self, key: &'a CacheKey) -> Subject<'a> {
+        Subject { key, tags: &self.tags, fields: Some(&self.headers), stored: true }
+    }
+
     /// Up to which number it was checked, and whether a soft invalidation matched.
     pub(crate) fn checked(&self) -> (Sequence, bool) {
         let checked = self.checked.load(Ordering::Acquire);
@@ -363,9 +391,12 @@ impl StoredResponse {
 
     /// Remembers an answer of the log; a hard one is not remembered, because the response goes.
     pub(crate) fn note(&self, checked: Checked) {
-        let soft = u64::from(checked.verdict == Verdict::Soft);
+        let soft = u64::from(matches!(checked.verdict, Verdict::Soft(_)));
         if soft == 1 {
             self.backoff.forget();
+            let at = checked.softened.map_or(0, Timestamp::as_millis);
+            // Of several the first counts: it has been stale since then. Before the number, so that who sees that sees this.
+            let _ = self.softened.compare_exchange(0, at, Ordering::AcqRel, Ordering::Acquire);
         }
         // A soft invalidation sticks until the response is replaced; of two numbers the newer one holds.
         let merged = |before: u64| ((before >> 1).max(checked.upto.0) << 1) | (before & 1) | soft;

@@ -7,19 +7,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use copal_esi::Piece;
 use copal_semantics::{Brought, Timestamp};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::compact;
 use crate::fill::{Discarded, FillPermit};
 use crate::flight::{Flight, Flights, Follower};
 use crate::growing::{Budget, Growing};
+use crate::invalidation::{Invalidation, Subject};
 use crate::key::CacheKey;
-use crate::log::{Hardness, Invalidation, Log, Sequence, Verdict};
+use crate::log::{Hardness, Log, Sequence, Verdict};
 use crate::memory::{Change, HitForMiss, Known, Memory};
 use crate::parts::{self, Bounds, Meeting};
 use crate::response::{Head, HeadInfo, Made, StoredResponse};
 use crate::settings::StoreSettings;
+use crate::tags::Tags;
 use crate::usage::{self, Counters, Usage};
 use crate::variant::{Request, Selector};
 
@@ -80,21 +83,40 @@ pub struct Store {
     counters: Arc<Counters>,
     responses_ever: AtomicU64,
     sweeping: Mutex<()>,
+    /// The length of the log from which a sweep is due.
+    sweep_from: AtomicU64,
+    sweep_wanted: Notify,
+    /// Up to here everything stored has been looked at.
+    swept: AtomicU64,
+    clock: Option<Box<dyn Fn() -> Timestamp + Send + Sync>>,
 }
 
 impl Store {
-    /// An empty store.
+    /// An empty store that is not told when invalidations come.
     pub fn new(settings: StoreSettings) -> Arc<Self> {
+        Self::make(settings, None)
+    }
+
+    /// An empty store. By the clock it knows since when what a soft invalidation names is stale.
+    pub fn with_clock(settings: StoreSettings, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Arc<Self> {
+        Self::make(settings, Some(Box::new(clock)))
+    }
+
+    fn make(settings: StoreSettings, clock: Option<Box<dyn Fn() -> Timestamp + Send + Sync>>) -> Arc<Self> {
         let hasher = RandomState::new();
         let counters = Arc::<Counters>::default();
         Arc::new(Self {
-            log: Log::new(hasher.clone()),
+            log: Log::new(hasher.clone(), limit_of_a_kind(&settings)),
             memory: Memory::new(settings.memory, Arc::clone(&counters)),
             flights: Flights::default(),
             budget: Arc::new(Budget::new(settings.memory / 4)),
             counters,
             responses_ever: AtomicU64::new(0),
             sweeping: Mutex::new(()),
+            sweep_from: AtomicU64::new(settings.log_limit),
+            sweep_wanted: Notify::new(),
+            swept: AtomicU64::new(0),
+            clock,
             hasher,
             settings,
         })
@@ -158,7 +180,7 @@ impl Store {
     ) -> Turn {
         let mut flights = self.flights.of(key);
         if let Some(flight) = flights.joinable(&*by, &self.log) {
-            return Turn::Follow(Follower::of(flight, by));
+            return Turn::Follow(Follower::of(flight, by, self));
         }
         // A fill is taken out only after its response is in: under the lock, what has no flight any more is in here.
         if let Some(entry) = self.memory.get(key)
@@ -193,17 +215,33 @@ impl Store {
     /// Invalidates what `what` names, from this moment on: what is stored, and what fills under way will bring. Costs the
     /// same however much is stored.
     pub fn invalidate(&self, what: &Invalidation, hardness: Hardness) -> Invalidated {
-        let entry = match (what, hardness) {
-            (Invalidation::Key(key), Hardness::Hard) => self.memory.remove(key).map(|entry| (key, entry)),
-            (Invalidation::Key(key), Hardness::Soft) => self.memory.get(key).map(|entry| (key, entry)),
-            _ => None,
-        };
-        let removed = entry.map_or(0, |(key, entry)| self.count_valid(key, &entry.known)) as u64;
+        self.invalidate_all(std::slice::from_ref(what), hardness)
+    }
+
+    /// As [`Store::invalidate`] for several, which take the numbers up to the one that is given back: nobody sees the effect of
+    /// some of them without that of the others.
+    pub fn invalidate_all(&self, all: &[Invalidation], hardness: Hardness) -> Invalidated {
+        let mut keys: Vec<&CacheKey> = all.iter().filter_map(Invalidation::key).collect();
+        keys.sort_unstable_by_key(|key| key.hash());
+        keys.dedup();
+        let valid =
+            |key: &&CacheKey| self.memory.get(key).map_or(0, |entry| self.count_valid(key, &entry.known) as u64);
+        let removed = keys.iter().map(valid).sum();
+        let sequence = self.log.append(all, hardness, self.now()).0;
         if hardness == Hardness::Hard {
+            // After the log has it: what is put from here on is compared with it, so that it need not be kept for what is stored.
+            keys.into_iter().for_each(|key| self.memory.remove(key));
             usage::add(&self.counters.invalidated, removed);
         }
-        let sequence = self.log.append(what, hardness).0;
+        if self.sweep_due() {
+            self.sweep_wanted.notify_one();
+        }
         Invalidated { sequence, removed }
+    }
+
+    /// The present time, where the store is told it.
+    pub(crate) fn now(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock())
     }
 
     /// Applies the log to everything that is stored, frees what is invalid, and shortens the log; to be called every few
@@ -211,8 +249,10 @@ impl Store {
     /// stored: for a thread that may block. Returns at once when a sweep is running.
     pub fn sweep(&self) {
         let Some(_alone) = self.sweeping.try_lock() else { return };
-        if self.log.length() > 0 {
+        let upto = self.log.current();
+        if self.log.length() > 0 || upto > Sequence(self.swept.load(Ordering::Relaxed)) {
             self.apply_log();
+            self.swept.store(upto.0, Ordering::Relaxed);
         }
         self.memory.settle();
     }
@@ -221,6 +261,7 @@ impl Store {
         let upto = self.log.current();
         // After `upto`: a fill that is not seen here is over, and what it brought is among what is looked at.
         let oldest_fill = self.log.oldest_fill();
+        self.log.evaluate_tags();
         let mut invalid = Vec::new();
         self.memory.for_each(|key, known| {
             let hit_for_miss = known.hit_for_miss.as_ref();
@@ -235,11 +276,20 @@ impl Store {
         if self.log.length() > 8 * self.settings.log_limit {
             self.log.forget(upto);
         }
+        // What fills under way hold there is not to be swept for again.
+        self.sweep_from.store(self.log.length() + self.settings.log_limit, Ordering::Relaxed);
     }
 
     /// Whether the log has outgrown its limit, so that [`Store::sweep`] should be called soon.
     pub fn sweep_due(&self) -> bool {
-        self.log.length() > self.settings.log_limit
+        self.log.length() > self.sweep_from.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a sweep is due; for one that waits.
+    pub async fn sweep_wanted(&self) {
+        while !self.sweep_due() {
+            self.sweep_wanted.notified().await;
+        }
     }
 
     /// Evicts what is over the memory limit and drops what is of no use any more; otherwise that happens by and by.
@@ -256,10 +306,23 @@ impl Store {
             filling_bytes: self.budget.held(),
             fills: usage::read(&counters.fills),
             log_length: self.log.length(),
+            tags: self.log.dictionary().len(),
             stored: usage::read(&counters.stored),
             evicted: usage::read(&counters.evicted),
             invalidated: usage::read(&counters.invalidated),
         }
+    }
+
+    /// The number of the newest invalidation, for whoever begins something now that [`Store::unnamed_since`] is to be asked
+    /// about later.
+    pub fn begin(&self) -> Sequence {
+        self.log.mark()
+    }
+
+    /// Whether nothing that could be stored has begun to be fetched since the invalidation with this number: doing the very
+    /// same once more would change nothing.
+    pub fn is_quiet_since(&self, sequence: u64) -> bool {
+        self.log.is_quiet_since(Sequence(sequence))
     }
 
     /// The number of the newest invalidation.
@@ -267,10 +330,16 @@ impl Store {
         self.log.current()
     }
 
-    /// The number of the newest invalidation, where none since `since` names this key or one of these tags, or may have.
-    pub fn unnamed_since(&self, key: &CacheKey, tags: &[String], since: Sequence) -> Option<Sequence> {
-        let tags: Vec<u64> = tags.iter().map(|tag| self.log.tag(tag)).collect();
-        let answer = self.log.check(key, &tags, since);
+    /// The number of the newest invalidation, where none since `since` names a response with these fields and tags, or may have.
+    pub fn unnamed_since(
+        &self,
+        key: &CacheKey,
+        fields: &HeaderMap,
+        tags: &[String],
+        since: Sequence,
+    ) -> Option<Sequence> {
+        let tags = self.log.dictionary().tags(tags.iter().map(String::as_str), []);
+        let answer = self.log.check(Subject { key, tags: &tags, fields: Some(fields), stored: false }, since);
         (answer.verdict == Verdict::Clear).then_some(answer.upto)
     }
 
@@ -325,12 +394,12 @@ impl Store {
         if checked >= self.log.current() {
             return Some(soft);
         }
-        let answer = self.log.check(key, &response.tags, checked);
+        let answer = self.log.check(response.subject(key), checked);
         if answer.verdict == Verdict::Hard {
             return None;
         }
         response.note(answer);
-        Some(soft || answer.verdict == Verdict::Soft)
+        Some(soft || matches!(answer.verdict, Verdict::Soft(_)))
     }
 
     /// Whether nothing named the key since a response for it was not to be stored.
@@ -339,7 +408,7 @@ impl Store {
         if checked >= self.log.current() {
             return true;
         }
-        let answer = self.log.check(key, &[], checked);
+        let answer = self.log.check(Subject { key, tags: &Tags::default(), fields: None, stored: true }, checked);
         // A soft one clears it as well: the next response may be another.
         let holds = answer.verdict == Verdict::Clear;
         if holds {
@@ -353,7 +422,7 @@ impl Store {
     }
 
     /// Removes what is invalid under a key.
-    fn prune(&self, key: &CacheKey) {
+    pub(crate) fn prune(&self, key: &CacheKey) {
         let mut removed = 0;
         self.memory.change(key, |known| {
             let Some(known) = known else { return Change::Leave };
@@ -383,7 +452,7 @@ impl Store {
         let mut result = Err(Discarded::Invalidated);
         let mut removed = 0;
         self.memory.change(key, |known| {
-            let answer = self.log.check(key, &response.tags, response.began());
+            let answer = self.log.check(response.subject(key), response.began());
             if answer.verdict == Verdict::Hard {
                 return Change::Leave;
             }
@@ -422,7 +491,9 @@ impl Store {
             Meeting::Replaces => Ok(response),
             Meeting::Superseded => Err(Discarded::Superseded),
             Meeting::Combined(combined) => {
-                Ok(Arc::new(response.combined(stored, combined, self.settings.keep_for_validation)))
+                let tags = response.tags.iter().chain(stored.tags.iter());
+                let tags = self.log.dictionary().tags([], tags);
+                Ok(Arc::new(response.combined(stored, combined, tags, self.settings.keep_for_validation)))
             }
         }
     }
@@ -436,7 +507,7 @@ impl Store {
 impl Store {
     /// The head of a fill, as followers see it.
     pub(crate) fn head(&self, head: Head, by: &dyn Selector) -> HeadInfo {
-        HeadInfo::new(head, by, |tag| self.log.tag(tag))
+        HeadInfo::new(head, by, self.log.dictionary())
     }
 
     /// An empty growing body.
@@ -470,6 +541,11 @@ impl Store {
         });
     }
 
+    /// Whether what is stored under a key may be used, as far as the log knows.
+    pub(crate) fn valid<'a>(&self, key: &CacheKey, known: &'a Known) -> impl Iterator<Item = &'a Arc<StoredResponse>> {
+        known.variants.iter().filter(move |response| self.examine(key, response).is_some())
+    }
+
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
     }
@@ -497,6 +573,11 @@ impl Store {
     pub(crate) fn fill_ended(&self) {
         usage::take(&self.counters.fills, 1);
     }
+}
+
+/// How many different things of a kind the log keeps apart.
+fn limit_of_a_kind(settings: &StoreSettings) -> usize {
+    usize::try_from(settings.log_limit.saturating_mul(8)).unwrap_or(usize::MAX)
 }
 
 impl fmt::Debug for Store {
