@@ -98,6 +98,8 @@ fn differences(case: &Case, got: &Explanation) -> Vec<String> {
     compare("rule", expected.rule.as_deref(), Some(&got.rule));
     compare("decision", expected.decision.map(|decision| decision.as_str()), Some(got.decision));
     compare("reason", expected.reason.as_deref(), Some(got.reason));
+    compare("purge", expected.purge.as_deref(), got.purge.as_deref());
+    compare("dialect", expected.dialect.as_deref(), got.dialect);
     compare("key", expected.key.as_deref(), got.key.as_deref());
     compare("variant", expected.variant.as_deref(), got.variant.as_deref());
     let names = |names: &[String]| {
@@ -186,6 +188,8 @@ mod tests {
             request_fields: None,
             response_fields: None,
             slice: None,
+            purge: None,
+            dialect: None,
         }
     }
 
