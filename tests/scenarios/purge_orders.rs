@@ -239,7 +239,7 @@ async fn equal_purges_in_a_burst_are_merged_and_none_is_lost() {
         // What is under way when it comes is taken too.
         purge(&front, path, fields).await;
         let (body, slow) = Answer::stream();
-        front.origin.on("/p", slow.header("cache-tags", "t").once());
+        front.origin.on("GET /p", slow.header("cache-tags", "t").once());
         let mut one = front.client().await;
         let mut leader = one.get("/p").stream().await;
         body.send("old");

@@ -282,3 +282,6 @@ pub(crate) fn of_target(proxy: &Proxy, config: &Config, target: &Target) -> u64 
     execute::of_target(proxy, config, target, &mut all);
     proxy.invalidate(&all, Hardness::Hard).invalidations
 }
+
+#[cfg(test)]
+mod tests;

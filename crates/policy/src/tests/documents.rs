@@ -65,7 +65,7 @@ fn configurations(page: &str) -> Vec<String> {
 #[test]
 fn configurations_in_the_documents_load() {
     let mut count = 0;
-    for name in ["CONFIGURATION.md", "ESI.md", "POLICIES.md"] {
+    for name in ["CONFIGURATION.md", "ESI.md", "POLICIES.md", "PURGING.md"] {
         for text in configurations(&std::fs::read_to_string(docs(name)).unwrap()) {
             let loaded = load_str(name, &text, None);
             assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{text}\n{loaded:?}");
