@@ -37,6 +37,40 @@ const SITES: &[Site] = &[
         &[("cache-control", "max-age=3600"), ("pragma", "public"), ("typo3-pid", "12"), ("xkey", "pageId_12")],
         &["be_typo_user=1", "fe_typo_user=1", "TYPO3_FE_USER_LOGGED_IN=1"],
     ),
+    (
+        "magento2",
+        "/mugs.html",
+        &[
+            ("cache-control", "max-age=86400, public, s-maxage=86400"),
+            ("x-magento-tags", "cat_p_1"),
+            ("set-cookie", "PHPSESSID=1; path=/"),
+        ],
+        &["X-Magento-Vary=9bf9", "persistent_shopping_cart=1", "unheard-of=1"],
+    ),
+    (
+        "plone",
+        "/news",
+        &[("cache-control", "max-age=0, s-maxage=3600, must-revalidate"), ("x-ids-involved", "#2f7a#")],
+        &["__ac=1", "auth_token=1", "statusmessages=x", "_ZopeId=1"],
+    ),
+    (
+        "symfony",
+        "/news",
+        &[("cache-control", "public, s-maxage=600"), ("xkey", "news-7")],
+        &["PHPSESSID=1", "REMEMBERME=1", "SULUSESSID=1"],
+    ),
+    (
+        "ibexa",
+        "/news",
+        &[("cache-control", "public, s-maxage=600"), ("x-reverse-proxy-ttl", "60"), ("xkey", "c52 ez-all")],
+        &["IBX_SESSION_ID=1", "eZSESSID=1", "ibexa-x=1"],
+    ),
+    (
+        "shopware",
+        "/Mugs/",
+        &[("cache-control", "public, s-maxage=7200"), ("vary", "sw-cache-hash"), ("set-cookie", "session-=1; path=/")],
+        &["sw-cache-hash=9bf9", "sw-states=logged-in", "sw-currency=b7"],
+    ),
     ("wagtail", "/blog/", &[("vary", "Cookie")], &["sessionid=1", "messages=x"]),
     (
         "wordpress",
@@ -116,6 +150,11 @@ const FILES: &[(&str, &str, &str)] = &[
     ("drupal", "/core/misc/drupal.css", "SESSabc=1"),
     ("mediawiki", "/w/load.php?only=styles", "wikidb_session=1"),
     ("typo3", "/typo3temp/assets/x.css", "be_typo_user=1"),
+    ("magento2", "/static/version1/frontend/x.css", "X-Magento-Vary=9bf9"),
+    ("plone", "/++plone++x/x.css", "__ac=1"),
+    ("symfony", "/build/x.css", "PHPSESSID=1"),
+    ("ibexa", "/assets/x.css", "IBX_SESSION_ID=1"),
+    ("shopware", "/theme/x.css", "sw-cache-hash=9bf9"),
     ("wagtail", "/static/x.css", "sessionid=1"),
     ("wordpress", "/wp-content/themes/x/style.css", "wordpress_logged_in_5c01=ada"),
     ("static", "/any/where.css", "whatever=1"),
@@ -178,6 +217,9 @@ async fn what_is_between_cms_and_copal_does_not_reach_the_client() {
             &["cache-tags", "x-drupal-cache-tags", "x-drupal-cache-contexts", "purge-cache-tags", "surrogate-control"],
         ),
         ("wordpress", &["x-cache-tags"]),
+        ("magento2", &["x-magento-tags", "x-magento-debug", "x-powered-by", "server"]),
+        ("symfony", &["xkey", "x-cache-tags", "x-debug-token"]),
+        ("shopware", &["xkey", "sw-context-token", "sw-invalidation-states"]),
     ] {
         let front = front(policy).await;
         let answer = fields
