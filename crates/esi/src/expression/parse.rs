@@ -1,4 +1,4 @@
-//! From text to expressions, by recursive descent. Precedence as in section 4.3 of the specification, from high to low:
+//! From text to expressions, by recursive descent. Precedence as in section 5.1 of the specification, from high to low:
 //! comparison, `!`, `&`, `|`; so `!$(a)=='x'` is `!($(a)=='x')`. Arithmetic of the Akamai dialect binds tighter than all.
 
 use std::sync::Arc;

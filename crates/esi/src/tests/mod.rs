@@ -5,6 +5,7 @@ mod broken;
 mod hostile;
 mod language;
 mod spec;
+mod specification;
 mod splits;
 
 use bytes::Bytes;
