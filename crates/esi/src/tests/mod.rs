@@ -3,6 +3,7 @@
 mod assembly;
 mod broken;
 mod hostile;
+mod injection;
 mod language;
 mod spec;
 mod specification;
