@@ -10,6 +10,8 @@ mod collapsing;
 mod directives;
 mod esi_errors;
 mod esi_language;
+mod esi_matrix;
+mod esi_soak;
 mod esi_validators;
 mod forwarding;
 mod front;

@@ -37,11 +37,18 @@ impl Interpolation {
     /// Reads text of any encoding; a substitution itself is ASCII or UTF-8.
     pub(crate) fn read(text: &Bytes, dialect: Dialect) -> Read {
         let (mut parts, mut broken) = (Vec::new(), 0);
+        // Known once for all substitutions where it holds.
+        let whole = std::str::from_utf8(text).ok();
         // `from` begins what is not in a part yet, `at` what is not looked at yet.
         let (mut from, mut at) = (0, 0);
         while let Some(dollar) = memchr(b'$', text.get(at..).unwrap_or_default()).map(|found| at + found) {
-            let window = &text[dollar..text.len().min(dollar + MAX_SUBSTITUTION)];
-            match substitution(valid(window), dialect) {
+            let end = text.len().min(dollar + MAX_SUBSTITUTION);
+            let window = &text[dollar..end];
+            let readable = match whole {
+                Some(text) => &text[dollar..text.floor_char_boundary(end)],
+                None => valid(window),
+            };
+            match substitution(readable, dialect) {
                 Some((expression, length)) => {
                     if from < dollar {
                         parts.push(Part::Text(text.slice(from..dollar)));
