@@ -12,6 +12,7 @@ mod esi_errors;
 mod esi_language;
 mod esi_matrix;
 mod esi_soak;
+mod esi_streaming;
 mod esi_validators;
 mod forwarding;
 mod front;
