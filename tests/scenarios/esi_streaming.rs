@@ -61,6 +61,10 @@ async fn twenty_fragments_are_under_way_at_once_and_go_out_in_document_order() {
 /// No sleep is shorter than it was told, so one after the other they take a second. A machine that is busy may need more than one try for what
 /// takes 50 ms when it is not.
 #[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "fragments that take 50 ms, and how long a page takes that is made of them"
+)]
 async fn twenty_fragments_of_50_ms_make_a_page_in_less_than_150_ms() {
     let front = Front::with(YAML).await;
     front.origin.on("/page", html(template("/frag/pass/")));
