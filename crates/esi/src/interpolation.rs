@@ -49,16 +49,16 @@ impl Interpolation {
                 None => valid(window),
             };
             match substitution(readable, dialect) {
-                Some((expression, length)) => {
+                Ok((expression, length)) => {
                     if from < dollar {
                         parts.push(Part::Text(text.slice(from..dollar)));
                     }
                     parts.push(Part::Value(expression));
                     (from, at) = (dollar + length, dollar + length);
                 }
-                None => {
+                Err(length) => {
                     broken += usize::from(window.starts_with(b"$("));
-                    at = dollar + 1;
+                    at = dollar + length;
                 }
             }
         }

@@ -400,6 +400,8 @@ fn evaluation_ends_however_much_is_asked_of_it() {
     assert!(out.is_empty() || out.parse::<usize>().unwrap() <= 4 << 20, "{out}");
     let deep = format!("<esi:vars>{}</esi:vars>", "$(a{".repeat(5000));
     assert!(akamai(&deep).0.starts_with("$(a{"));
+    let live = format!("<esi:vars>{} $(HTTP_HOST)</esi:vars>", "$(a{".repeat(40));
+    assert_eq!(akamai(&live), (format!("{} example.org", "$(a{".repeat(40)), vec!["bad-variable".to_owned()]));
     let parentheses = format!(r#"<esi:choose><esi:when test="{}1==1">a</esi:when></esi:choose>"#, "(".repeat(5000));
     assert_eq!(page(&parentheses).0, "");
     let nested = "<esi:try><esi:attempt>".repeat(200) + "x";
