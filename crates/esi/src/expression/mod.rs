@@ -1,4 +1,4 @@
-//! Expressions of `test` attributes and of the Akamai dialect's values (ESI 1.0, section 4), compiled once.
+//! Expressions of `test` attributes and of the Akamai dialect's values (ESI 1.0, section 5), compiled once.
 
 mod evaluate;
 mod functions;
