@@ -11,6 +11,10 @@ use crate::template::SHARED_BUFFER;
 
 /// The longest `$(…)` that is read, in bytes.
 const MAX_SUBSTITUTION: usize = 4096;
+/// Bytes that `$(` which cannot be read may cost in one text, and for each byte of it; what follows then is text. Without this a
+/// text of nothing else would be read as often as a substitution may be long.
+const BROKEN: usize = 1 << 20;
+const BROKEN_A_BYTE: usize = 16;
 
 /// Text and substitutions in turns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,18 +41,18 @@ impl Interpolation {
     /// Reads text of any encoding; a substitution itself is ASCII or UTF-8.
     pub(crate) fn read(text: &Bytes, dialect: Dialect) -> Read {
         let (mut parts, mut broken) = (Vec::new(), 0);
-        // Known once for all substitutions where it holds.
-        let whole = std::str::from_utf8(text).ok();
         // `from` begins what is not in a part yet, `at` what is not looked at yet.
         let (mut from, mut at) = (0, 0);
+        let mut left = BROKEN.saturating_add(text.len().saturating_mul(BROKEN_A_BYTE));
+        // What is known to be UTF-8, and where it begins.
+        let (mut known, mut begin) = ("", 0);
         while let Some(dollar) = memchr(b'$', text.get(at..).unwrap_or_default()).map(|found| at + found) {
-            let end = text.len().min(dollar + MAX_SUBSTITUTION);
-            let window = &text[dollar..end];
-            let readable = match whole {
-                Some(text) => &text[dollar..text.floor_char_boundary(end)],
-                None => valid(window),
-            };
-            match substitution(readable, dialect) {
+            if dollar >= begin + known.len() {
+                (known, begin) = (valid(&text[dollar..]), dollar);
+            }
+            let window = known.get(dollar - begin..).unwrap_or_default();
+            let window = &window[..window.floor_char_boundary(MAX_SUBSTITUTION)];
+            match substitution(window, dialect) {
                 Ok((expression, length)) => {
                     if from < dollar {
                         parts.push(Part::Text(text.slice(from..dollar)));
@@ -57,8 +61,16 @@ impl Interpolation {
                     (from, at) = (dollar + length, dollar + length);
                 }
                 Err(length) => {
-                    broken += usize::from(window.starts_with(b"$("));
+                    broken += usize::from(window.starts_with("$("));
                     at = dollar + length;
+                    // Before a name nothing is read.
+                    let named = window[1..]
+                        .trim_start_matches('(')
+                        .starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+                    left = left.saturating_sub(if named { window.len() } else { 1 });
+                    if left == 0 {
+                        break;
+                    }
                 }
             }
         }

@@ -241,9 +241,10 @@ pub(crate) fn networks(reader: &mut Reader, section: &Section<'_>, name: &str) -
                 "allow" => {
                     ("lets everybody purge", "name the machines that may: `127.0.0.0/8`, the site's own servers")
                 }
-                "debug_allow" => {
-                    ("shows everybody how pages are made", "name your own machines: `127.0.0.0/8`, the office's network")
-                }
+                "debug_allow" => (
+                    "shows everybody how pages are made",
+                    "name your own machines: `127.0.0.0/8`, the office's network",
+                ),
                 "revalidate_allow" => (
                     "lets every visitor make Copal ask the origin",
                     "name your own machines; to honour everybody's directives, say so in a rule: `request_directives: honour`",

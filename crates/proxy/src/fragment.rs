@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use copal_esi::{Dialect, Escape, Include, Setting, Value, Variables};
-use copal_policy::{EsiDialect, EsiOnError, Rule};
 use copal_origin::RequestBody;
+use copal_policy::{EsiDialect, EsiOnError, Rule};
 use copal_semantics::{RequestDirectives, Target, Timestamp};
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body::Body as _;
@@ -207,6 +207,8 @@ impl Page {
         let spent = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let within = spent <= self.runtime.config.esi.max_bytes;
         if !within {
+            // A smaller one may fit.
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.limited(Limit::MaxBytes);
         }
         within
@@ -364,8 +366,7 @@ impl Page {
         if self.lineage.has(abroad.then_some(&*target.host), &target.path_and_query()) {
             return Err(Reason::FragmentCycle);
         }
-        let mut headers =
-            if abroad && !self.abroad { reach::abroad(&self.headers) } else { self.headers.clone() };
+        let mut headers = if abroad && !self.abroad { reach::abroad(&self.headers) } else { self.headers.clone() };
         let (method, once) = match reach::posted(include) {
             None => (Method::GET, Once::nothing()),
             Some(_) if abroad || !self.rule.esi_options.may_post(&target.path) => return Err(Reason::FragmentRefused),

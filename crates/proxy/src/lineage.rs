@@ -56,8 +56,12 @@ impl Limit {
             Self::MaxIncludes => "more ESI fragments than esi.max_includes; the rest is left out",
             Self::MaxDepth => "ESI fragments within fragments beyond esi.max_depth; they are left out",
             Self::MaxBytes => "ESI fragments of more than esi.max_bytes together",
-            Self::PageTimeout => "ESI fragments took longer than esi.page_timeout; those still waited for count as failed",
-            Self::MaxConcurrentTotal => "more ESI fragments than esi.max_concurrent_total are waited for; the rest waits",
+            Self::PageTimeout => {
+                "ESI fragments took longer than esi.page_timeout; those still waited for count as failed"
+            }
+            Self::MaxConcurrentTotal => {
+                "more ESI fragments than esi.max_concurrent_total are waited for; the rest waits"
+            }
         }
     }
 

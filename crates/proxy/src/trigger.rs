@@ -67,8 +67,7 @@ mod tests {
         for (name, value, expected) in fields {
             let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
             for (place, asked) in expected.into_iter().enumerate() {
-                let by =
-                    EsiTriggers { surrogate_control: place == 0, x_esi: place == 1, edge_control: place == 2 };
+                let by = EsiTriggers { surrogate_control: place == 0, x_esi: place == 1, edge_control: place == 2 };
                 let options = EsiOptions { triggers: Some(by), ..EsiOptions::default() };
                 assert_eq!(asks(&options, &headers), asked, "{name}: {value} by {by:?}");
             }

@@ -30,7 +30,9 @@ impl Visible<'_> {
             ("REQUEST_PATH", None) => Value::text(self.target.path.as_str()),
             ("QUERY_STRING", None) => self.target.query.as_deref().map_or(Value::Undefined, Value::text),
             ("QUERY_STRING", Some(key)) => self.parameter(key),
-            ("HTTP_REFERER" | "HTTP_ACCEPT_LANGUAGE" | "HTTP_USER_AGENT", _) if !self.shows_field(name) => Value::Undefined,
+            ("HTTP_REFERER" | "HTTP_ACCEPT_LANGUAGE" | "HTTP_USER_AGENT", _) if !self.shows_field(name) => {
+                Value::Undefined
+            }
             ("HTTP_COOKIE", Some(key)) => self.cookie(key),
             ("HTTP_COOKIE", None) => self.cookies(),
             ("HTTP_REFERER", None) => self.field(&header::REFERER),

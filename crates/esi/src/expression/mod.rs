@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod functions;
+mod library;
 mod parse;
 
 use std::sync::Arc;
