@@ -85,6 +85,11 @@ impl EsiOptions {
         self.hosts.iter().any(|glob| glob.matches(host))
     }
 
+    /// Those hosts, as written.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().map(HostGlob::as_str)
+    }
+
     /// Whether fragments of this path may be included.
     #[must_use]
     pub fn trusts(&self, path: &str) -> bool {
@@ -95,6 +100,12 @@ impl EsiOptions {
     #[must_use]
     pub fn is_wary(&self) -> bool {
         self.trusted_only.is_some()
+    }
+
+    /// Whether templates may send a POST to some path.
+    #[must_use]
+    pub fn posts(&self) -> bool {
+        !self.post.is_empty()
     }
 
     /// Whether a template may send a POST to this path.

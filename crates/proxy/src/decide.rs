@@ -428,7 +428,7 @@ pub(crate) fn is_template(rule: &Rule, headers: &HeaderMap) -> bool {
     let wanted = match rule.esi {
         EsiMode::Off => false,
         EsiMode::On => true,
-        EsiMode::Auto => trigger::asks(&rule.esi_options, headers),
+        EsiMode::Auto => trigger::asks(rule.esi_options.triggers, headers),
     };
     wanted && is_text(headers)
 }
@@ -541,7 +541,7 @@ pub(crate) fn is_internal(name: &HeaderName, cache: &CacheConfig) -> bool {
 /// Removes the fields that are between the origin and Copal.
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
     headers.remove("surrogate-control");
-    trigger::fields_out(headers, &rule.esi_options);
+    trigger::fields_out(headers, rule.esi_options.triggers);
     for name in config.cache.internal() {
         headers.remove(name);
     }

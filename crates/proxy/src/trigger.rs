@@ -1,6 +1,6 @@
 //! By which fields of a response its origin asks for ESI, where the rule leaves it to the origin.
 
-use copal_policy::{EsiMode, EsiOptions, EsiTriggers, Rule};
+use copal_policy::{EsiMode, EsiTriggers, Rule};
 use copal_semantics::SurrogateControl;
 use http::HeaderMap;
 
@@ -13,8 +13,8 @@ const EDGE_CONTROL: &str = "edge-control";
 const USUAL: EsiTriggers = EsiTriggers { surrogate_control: true, x_esi: false, edge_control: false };
 
 /// Whether the origin asks for it.
-pub(crate) fn asks(options: &EsiOptions, headers: &HeaderMap) -> bool {
-    let by = options.triggers.unwrap_or(USUAL);
+pub(crate) fn asks(triggers: Option<EsiTriggers>, headers: &HeaderMap) -> bool {
+    let by = triggers.unwrap_or(USUAL);
     (by.surrogate_control && SurrogateControl::parse(headers).is_some_and(|control| control.wants_esi()))
         || (by.x_esi && headers.get(X_ESI).is_some_and(|value| value.as_bytes().trim_ascii() == b"1"))
         || (by.edge_control && headers.get_all(EDGE_CONTROL).iter().any(|value| wants_esi(value.as_bytes())))
@@ -26,8 +26,8 @@ fn wants_esi(line: &[u8]) -> bool {
 }
 
 /// Removes the fields that a rule reads as a word to Copal.
-pub(crate) fn fields_out(headers: &mut HeaderMap, options: &EsiOptions) {
-    let Some(by) = options.triggers else { return };
+pub(crate) fn fields_out(headers: &mut HeaderMap, triggers: Option<EsiTriggers>) {
+    let Some(by) = triggers else { return };
     if by.x_esi {
         headers.remove(X_ESI);
     }
@@ -68,10 +68,9 @@ mod tests {
             let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
             for (place, asked) in expected.into_iter().enumerate() {
                 let by = EsiTriggers { surrogate_control: place == 0, x_esi: place == 1, edge_control: place == 2 };
-                let options = EsiOptions { triggers: Some(by), ..EsiOptions::default() };
-                assert_eq!(asks(&options, &headers), asked, "{name}: {value} by {by:?}");
+                assert_eq!(asks(Some(by), &headers), asked, "{name}: {value} by {by:?}");
             }
-            assert_eq!(asks(&EsiOptions::default(), &headers), expected[0], "{name}: {value} as usual");
+            assert_eq!(asks(None, &headers), expected[0], "{name}: {value} as usual");
         }
     }
 }
