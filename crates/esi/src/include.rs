@@ -63,7 +63,7 @@ pub(crate) fn read(tag: &Tag<'_>, dialect: Dialect, at: Position, warnings: &mut
     };
     let alt = reference("alt", alt, &mut references.alt);
     let src = reference("src", src, &mut references.src).ok_or(Refused::MissingSrc)?;
-    let entity = options.as_ref().and_then(|options: &Box<IncludeOptions>| options.entity.as_deref());
+    let entity = options.as_deref().and_then(|options: &IncludeOptions| options.entity.as_deref());
     if let Some(entity) = entity.filter(|entity| entity.contains('$')) {
         let read = Interpolation::read(&Bytes::copy_from_slice(entity.as_bytes()), dialect);
         if read.broken > 0 {
