@@ -10,6 +10,8 @@ const RULES: &str = "rules:
   - {name: edge, match: {path: '/edge/**'}, cache: {ttl: 1h}, esi: {mode: auto, triggers: [x-esi, edge-control]}}
   - {name: auto, cache: {}}";
 
+const OURS: &str = "copal=\"ESI/1.0 tags/1\"";
+
 fn page() -> Answer {
     Answer::ok("[<esi:comment text='x'/>]").header("content-type", "text/html").header("cache-control", "max-age=60")
 }
@@ -18,17 +20,17 @@ const RAW: &str = "[<esi:comment text='x'/>]";
 
 #[tokio::test]
 async fn the_field_is_sent_where_esi_may_be_parsed_and_a_clients_is_not_believed() {
-    for (trusted, passed) in [("", "copal=\"ESI/1.0\""), ("trusted_proxies: ['127.0.0.0/8']\n", "front=\"ESI/1.0\"")] {
+    for (trusted, passed) in [("", OURS), ("trusted_proxies: ['127.0.0.0/8']\n", "front=\"ESI/1.0\"")] {
         let front = Front::with(&format!("{trusted}{RULES}")).await;
         let mut client = front.client().await;
-        for (path, expected) in [("/a", vec!["copal=\"ESI/1.0\""]), ("/off/a", vec![]), ("/passed/a", vec![passed])] {
+        for (path, expected) in [("/a", vec![OURS]), ("/off/a", vec![]), ("/passed/a", vec![passed])] {
             front.origin.on(path, page());
             let asks = client.get(path).header("surrogate-capability", "front=\"ESI/1.0\"");
             asks.header("surrogate-control", "content=\"ESI/1.0\"").send().await;
             let seen = front.origin.last();
             let all: Vec<_> = seen.all("surrogate-capability").collect();
             assert_eq!(all[..expected.len().min(all.len())], expected[..], "{trusted}{path}");
-            let ours = all.iter().filter(|value| **value == "copal=\"ESI/1.0\"").count();
+            let ours = all.iter().filter(|value| **value == OURS).count();
             assert_eq!(ours, usize::from(path != "/off/a"), "{trusted}{path}");
             assert_eq!(all.len(), ours + usize::from(!trusted.is_empty() && path == "/passed/a"), "{trusted}{path}");
             if trusted.is_empty() || path != "/passed/a" {
