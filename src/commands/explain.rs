@@ -56,10 +56,13 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         ("variant", explanation.variant.clone()),
         ("may be given", explanation.limits.map(str::to_owned)),
         ("lifetime", explanation.lifetime.clone().filter(|_| explanation.decision == "cache")),
+        ("stored", explanation.stores.clone()),
         ("client asks", explanation.request_directives.map(client_asks)),
         ("slices of", explanation.slice.map(copal_policy::units::format_size)),
         ("ESI", (explanation.decision != "respond").then(|| explanation.esi.to_owned())),
         ("origin", Some(explanation.origin.clone().unwrap_or_else(none))),
+        ("to the origin", explanation.request_fields.clone()),
+        ("to the client", explanation.response_fields.clone()),
         ("cookies kept", Some(names(&explanation.cookies_kept))),
         ("cookies dropped", Some(names(&explanation.cookies_dropped))),
     ];
@@ -103,6 +106,9 @@ mod tests {
             request_directives: Some("harmless"),
             limits: None,
             key_also: None,
+            stores: None,
+            request_fields: None,
+            response_fields: None,
             slice: None,
         }
     }

@@ -22,6 +22,7 @@ mod lifetimes;
 mod methods;
 mod negotiation;
 mod origins;
+mod policy_language;
 mod process;
 mod protocol;
 mod purging;

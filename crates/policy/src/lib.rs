@@ -11,6 +11,7 @@ mod checks;
 mod config;
 mod cookies;
 mod diagnostic;
+mod edits;
 mod esi;
 mod facts;
 mod glob;
@@ -26,8 +27,10 @@ mod reference;
 mod rule;
 mod rules;
 mod schema;
+mod sessions;
 mod settings;
 mod shipped;
+mod storing;
 mod table;
 pub mod units;
 mod values;
@@ -36,6 +39,7 @@ mod yaml;
 pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, OriginConfig, PurgeConfig};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use edits::{FieldEdits, ResponseEdits};
 pub use esi::{EsiDialect, EsiOnError, EsiOptions};
 pub use facts::RequestFacts;
 pub use key::{KeyRule, Parameters, QueryRule};
@@ -48,6 +52,7 @@ pub use rule::{
 };
 pub use schema::schema_json;
 pub use shipped::{nearest_shipped, shipped, shipped_cases, shipped_names};
+pub use storing::StoreRule;
 
 #[cfg(test)]
 mod tests;

@@ -218,6 +218,10 @@ fn tell_rules_apart(extras: &mut String, config: &Config, rule: &Rule) {
     if rule.esi != EsiMode::Off && rule.esi_options.dialect == EsiDialect::Akamai {
         extras.push_str("\nakamai");
     }
+    if !rule.request.is_empty() {
+        extras.push_str("\nrequest ");
+        extras.push_str(&rule.name);
+    }
 }
 
 /// What of a plan's extras is the rule's, whatever the request.
@@ -294,6 +298,8 @@ pub(crate) fn usable_on_error(response: &StoredResponse, directed: Option<&Direc
 /// An origin's response to a fill, as far as it decides on storing.
 pub(crate) struct Received<'a> {
     pub(crate) asks: Asks,
+    /// The fields of the request, as far as the response must repeat them.
+    pub(crate) request: &'a HeaderMap,
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) request_time: Timestamp,
@@ -347,11 +353,17 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
     let leave = Leave::of(&directives, lifetime(&rules), || lifetime(&stated_only(&rules)));
     // With Authorization only what has leave is stored at all.
     let shared = received.authorized || leave.for_guests();
-    let (mut lifetime, overrides, stale) = if received.authorized {
+    let (mut lifetime, mut overrides, stale) = if received.authorized {
         leave.for_authorized(cache)
     } else {
         (leave.ruled, overrides(cache), StaleRules { grace: cache.grace, stale_if_error: cache.stale_if_error })
     };
+    if !cache.storing.allows(received.request, received.status, received.headers) {
+        return Err(Reason::NotStoredRule);
+    }
+    // What comes for one visitor's credentials or form may mean this visitor by any cookie.
+    let impersonal = !received.authorized && received.asks != Asks::Post;
+    overrides.set_cookie |= impersonal && cache.storing.strips_all(&config.policy, received.headers);
     semantics::storable(&StoreFacts {
         method: if received.asks == Asks::Post { &Method::POST } else { &Method::GET },
         authorization: received.authorized,

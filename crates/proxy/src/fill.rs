@@ -248,6 +248,7 @@ async fn received(
         asks: asked.asks(),
         // RFC 9111 §3.3: a part is an incomplete 200.
         status: if part.is_some() || is_slice { StatusCode::OK } else { fetched.status },
+        request: &asked.exchange.headers,
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,

@@ -259,6 +259,7 @@ fn completed(
     let received = Received {
         asks: asked.asks(),
         status: StatusCode::OK,
+        request: &asked.exchange.headers,
         headers: &headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,

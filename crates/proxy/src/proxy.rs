@@ -17,6 +17,7 @@ use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::deliver;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
 use crate::hints::Hints;
@@ -201,7 +202,10 @@ impl Proxy {
     }
 
     fn watched(&self, answer: Answer, mut record: Record, began: Instant) -> Response<Body> {
-        let Answer { response, reason, rule, .. } = answer;
+        let Answer { mut response, reason, rule, .. } = answer;
+        if let Some(rule) = rule.as_ref().filter(|rule| !rule.response.is_empty()) {
+            deliver::edited(&mut response, rule, reason);
+        }
         record.status = response.status();
         record.reason = reason;
         if let Some(rule) = rule {

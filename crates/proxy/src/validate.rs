@@ -280,6 +280,7 @@ impl<'a> Update<'a> {
         let received = Received {
             asks: self.asked.asks(),
             status: self.asked.judged(old),
+            request: &self.asked.exchange.headers,
             headers: &judged,
             request_time: self.fetched.request_time,
             response_time: self.now(),

@@ -85,6 +85,7 @@ fn wrapped(path: &str, value: &str) -> String {
             "rules[]" if ["cache:", "pass:", "respond:"].iter().any(|action| text.starts_with(action)) => ", name: x",
             "rules[]" => ", name: x, cache: {}",
             "origins.NAME" if !text.starts_with("servers:") => ", servers: \"http://a\"",
+            "sessions.cookies[]" if !text.starts_with("name:") => ", name: x",
             "rules[].respond" if text.starts_with("headers:") => ", status: 200",
             _ => "",
         };
