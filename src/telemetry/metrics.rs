@@ -31,13 +31,22 @@ pub struct Metrics {
     pub(super) requests: Mutex<Requests>,
     pub(super) fragments: ReasonCounts,
     pub(super) fragments_failed: AtomicU64,
+    /// By the limit's key.
+    pub(super) esi_limits: Words,
+    /// By the kind of warning.
+    pub(super) esi_warnings: Words,
     pub(super) origins: Mutex<BTreeMap<Arc<str>, OriginCounts>>,
+    /// By dialect and outcome.
+    pub(super) purges: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     pub(super) log_dropped: AtomicU64,
     pub(super) log_errors: AtomicU64,
     pub(super) config: ConfigState,
     /// The connections of the listeners.
     pub connections: Arc<ConnectionCounts>,
 }
+
+/// Counts of what is rare, by words that are fixed in the program.
+pub(super) type Words = Mutex<BTreeMap<&'static str, u64>>;
 
 /// How the configuration in force came to be.
 #[derive(Debug, Default)]
@@ -136,11 +145,19 @@ fn class(status: Option<StatusCode>) -> usize {
 }
 
 impl Metrics {
+    pub(super) fn add(counts: &Words, word: &'static str, count: u64) {
+        *counts.lock().entry(word).or_default() += count;
+    }
+
     pub(super) fn fragment(&self, reason: Reason, failed: bool) {
         self.fragments.0[reason as usize].fetch_add(1, Relaxed);
         if failed {
             self.fragments_failed.fetch_add(1, Relaxed);
         }
+    }
+
+    pub(super) fn purge(&self, dialect: &'static str, outcome: &'static str) {
+        *self.purges.lock().entry((dialect, outcome)).or_default() += 1;
     }
 
     pub(super) fn origin(&self, origin: &Arc<str>, status: Option<StatusCode>, elapsed: Duration) {

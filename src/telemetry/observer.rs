@@ -87,6 +87,18 @@ impl Observer for Recorder {
         self.metrics.fragment(reason, failed);
     }
 
+    fn purge(&self, dialect: &'static str, outcome: &'static str) {
+        self.metrics.purge(dialect, outcome);
+    }
+
+    fn esi_limit(&self, limit: &'static str) {
+        Metrics::add(&self.metrics.esi_limits, limit, 1);
+    }
+
+    fn esi_warning(&self, kind: &'static str, count: u64) {
+        Metrics::add(&self.metrics.esi_warnings, kind, count);
+    }
+
     fn origin(&self, origin: &Arc<str>, status: Option<StatusCode>, elapsed: Duration) {
         self.metrics.origin(origin, status, elapsed);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use crate::{Networks, Policy};
+use crate::{Networks, Policy, PurgeConfig};
 
 /// Everything that one server runs by.
 #[derive(Clone, Debug)]
@@ -84,17 +84,31 @@ pub struct CacheConfig {
     pub max_key_body: u64,
     /// Response fields that carry cache tags.
     pub tag_headers: Vec<HeaderName>,
+    /// Response fields of which each value makes a tag.
+    pub tag_from: Vec<TagFrom>,
+    /// Response fields besides those that are for Copal and not for clients.
+    pub hide_headers: Vec<HeaderName>,
 }
 
-/// Who may purge.
-#[derive(Clone, Debug, Default)]
-pub struct PurgeConfig {
-    /// Client addresses that may send `PURGE`; empty = nobody.
-    pub allow: Networks,
+impl CacheConfig {
+    /// Response fields that are for Copal and not for clients, besides `Surrogate-Control`.
+    pub fn internal(&self) -> impl Iterator<Item = &HeaderName> {
+        let from = self.tag_from.iter().map(|from| &from.header);
+        self.tag_headers.iter().chain(from).chain(&self.hide_headers)
+    }
+}
+
+/// A field whose values make tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagFrom {
+    /// The field.
+    pub header: HeaderName,
+    /// The tag, with the field's value between these two.
+    pub around: (String, String),
 }
 
 /// Limits of ESI.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EsiConfig {
     /// How deep fragments may include fragments.
     pub max_depth: u32,
@@ -104,6 +118,14 @@ pub struct EsiConfig {
     pub max_concurrent: usize,
     /// Longest wait for one fragment.
     pub fragment_timeout: Duration,
+    /// Longest wait for all fragments that one client request leads to, from the first that is not at hand.
+    pub page_timeout: Duration,
+    /// Most bytes of one page's fragments together, nested ones counted.
+    pub max_bytes: u64,
+    /// Most fragments that are waited for at a time, by all pages together.
+    pub max_concurrent_total: usize,
+    /// Who may ask for a report on a page's fragments; empty = nobody.
+    pub debug_allow: Networks,
 }
 
 /// Limits on clients.

@@ -14,8 +14,8 @@ use crate::sessions::{self, SessionCookie, Sessions};
 use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
-    Config, Diagnostic, Diagnostics, Networks, OriginConfig, Policy, PurgeConfig, RuleSource, Severity, UnknownCookies,
-    checks, settings, shipped, shipped_names, values, yaml,
+    Config, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, UnknownCookies, checks, purge,
+    settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -148,7 +148,7 @@ pub(crate) struct Part {
     pub(crate) sessions: Vec<(SessionCookie, At)>,
     pub(crate) ignored: Vec<(NameGlob, At)>,
     pub(crate) unknown: Option<UnknownCookies>,
-    pub(crate) purge: Networks,
+    pub(crate) purge: purge::Written,
 }
 
 fn assemble(
@@ -169,7 +169,8 @@ fn assemble(
     let drain = reader.value(&file, "drain", values::duration).unwrap_or_default();
     let trusted_proxies = settings::networks(&mut reader, &file, "trusted_proxies");
     policies.extend(named_policies(&mut reader, &file, base));
-    let config_part = part(reader, &file, &RuleSource::Config, &origins);
+    let own = base.unwrap_or(Path::new(""));
+    let config_part = part(reader, &file, &RuleSource::Config, &origins, Some(own));
     let mut parts = vec![config_part];
     parts.extend(policy_parts(policies, &origins));
     checks::key_cookies(&mut parts);
@@ -177,9 +178,9 @@ fn assemble(
     checks::ignored(&mut parts);
     checks::unreachable(&mut parts);
     checks::slices(&mut parts, cache.max_body);
+    checks::esi_hosts(&mut parts);
 
-    let mut purge = PurgeConfig::default();
-    parts.iter().for_each(|part| purge.allow.extend(&part.purge));
+    let purge = purge::together(parts.iter_mut().map(|part| std::mem::take(&mut part.purge)));
     let sessions = Sessions::new(parts.iter().flat_map(|part| &part.sessions).map(|(cookie, _)| cookie));
     let ignored = NameSet::new(parts.iter().flat_map(|part| &part.ignored).map(|(glob, _)| glob.clone()));
     let unknown = parts.iter().find_map(|part| part.unknown).unwrap_or_default();
@@ -218,12 +219,18 @@ fn policy_part(policy: &PolicyText, origins: &[OriginConfig]) -> Option<Part> {
         Some(section) => section,
         None => reader.part_of_config(&empty, "a policy", &POLICY_KEYS)?,
     };
-    let mut part = part(reader, &section, &source, origins);
+    let mut part = part(reader, &section, &source, origins, None);
     part.name = Some(policy.name.clone());
     Some(part)
 }
 
-fn part(mut reader: Reader, file: &Section<'_>, source: &RuleSource, origins: &[OriginConfig]) -> Part {
+fn part(
+    mut reader: Reader,
+    file: &Section<'_>,
+    source: &RuleSource,
+    origins: &[OriginConfig],
+    base: Option<&Path>,
+) -> Part {
     let rules = rules::read(&mut reader, file, source, origins);
     let sessions = reader.part(file, "sessions");
     let modes = [UnknownCookies::Bypass, UnknownCookies::Strip];
@@ -231,8 +238,7 @@ fn part(mut reader: Reader, file: &Section<'_>, source: &RuleSource, origins: &[
         sessions.entry("unknown").and_then(|_| reader.value(&sessions, "unknown", values::word(UNKNOWN, &modes)));
     let cookies = sessions::read(&mut reader, &sessions);
     let ignored = reader.list(&sessions, "ignore", values::name_glob);
-    let purge = reader.part(file, "purge");
-    let purge = settings::networks(&mut reader, &purge, "allow");
+    let purge = purge::read(&mut reader, file, base);
     Part { reader, name: None, rules, sessions: cookies, ignored, unknown, purge }
 }
 

@@ -10,8 +10,10 @@ use crate::keys;
 use crate::reader::{Reader, Section, Wrong};
 use crate::table::{ACCESS, LEVELS};
 use crate::units::format_size;
-use crate::yaml::{Node, Value};
-use crate::{AccessLog, CacheConfig, EsiConfig, Limits, LogConfig, LogLevel, Networks, OriginConfig, checks, values};
+use crate::yaml::{self, Node, Value};
+use crate::{
+    AccessLog, CacheConfig, EsiConfig, Limits, LogConfig, LogLevel, Networks, OriginConfig, TagFrom, checks, values,
+};
 
 const MAX_BODY: u64 = 64 << 20;
 /// Below this nothing useful fits, and the index alone takes most of it.
@@ -68,7 +70,7 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || everywhere)
 }
 
-fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
         IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
@@ -189,6 +191,33 @@ pub(crate) fn cache(reader: &mut Reader, file: &Section<'_>) -> CacheConfig {
         revalidate_allow: networks(reader, &section, "revalidate_allow"),
         max_key_body: reader.value(&section, "max_key_body", key_body).unwrap_or_default(),
         tag_headers: plain(reader.list(&section, "tag_headers", values::header_name)),
+        tag_from: tag_from(reader, &section),
+        hide_headers: plain(reader.list(&section, "hide_headers", values::header_name)),
+    }
+}
+
+/// `cache.tag_from`.
+fn tag_from(reader: &mut Reader, section: &Section<'_>) -> Vec<TagFrom> {
+    let Some(key) = keys::find("cache.tag_from") else { return Vec::new() };
+    let default = if let keys::Default::Is(text) = key.default { yaml::parse(text).0 } else { None };
+    let Some(node) = section.entry("tag_from").map(|entry| entry.node.clone()).or(default) else { return Vec::new() };
+    let mut all = Vec::new();
+    for entry in reader.entries(&node, "cache.tag_from").unwrap_or_default() {
+        let name =
+            values::header_name(&entry.key).map_err(|wrong| reader.wrong_name(key, entry.key_at, &entry.key, wrong));
+        let around = reader.scalar(key, &entry.node, &around);
+        if let (Ok(header), Some(around)) = (name, around) {
+            all.push(TagFrom { header, around });
+        }
+    }
+    all
+}
+
+/// `pageId_*`: what stands before and behind the value.
+fn around(text: &str) -> Result<(String, String), Wrong> {
+    match text.split_once('*') {
+        Some((before, behind)) if !behind.contains('*') => Ok((before.to_owned(), behind.to_owned())),
+        _ => Err(Wrong::because("has not exactly one `*`").hint("`*` stands for the field's value: `page-*`")),
     }
 }
 
@@ -200,7 +229,7 @@ fn key_body(text: &str) -> Result<u64, Wrong> {
     }
 }
 
-/// `purge.allow`, `cache.revalidate_allow` or `trusted_proxies`.
+/// `purge.allow`, `cache.revalidate_allow`, `esi.debug_allow` or `trusted_proxies`.
 pub(crate) fn networks(reader: &mut Reader, section: &Section<'_>, name: &str) -> Networks {
     let mut networks = Networks::default();
     for (text, at) in reader.list(section, name, values::network) {
@@ -212,6 +241,10 @@ pub(crate) fn networks(reader: &mut Reader, section: &Section<'_>, name: &str) -
                 "allow" => {
                     ("lets everybody purge", "name the machines that may: `127.0.0.0/8`, the site's own servers")
                 }
+                "debug_allow" => (
+                    "shows everybody how pages are made",
+                    "name your own machines: `127.0.0.0/8`, the office's network",
+                ),
                 "revalidate_allow" => (
                     "lets every visitor make Copal ask the origin",
                     "name your own machines; to honour everybody's directives, say so in a rule: `request_directives: honour`",
@@ -234,6 +267,10 @@ pub(crate) fn esi(reader: &mut Reader, file: &Section<'_>) -> EsiConfig {
         max_includes: reader.value(&section, "max_includes", values::count(1, 65_536)).unwrap_or(1),
         max_concurrent: reader.value(&section, "max_concurrent", values::count(1, 1024)).unwrap_or(1),
         fragment_timeout: reader.value(&section, "fragment_timeout", values::timeout).unwrap_or_default(),
+        page_timeout: reader.value(&section, "page_timeout", values::timeout).unwrap_or_default(),
+        max_bytes: reader.value(&section, "max_bytes", values::size).unwrap_or(u64::MAX),
+        max_concurrent_total: reader.value(&section, "max_concurrent_total", values::count(1, 1_000_000)).unwrap_or(1),
+        debug_allow: networks(reader, &section, "debug_allow"),
     }
 }
 

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use copal_policy::{
-    Action, CacheRule, Config, CookieVerdict, Cookies, EsiDialect, EsiMode, RequestFacts, Rule, SessionMode,
+    Action, CacheConfig, CacheRule, Config, CookieVerdict, Cookies, EsiDialect, EsiMode, RequestFacts, Rule,
+    SessionMode, TagFrom,
 };
 use copal_semantics::{
     self as semantics, Freshness, FreshnessState, LifetimeRules, NotStored, Overrides, StaleRules, StoreFacts,
-    SurrogateControl, Timestamp, Vary, conditional, fields, targeted,
+    Timestamp, Vary, conditional, fields, targeted,
 };
 use copal_store::{Head, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -19,6 +20,7 @@ use crate::leave::{Leave, stated_only};
 use crate::reason::Reason;
 use crate::searching::Search;
 use crate::sub_key::SubKey;
+use crate::trigger;
 
 /// What happens with a request.
 pub(crate) struct Decision<'c> {
@@ -215,6 +217,7 @@ fn tell_rules_apart(extras: &mut String, config: &Config, rule: &Rule) {
         EsiMode::On => extras.push_str("\nesi"),
         EsiMode::Off => extras.push_str("\nno esi"),
     }
+    trigger::tell_apart(extras, rule);
     if rule.esi != EsiMode::Off && rule.esi_options.dialect == EsiDialect::Akamai {
         extras.push_str("\nakamai");
     }
@@ -421,11 +424,11 @@ fn not_stored(why: NotStored) -> Reason {
 }
 
 /// Whether a response is to be read as an ESI template.
-pub(crate) fn is_template(mode: EsiMode, headers: &HeaderMap) -> bool {
-    let wanted = match mode {
+pub(crate) fn is_template(rule: &Rule, headers: &HeaderMap) -> bool {
+    let wanted = match rule.esi {
         EsiMode::Off => false,
         EsiMode::On => true,
-        EsiMode::Auto => SurrogateControl::parse(headers).is_some_and(|control| control.wants_esi()),
+        EsiMode::Auto => trigger::asks(rule.esi_options.triggers, headers),
     };
     wanted && is_text(headers)
 }
@@ -493,7 +496,7 @@ impl Announcement<'_> {
             authorized: self.received.authorized,
             extras: self.extras,
             vary,
-            tags: copal_semantics::tags(source, &config.cache.tag_headers),
+            tags: tags(source, &config.cache),
             esi: self.esi,
             rule: Arc::clone(&self.rule.name),
             length: if self.esi { None } else { fields::content_length(source) },
@@ -531,14 +534,15 @@ pub(crate) fn clean_stored(headers: &mut HeaderMap, unstored: &[HeaderName], res
 }
 
 /// Whether a field is between the origin and Copal.
-pub(crate) fn is_internal(name: &HeaderName, tag_headers: &[HeaderName]) -> bool {
-    name == "surrogate-control" || tag_headers.contains(name)
+pub(crate) fn is_internal(name: &HeaderName, cache: &CacheConfig) -> bool {
+    name == "surrogate-control" || cache.internal().any(|internal| internal == name)
 }
 
 /// Removes the fields that are between the origin and Copal.
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
     headers.remove("surrogate-control");
-    for name in &config.cache.tag_headers {
+    trigger::fields_out(headers, rule.esi_options.triggers);
+    for name in config.cache.internal() {
         headers.remove(name);
     }
     if let Action::Cache(cache) = &rule.action {
@@ -562,4 +566,17 @@ pub(crate) fn own_fields(headers: &HeaderMap, unstored: &[HeaderName], rule: &Ru
         own.remove(header::CONTENT_LENGTH);
     }
     own
+}
+
+/// The tags of a response: those it names, and those made from other fields.
+pub(crate) fn tags(headers: &HeaderMap, cache: &CacheConfig) -> Vec<String> {
+    let mut tags = semantics::tags(headers, &cache.tag_headers);
+    for TagFrom { header, around: (before, behind) } in &cache.tag_from {
+        let values = headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
+        let values = values.map(str::trim).filter(|value| !value.is_empty());
+        tags.extend(values.map(|value| format!("{before}{value}{behind}")));
+    }
+    tags.sort_unstable();
+    tags.dedup();
+    tags
 }

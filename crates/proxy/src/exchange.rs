@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use copal_origin::{RequestBody, Upgrading};
 use copal_policy::Networks;
-use copal_semantics::{RequestDirectives, Target, Timestamp, fields, takes_trailers, target};
+use copal_semantics::{Freshness, RequestDirectives, Target, Timestamp, fields, takes_trailers, target};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use crate::fault::Fault;
-use crate::fragment::Lineage;
 use crate::interim::Interim;
+use crate::lineage::Lineage;
 use crate::reason::{Reason, Told};
+use crate::report::Spot;
 
 /// What the listener knows of the connection that a request came on.
 pub struct ClientInfo {
@@ -34,6 +35,10 @@ pub(crate) struct Exchange {
     /// As the client sent them.
     pub(crate) headers: HeaderMap,
     pub(crate) peer: IpAddr,
+    /// The request-target was a whole URL (RFC 9112 §3.2.2).
+    pub(crate) absolute: bool,
+    /// A client that may purge wants it fetched, whatever is stored.
+    pub(crate) anew: bool,
     /// The peer is in `trusted_proxies`: its forwarding fields are believed.
     pub(crate) trusted: bool,
     /// Read once for the request (invariant 12).
@@ -51,6 +56,10 @@ pub(crate) struct Exchange {
     pub(crate) fwd: Option<&'static str>,
     /// The pages that this fragment is in; none for a client's request.
     pub(crate) lineage: Option<Arc<Lineage>>,
+    /// A fragment of another host than its page, or within one: nothing of who the visitor is goes with it.
+    pub(crate) abroad: bool,
+    /// Where the report on the client's page tells of this request; mostly nobody asks for one.
+    pub(crate) spot: Option<Spot>,
     /// What the page that includes this fragment asks of the cache, in the place of what the client does.
     pub(crate) wishes: Option<RequestDirectives>,
 }
@@ -84,6 +93,8 @@ impl Exchange {
         let secure = client.secure || (trusted && forwarded_secure(&parts.headers));
         let target = target::normalise(secure, authority(&parts.uri, &parts.headers)?, path_and_query(&parts.uri))
             .map_err(|error| Fault::bad_request(error.to_string()))?;
+        // Later versions have an authority in any case.
+        let absolute = parts.version <= Version::HTTP_11 && parts.uri.scheme().is_some();
         let upgrades = client.upgrade.is_some() && parts.method == Method::GET && asks_for_websocket(&parts.headers);
         // What `Connection` names is gone for rules, key and origin alike: the three must see the same request.
         let mut trailers = false;
@@ -95,6 +106,8 @@ impl Exchange {
             method: parts.method,
             target,
             peer: client.peer.ip(),
+            absolute,
+            anew: false,
             trusted,
             now,
             depth: 0,
@@ -104,6 +117,8 @@ impl Exchange {
             trailers,
             fwd: None,
             lineage: None,
+            abroad: false,
+            spot: None,
             wishes: None,
             headers: parts.headers,
         };
@@ -112,6 +127,30 @@ impl Exchange {
 }
 
 impl Exchange {
+    /// A request that Copal makes by itself, as a visitor without cookies would.
+    pub(crate) fn of_copal(method: Method, target: Target, headers: HeaderMap, now: Timestamp) -> Self {
+        Self {
+            method,
+            target,
+            headers,
+            peer: IpAddr::from([127, 0, 0, 1]),
+            absolute: false,
+            anew: false,
+            trusted: false,
+            now,
+            depth: 0,
+            has_body: false,
+            upgrades: false,
+            interim: None,
+            trailers: false,
+            fwd: None,
+            lineage: None,
+            abroad: false,
+            spot: None,
+            wishes: None,
+        }
+    }
+
     /// Whether trailer fields reach the client (RFC 9110 §10.1.4).
     pub(crate) fn takes_trailers(&self) -> bool {
         self.depth == 0 && (self.trailers || takes_trailers(&self.headers))
@@ -126,6 +165,13 @@ impl Exchange {
                 let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
                 last.and_then(|address| address.trim().parse().ok()).is_some_and(|address| networks.contains(address))
             })
+    }
+
+    /// Tells the report, where there is one, how fresh the answer is.
+    pub(crate) fn saw(&self, freshness: &Freshness) {
+        if let Some(spot) = &self.spot {
+            spot.fresh(freshness, self.now);
+        }
     }
 
     /// The reason as `Cache-Status` tells it for this request: with why this one went forward, where the reason is told of

@@ -6,7 +6,7 @@ use copal_origin::Upgrading;
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::{Target, announce_trailers, fields, resolve};
-use copal_store::{FillReader, Hardness};
+use copal_store::FillReader;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::Answer;
@@ -36,7 +36,7 @@ pub(crate) async fn pass(
         body: once.body,
         interim: exchange.interim.clone(),
     };
-    let before = proxy.store.sequence();
+    let before = proxy.store.begin();
     let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
         Ok(fetched) => fetched,
         Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),
@@ -90,7 +90,7 @@ fn being_stored(exchange: &Exchange, mut headers: HeaderMap, reader: FillReader,
 
 /// The fields for the client; to HEAD, those that its GET would have (RFC 9110 §9.3.2).
 fn head_of(exchange: &Exchange, runtime: &Runtime, rule: &Rule, headers: &mut HeaderMap) {
-    let template = exchange.method == Method::HEAD && decide::is_template(rule.esi, headers);
+    let template = exchange.method == Method::HEAD && decide::is_template(rule, headers);
     clean(headers, runtime, rule);
     if template {
         *headers = assemble::page_head(headers, &runtime.config, rule, false);
@@ -101,7 +101,7 @@ fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: R
     let Fetched { status, mut headers, body, .. } = fetched;
     let trailers = exchange.takes_trailers();
     if trailers {
-        announce_trailers(&mut headers, |name| !decide::is_internal(name, &runtime.config.cache.tag_headers));
+        announce_trailers(&mut headers, |name| !decide::is_internal(name, &runtime.config.cache));
     } else {
         headers.remove(header::TRAILER);
     }
@@ -120,7 +120,7 @@ fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: R
 fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
     exchange.method != Method::HEAD
         && !matches!(fetched.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
-        && decide::is_template(rule.esi, &fetched.headers)
+        && decide::is_template(rule, &fetched.headers)
         && !decide::is_encoded(&fetched.headers)
 }
 
@@ -142,11 +142,11 @@ fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &E
         return 0;
     }
     let target = &exchange.target;
-    let mut invalidations = purge::purge(proxy, &runtime.config, target, Hardness::Hard).invalidations;
+    let mut invalidations = purge::of_target(proxy, &runtime.config, target);
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         for reference in fetched.headers.get_all(name) {
             if let Some(named) = same_origin(target, reference).filter(|named| named != target) {
-                invalidations += purge::purge(proxy, &runtime.config, &named, Hardness::Hard).invalidations;
+                invalidations += purge::of_target(proxy, &runtime.config, &named);
             }
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn candidate(
     before: Sequence,
 ) -> Option<Candidate> {
     let asked = as_a_get(proxy, runtime, rule, exchange, fetched)?;
-    let mut tags = copal_semantics::tags(&fetched.headers, &runtime.config.cache.tag_headers);
+    let mut tags = decide::tags(&fetched.headers, &runtime.config.cache);
     tags.extend(asked.implied_tags(&fetched.headers));
     let upto = proxy.store.unnamed_since(&asked.key, &fetched.headers, &tags, before)?.get();
     Some(Candidate { asked, upto })
@@ -108,7 +108,7 @@ fn as_a_get(
     let Verdict::Cache(mut plan) = decision.verdict else { return None };
     let Action::Cache(cache) = &decision.rule.action else { return None };
     let one_url = plan.key.get(plan.origin_form..) == Some(&*exchange.target.path_and_query());
-    let template = |rule: &Rule| decide::is_template(rule.esi, &fetched.headers);
+    let template = |rule: &Rule| decide::is_template(rule, &fetched.headers);
     let as_one = one_url && decision.rule.origin == rule.origin && !template(rule) && !template(decision.rule);
     if !as_one || plan.authorized || cache.slice.is_some() || cache.no_vary_search {
         return None;

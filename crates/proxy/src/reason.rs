@@ -155,6 +155,8 @@ reasons! {
     Purged = "purged", Purge, None;
     /// A purge from a client that may not.
     PurgeDenied = "purge-denied", Purge, None;
+    /// A purge that cannot be understood.
+    PurgeWrong = "purge-wrong", Purge, None;
 
     /// The request cannot be understood.
     BadRequest = "bad-request", Error, None;
@@ -192,6 +194,8 @@ reasons! {
     FragmentStatus = "fragment-status", Error, None;
     /// A fragment that did not answer in time.
     FragmentTimeout = "fragment-timeout", Error, None;
+    /// A fragment that does not fit into what the fragments of its page may have together.
+    FragmentTooLarge = "fragment-too-large", Error, None;
     /// Copal's own fault.
     Internal = "internal", Error, None;
 }

@@ -57,7 +57,7 @@ pub fn stores(
         Ok(storable) => Stores {
             why: None,
             lifetime: Some(u64::try_from(storable.freshness.ttl(NOW)).unwrap_or_default()),
-            tags: copal_semantics::tags(response, &config.cache.tag_headers),
+            tags: decide::tags(response, &config.cache),
         },
     })
 }

@@ -117,6 +117,8 @@ pub(crate) struct Log {
     /// Written under the index's write lock, read without.
     current: AtomicU64,
     index: RwLock<Index>,
+    /// The newest number by which something began.
+    marked: AtomicU64,
     /// When the fills under way began, counted: the log must still know what came after each.
     under_way: Mutex<BTreeMap<Sequence, usize>>,
     dictionary: Arc<Dictionary>,
@@ -128,7 +130,7 @@ impl Log {
     pub(crate) fn new(hasher: RandomState, limit: usize) -> Self {
         let dictionary = Dictionary::new(hasher.clone());
         let index = RwLock::new(Index::new(hasher, Arc::clone(&dictionary), limit));
-        Self { current: AtomicU64::new(0), index, under_way: Mutex::default(), dictionary }
+        Self { current: AtomicU64::new(0), marked: AtomicU64::new(0), index, under_way: Mutex::default(), dictionary }
     }
 
     /// The number of the newest invalidation.
@@ -194,11 +196,23 @@ impl Log {
         }
     }
 
+    /// The number of the newest invalidation, for something that begins now and is to know what came since.
+    pub(crate) fn mark(&self) -> Sequence {
+        let now = self.current();
+        self.marked.fetch_max(now.0, Ordering::AcqRel);
+        now
+    }
+
+    /// Whether nothing began since the invalidation with this number.
+    pub(crate) fn is_quiet_since(&self, sequence: Sequence) -> bool {
+        self.marked.load(Ordering::Acquire) < sequence.0
+    }
+
     /// Notes a fill that begins now. The number must be given back to [`Log::ended`].
     pub(crate) fn began(&self) -> Sequence {
         let mut under_way = self.under_way.lock();
         // Read under the lock: a sweep that looked before has a number that is no newer than this one.
-        let began = self.current();
+        let began = self.mark();
         *under_way.entry(began).or_default() += 1;
         began
     }

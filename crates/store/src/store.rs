@@ -313,6 +313,18 @@ impl Store {
         }
     }
 
+    /// The number of the newest invalidation, for whoever begins something now that [`Store::unnamed_since`] is to be asked
+    /// about later.
+    pub fn begin(&self) -> Sequence {
+        self.log.mark()
+    }
+
+    /// Whether nothing that could be stored has begun to be fetched since the invalidation with this number: doing the very
+    /// same once more would change nothing.
+    pub fn is_quiet_since(&self, sequence: u64) -> bool {
+        self.log.is_quiet_since(Sequence(sequence))
+    }
+
     /// The number of the newest invalidation.
     pub fn sequence(&self) -> Sequence {
         self.log.current()

@@ -65,7 +65,7 @@ fn configurations(page: &str) -> Vec<String> {
 #[test]
 fn configurations_in_the_documents_load() {
     let mut count = 0;
-    for name in ["CONFIGURATION.md", "ESI.md", "POLICIES.md"] {
+    for name in ["CONFIGURATION.md", "ESI.md", "POLICIES.md", "PURGING.md"] {
         for text in configurations(&std::fs::read_to_string(docs(name)).unwrap()) {
             let loaded = load_str(name, &text, None);
             assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{text}\n{loaded:?}");
@@ -85,6 +85,8 @@ fn wrapped(path: &str, value: &str) -> String {
             "rules[]" if ["cache:", "pass:", "respond:"].iter().any(|action| text.starts_with(action)) => ", name: x",
             "rules[]" => ", name: x, cache: {}",
             "origins.NAME" if !text.starts_with("servers:") => ", servers: \"http://a\"",
+            "purge.secret" if text.starts_with("header:") => ", value: 0123456789abcdef",
+            "purge.htcp" if text.starts_with("allow:") => ", address: \"127.0.0.1:4827\"",
             "sessions.cookies[]" if !text.starts_with("name:") => ", name: x",
             "rules[].respond" if text.starts_with("headers:") => ", status: 200",
             _ => "",
@@ -113,7 +115,12 @@ fn every_example_and_every_default_is_right() {
         for value in values {
             let text = wrapped(key.path, value);
             let text = text.replace(", ./policies/shop.yaml", "");
-            let loaded = load_str("example", &text, None);
+            // What is read from elsewhere is there.
+            let text = text
+                .replace("COPAL_PURGE_SECRET", "CARGO_PKG_NAME")
+                .replace("/run/secrets/copal-purge", "tests/secret");
+            let base = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
+            let loaded = load_str("example", &text, Some(&base));
             assert!(loaded.is_ok(), "{}: {text}\n{}", key.path, loaded.unwrap_err());
         }
         assert!(yaml::parse(key.example).1.is_empty(), "{}", key.path);
