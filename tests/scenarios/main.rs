@@ -30,6 +30,7 @@ mod lifetimes;
 mod methods;
 mod negotiation;
 mod origins;
+mod policies;
 mod policy_language;
 mod process;
 mod protocol;

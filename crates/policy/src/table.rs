@@ -44,7 +44,7 @@ pub(crate) const PURGE_DIALECTS: &[&str] = &[
     "nginx-helper",
     "nginx",
 ];
-pub(crate) const DECISIONS: &[&str] = &["cache", "pass", "respond"];
+pub(crate) const DECISIONS: &[&str] = &["cache", "pass", "respond", "purge"];
 pub(crate) const SCHEMES: &[&str] = &["http", "https"];
 
 const fn key(path: &'static str, kind: Kind, default: Default, doc: &'static str, example: &'static str) -> Key {
@@ -555,7 +555,7 @@ pub(crate) static CASE_KEYS: &[Key] = &[
         "The rule that decides, under the name that `copal explain` prints.",
         "wagtail/admin"),
     key("@cases.cases[].expect.decision", Word(DECISIONS), Absent("not checked"),
-        "`cache`: may be answered from the cache and stored. `pass`: goes to the origin. `respond`: Copal answers by itself.",
+        "`cache`: may be answered from the cache and stored. `pass`: goes to the origin. `respond`: Copal answers by itself. `purge`: is a purge, if whoever asks may.",
         "pass"),
     key("@cases.cases[].expect.reason", Text, Absent("not checked"),
         "The reason word, as in `Cache-Status`: `miss` for `cache`; for `pass` one of `pass-rule`, `method`, `session-cookie`, `unknown-cookie`, `authorization` and so on.",
@@ -569,6 +569,12 @@ pub(crate) static CASE_KEYS: &[Key] = &[
     key("@cases.cases[].expect.cookies", List(&Text), Absent("not checked"),
         "Names of the cookies that reach the origin, in any order.",
         "[sessionid]"),
+    key("@cases.cases[].expect.purge", Text, Absent("not checked"),
+        "What the request purges, in the words of the audit log; `soft` before what becomes stale.",
+        "tags p-12 home"),
+    key("@cases.cases[].expect.dialect", Text, Absent("not checked"),
+        "The dialect of the purge.",
+        "wordpress"),
     key("@cases.cases[].expect.stored", Bool, Absent("not checked"),
         "Whether the response is stored.",
         "false"),

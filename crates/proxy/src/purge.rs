@@ -9,6 +9,7 @@ mod expression;
 pub mod htcp;
 mod merge;
 mod order;
+mod preview;
 mod read;
 mod refresh;
 mod reply;
@@ -42,6 +43,7 @@ pub use order::{By, MOST_NAMED, MatchText, Matching, Order, Url, What, WrongOrde
 
 pub(crate) use again::Again;
 pub(crate) use merge::Merging;
+pub(crate) use preview::preview;
 pub(crate) use refresh::Refreshing;
 
 /// The longest body of a purge: Fastly's 256 keys, each of at most 1 KiB.
