@@ -130,6 +130,7 @@ impl Admin {
         self.telemetry.flush(FLUSH_LIMIT).await;
         let scrape = Scrape {
             store: self.proxy.store().usage(),
+            contexts: self.proxy.context_usage(),
             store_limit: self.store_limit,
             started: self.started,
             resident: telemetry::resident_memory(),

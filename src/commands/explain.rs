@@ -54,6 +54,8 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         ("cache key", Some(explanation.key.clone().unwrap_or_else(none))),
         ("and", explanation.key_also.map(str::to_owned)),
         ("variant", explanation.variant.clone()),
+        ("keyed by", explanation.context.as_ref().map(|context| format!("context {context}"))),
+        ("group", explanation.group.clone()),
         ("may be given", explanation.limits.map(str::to_owned)),
         ("lifetime", explanation.lifetime.clone().filter(|_| explanation.decision == "cache")),
         ("client asks", explanation.request_directives.map(client_asks)),
@@ -103,6 +105,8 @@ mod tests {
             request_directives: Some("harmless"),
             limits: None,
             key_also: None,
+            context: None,
+            group: None,
             slice: None,
         }
     }

@@ -7,6 +7,7 @@ mod assembly;
 mod authorization;
 mod caching;
 mod collapsing;
+mod contexts;
 mod directives;
 mod esi_errors;
 mod esi_language;

@@ -9,6 +9,7 @@ mod actions;
 pub mod cases;
 mod checks;
 mod config;
+mod contexts;
 mod cookies;
 mod diagnostic;
 mod esi;
@@ -34,6 +35,7 @@ mod values;
 mod yaml;
 
 pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, OriginConfig, PurgeConfig};
+pub use contexts::{Context, MAX_GROUP};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use esi::{EsiDialect, EsiOnError, EsiOptions};

@@ -9,12 +9,12 @@ use crate::glob::NameGlob;
 use crate::keys;
 use crate::names::NameSet;
 use crate::reader::{Reader, Section, Wrong};
-use crate::rules::{self, Written};
+use crate::rules::{self, Known, Written};
 use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
-    Config, Diagnostic, Diagnostics, Networks, OriginConfig, Policy, PurgeConfig, RuleSource, Severity, UnknownCookies,
-    checks, settings, shipped, shipped_names, values, yaml,
+    Config, Context, Diagnostic, Diagnostics, Networks, OriginConfig, Policy, PurgeConfig, RuleSource, Severity,
+    UnknownCookies, checks, contexts, settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -148,6 +148,7 @@ pub(crate) struct Part {
     pub(crate) ignored: Vec<(NameGlob, At)>,
     pub(crate) unknown: Option<UnknownCookies>,
     pub(crate) purge: Networks,
+    pub(crate) contexts: Vec<Arc<Context>>,
 }
 
 fn assemble(
@@ -168,9 +169,10 @@ fn assemble(
     let drain = reader.value(&file, "drain", values::duration).unwrap_or_default();
     let trusted_proxies = settings::networks(&mut reader, &file, "trusted_proxies");
     policies.extend(named_policies(&mut reader, &file, base));
-    let config_part = part(reader, &file, &RuleSource::Config, &origins);
+    let config_part = part(reader, &file, &RuleSource::Config, &origins, &[]);
+    let own_contexts = config_part.contexts.clone();
     let mut parts = vec![config_part];
-    parts.extend(policy_parts(policies, &origins));
+    parts.extend(policy_parts(policies, &origins, &own_contexts));
     checks::key_cookies(&mut parts);
     checks::ignored(&mut parts);
     checks::unreachable(&mut parts);
@@ -183,6 +185,7 @@ fn assemble(
     };
     let (sessions, ignored) = (globs(|part| &part.sessions), globs(|part| &part.ignored));
     let unknown = parts.iter().find_map(|part| part.unknown).unwrap_or_default();
+    let contexts = all_contexts(&parts);
     let mut rules = Vec::new();
     let mut found = Vec::new();
     for part in parts {
@@ -193,20 +196,45 @@ fn assemble(
         return Err(Diagnostics(found));
     }
     let policy = Policy::new(rules, sessions, ignored, unknown);
-    let has_sub_keys = policy.rules().iter().filter_map(|rule| rule.cache()).any(crate::CacheRule::has_sub_keys);
-    let config =
-        Config { listen, admin, origins, cache, purge, trusted_proxies, esi, limits, log, policy, drain, has_sub_keys };
+    let has_sub_keys = !contexts.is_empty()
+        || policy.rules().iter().filter_map(|rule| rule.cache()).any(crate::CacheRule::has_sub_keys);
+    let config = Config {
+        listen,
+        admin,
+        origins,
+        cache,
+        purge,
+        trusted_proxies,
+        esi,
+        limits,
+        log,
+        policy,
+        drain,
+        contexts,
+        has_sub_keys,
+    };
     Ok(Loaded { config, warnings: found })
 }
 
-/// The default policy comes last; a file of that name takes the place of the shipped one.
-fn policy_parts(mut policies: Vec<PolicyText>, origins: &[OriginConfig]) -> Vec<Part> {
-    let own_default = policies.iter().position(|policy| policy.name == DEFAULT).map(|place| policies.remove(place));
-    policies.extend(own_default.or_else(|| shipped_policy(DEFAULT)));
-    policies.into_iter().filter_map(|policy| policy_part(&policy, origins)).collect()
+/// Each once, although every part has those of the configuration.
+fn all_contexts(parts: &[Part]) -> Vec<Arc<Context>> {
+    let mut all: Vec<Arc<Context>> = Vec::new();
+    for context in parts.iter().flat_map(|part| &part.contexts) {
+        if !all.iter().any(|known| Arc::ptr_eq(known, context)) {
+            all.push(Arc::clone(context));
+        }
+    }
+    all
 }
 
-fn policy_part(policy: &PolicyText, origins: &[OriginConfig]) -> Option<Part> {
+/// The default policy comes last; a file of that name takes the place of the shipped one.
+fn policy_parts(mut policies: Vec<PolicyText>, origins: &[OriginConfig], contexts: &[Arc<Context>]) -> Vec<Part> {
+    let own_default = policies.iter().position(|policy| policy.name == DEFAULT).map(|place| policies.remove(place));
+    policies.extend(own_default.or_else(|| shipped_policy(DEFAULT)));
+    policies.into_iter().filter_map(|policy| policy_part(&policy, origins, contexts)).collect()
+}
+
+fn policy_part(policy: &PolicyText, origins: &[OriginConfig], contexts: &[Arc<Context>]) -> Option<Part> {
     let source = match policy.name.as_str() {
         DEFAULT => RuleSource::Default,
         name => RuleSource::Policy(name.into()),
@@ -218,22 +246,33 @@ fn policy_part(policy: &PolicyText, origins: &[OriginConfig]) -> Option<Part> {
         Some(section) => section,
         None => reader.part_of_config(&empty, "a policy", &POLICY_KEYS)?,
     };
-    let mut part = part(reader, &section, &source, origins);
+    let mut part = part(reader, &section, &source, origins, contexts);
     part.name = Some(policy.name.clone());
     Some(part)
 }
 
-fn part(mut reader: Reader, file: &Section<'_>, source: &RuleSource, origins: &[OriginConfig]) -> Part {
-    let rules = rules::read(&mut reader, file, source, origins);
+/// `given` are contexts of the configuration, which take the place of the file's own of the same name.
+fn part(
+    mut reader: Reader,
+    file: &Section<'_>,
+    source: &RuleSource,
+    origins: &[OriginConfig],
+    given: &[Arc<Context>],
+) -> Part {
+    let own = contexts::read(&mut reader, file, source, origins);
+    let mut contexts = given.to_vec();
+    contexts.extend(own.all.into_iter().filter(|own| !given.iter().any(|given| given.short == own.short)));
+    let rules = rules::read(&mut reader, file, source, &Known { origins, contexts: &contexts });
     let sessions = reader.part(file, "sessions");
     let modes = [UnknownCookies::Bypass, UnknownCookies::Strip];
     let unknown =
         sessions.entry("unknown").and_then(|_| reader.value(&sessions, "unknown", values::word(UNKNOWN, &modes)));
-    let cookies = reader.list(&sessions, "cookies", values::name_glob);
+    let mut cookies = reader.list(&sessions, "cookies", values::name_glob);
+    cookies.extend(own.cookies);
     let ignored = reader.list(&sessions, "ignore", values::name_glob);
     let purge = reader.part(file, "purge");
     let purge = settings::networks(&mut reader, &purge, "allow");
-    Part { reader, name: None, rules, sessions: cookies, ignored, unknown, purge }
+    Part { reader, name: None, rules, sessions: cookies, ignored, unknown, purge, contexts }
 }
 
 /// The texts of `policies`, in order.

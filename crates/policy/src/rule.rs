@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::KeyRule;
+use crate::contexts::Context;
 use crate::esi::EsiOptions;
 use crate::matcher::Matcher;
 
@@ -187,6 +188,8 @@ pub struct Rule {
     pub action: Action,
     /// What a session cookie does.
     pub sessions: SessionMode,
+    /// By which its pages are stored once for each group of visitors.
+    pub context: Option<Arc<Context>>,
     /// Whether responses are parsed for ESI.
     pub esi: EsiMode,
     /// How pages are put together.

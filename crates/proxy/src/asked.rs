@@ -42,7 +42,7 @@ impl Asked {
     pub(crate) fn body(&self) -> RequestBody {
         match &self.plan.sub_key {
             Some(SubKey::Body(keyed)) => RequestBody::Full(keyed.body.clone()),
-            Some(SubKey::Slice(_)) | None => RequestBody::Empty,
+            Some(SubKey::Slice(_) | SubKey::Session) | None => RequestBody::Empty,
         }
     }
 
@@ -73,7 +73,7 @@ impl Asked {
     pub(crate) fn method(&self) -> Method {
         match &self.plan.sub_key {
             Some(SubKey::Body(keyed)) => keyed.method.clone(),
-            Some(SubKey::Slice(_)) | None => Method::GET,
+            Some(SubKey::Slice(_) | SubKey::Session) | None => Method::GET,
         }
     }
 
@@ -86,6 +86,12 @@ impl Asked {
         let search = self.plan.search.as_ref().and_then(|_| searching::tag_of(url, headers));
         let of_key = of_key.chain(slice.map(|of| of.tag(url))).chain(search);
         of_key.chain(groups::tags(&self.exchange.target, headers)).collect()
+    }
+
+    /// The field that the response's `Vary` must name for it to be stored: the origin saw a session, and only by that name says
+    /// that what it made of it is the group's.
+    pub(crate) fn must_vary_by(&self) -> Option<&HeaderName> {
+        self.plan.member.as_deref().filter(|member| member.has_session && member.forward).map(|member| &member.header)
     }
 
     /// The rule's cache settings; none cannot happen, as only cache rules are asked under.
@@ -169,6 +175,14 @@ impl Selector for Selection<'_> {
 
     /// The field as the origin sees it (the safety principle): a variant never depends on what is withheld from it.
     fn field(&self, name: &HeaderName) -> String {
+        if let Some(member) = self.plan.member.as_deref() {
+            if *name == member.header {
+                return vary::normalise_field(name, member.group.iter());
+            }
+            if *name == header::AUTHORIZATION && !member.forward {
+                return String::new();
+            }
+        }
         if name == header::COOKIE {
             return vary::normalise_field(name, self.plan.cookie.iter());
         }

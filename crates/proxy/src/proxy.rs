@@ -17,6 +17,7 @@ use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::context::{ContextUsage, Contexts};
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
 use crate::hints::Hints;
@@ -49,6 +50,7 @@ pub struct Proxy {
     pub(crate) clock: Clock,
     pub(crate) hints: Hints,
     pub(crate) searching: Searching,
+    pub(crate) contexts: Contexts,
     runtime: ArcSwap<Runtime>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
@@ -94,6 +96,7 @@ impl Proxy {
             clock: parts.clock,
             hints: Hints::new(),
             searching: Searching::new(),
+            contexts: Contexts::new([seed(), seed()]),
             runtime: ArcSwap::from_pointee(runtime),
             no_rule: "".into(),
             warned: AtomicU64::new(0),
@@ -140,6 +143,12 @@ impl Proxy {
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// Figures of user contexts, for metrics.
+    #[must_use]
+    pub fn context_usage(&self) -> ContextUsage {
+        self.contexts.usage()
     }
 
     /// [`Store::sweep`], and the same for what is remembered beside the store.

@@ -31,8 +31,16 @@ fn storable(
     let Action::Cache(rule) = &config.policy.rules()[0].action else { panic!("not a cache rule") };
     let status = StatusCode::from_u16(status).unwrap();
     let asks = decide::Asks::Get;
-    let received =
-        Received { asks, status, headers: &headers, request_time: NOW, response_time: NOW, authorized, random };
+    let received = Received {
+        asks,
+        status,
+        headers: &headers,
+        request_time: NOW,
+        response_time: NOW,
+        authorized,
+        random,
+        must_vary_by: None,
+    };
     decide::store(&config, rule, &received)
 }
 
