@@ -468,12 +468,12 @@ async fn play(steps: &[Step]) {
         );
     }
     let mut client = front.client().await;
-    let mut logins = [Some(0_usize); 4];
+    let mut here = [true; 4];
     // What a user may be shown: the groups that he was in since the last moment at which an answer may have been stored.
     let mut may_be = vec![Vec::<(usize, u64)>::new(); 4];
-    let session = |user: usize, login: usize| format!("sid=u{user}x{login}");
+    let session = |user: usize| format!("sid=u{user}");
     for user in 0..4 {
-        site.lock().unwrap().groups.insert(session(user, 0), user % 3);
+        site.lock().unwrap().groups.insert(session(user), user % 3);
         may_be[user].push((user % 3, u64::MAX));
     }
     for step in steps {
@@ -485,18 +485,16 @@ async fn play(steps: &[Step]) {
                     *until = now + 600;
                 }
                 may_be[*user].push((*group, u64::MAX));
-                if let Some(login) = logins[*user] {
-                    site.lock().unwrap().groups.insert(session(*user, login), *group);
-                }
+                site.lock().unwrap().groups.insert(session(*user), *group);
             }
-            Step::Logout { user } => logins[*user] = logins[*user].map_or(Some(0), |_| None),
+            Step::Logout { user } => here[*user] = !here[*user],
             Step::PurgePage { page } => assert_eq!(front.purge(&format!("/{page}")).await.status, 200),
             Step::Wait { seconds } => front.clock.advance(Duration::from_secs(*seconds)),
             Step::Fail { how } => site.lock().unwrap().failing = *how,
             Step::Get { user, page, head } => {
                 let now = front.clock.unix_secs();
                 let target = format!("/{page}");
-                let cookie = logins[*user].map(|login| session(*user, login));
+                let cookie = here[*user].then(|| session(*user));
                 let request = if *head { client.head(&target) } else { client.get(&target) };
                 let request = match &cookie {
                     Some(cookie) => request.header("cookie", cookie.as_str()),
