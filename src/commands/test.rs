@@ -138,6 +138,8 @@ mod tests {
             request_directives: None,
             limits: None,
             key_also: None,
+            context: None,
+            group: None,
             slice: None,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use crate::{Context, Networks, Policy};
+use crate::{Context, Networks, Policy, PurgeConfig};
 
 /// Everything that one server runs by.
 #[derive(Clone, Debug)]
@@ -84,13 +84,19 @@ pub struct CacheConfig {
     pub max_key_body: u64,
     /// Response fields that carry cache tags.
     pub tag_headers: Vec<HeaderName>,
+    /// Response fields of which each value makes a tag.
+    pub tag_from: Vec<TagFrom>,
+    /// Response fields besides those that are for Copal and not for clients.
+    pub hide_headers: Vec<HeaderName>,
 }
 
-/// Who may purge.
-#[derive(Clone, Debug, Default)]
-pub struct PurgeConfig {
-    /// Client addresses that may send `PURGE`; empty = nobody.
-    pub allow: Networks,
+/// A field whose values make tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagFrom {
+    /// The field.
+    pub header: HeaderName,
+    /// The tag, with the field's value between these two.
+    pub around: (String, String),
 }
 
 /// Limits of ESI.

@@ -22,6 +22,7 @@ mod matcher;
 mod names;
 mod networks;
 mod policy;
+mod purge;
 mod reader;
 mod reference;
 mod rule;
@@ -34,7 +35,7 @@ pub mod units;
 mod values;
 mod yaml;
 
-pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, OriginConfig, PurgeConfig};
+pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, OriginConfig, TagFrom};
 pub use contexts::{Context, MAX_GROUP};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -44,6 +45,7 @@ pub use key::{KeyRule, Parameters, QueryRule};
 pub use load::{Loaded, for_origin, load, load_str};
 pub use networks::{Networks, NotANetwork};
 pub use policy::{CookieKind, CookieVerdict, Policy, UnknownCookies};
+pub use purge::{HtcpConfig, PurgeConfig, PurgeDialect, PurgeDialects, PurgeSecret, Require, Secret};
 pub use reference::reference_page;
 pub use rule::{
     Action, CacheRule, EsiMode, Overrides, RequestDirectivesMode, RespondRule, Rule, RuleSource, SessionMode,

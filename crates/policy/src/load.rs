@@ -13,8 +13,8 @@ use crate::rules::{self, Known, Written};
 use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
-    Config, Context, Diagnostic, Diagnostics, Networks, OriginConfig, Policy, PurgeConfig, RuleSource, Severity,
-    UnknownCookies, checks, contexts, settings, shipped, shipped_names, values, yaml,
+    Config, Context, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, UnknownCookies, checks,
+    contexts, purge, settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -147,7 +147,7 @@ pub(crate) struct Part {
     pub(crate) sessions: Vec<(NameGlob, At)>,
     pub(crate) ignored: Vec<(NameGlob, At)>,
     pub(crate) unknown: Option<UnknownCookies>,
-    pub(crate) purge: Networks,
+    pub(crate) purge: purge::Written,
     pub(crate) contexts: Vec<Arc<Context>>,
 }
 
@@ -169,7 +169,8 @@ fn assemble(
     let drain = reader.value(&file, "drain", values::duration).unwrap_or_default();
     let trusted_proxies = settings::networks(&mut reader, &file, "trusted_proxies");
     policies.extend(named_policies(&mut reader, &file, base));
-    let config_part = part(reader, &file, &RuleSource::Config, &origins, &[]);
+    let own = base.unwrap_or(Path::new(""));
+    let config_part = part(reader, &file, &RuleSource::Config, &origins, &[], Some(own));
     let own_contexts = config_part.contexts.clone();
     let mut parts = vec![config_part];
     parts.extend(policy_parts(policies, &origins, &own_contexts));
@@ -178,8 +179,7 @@ fn assemble(
     checks::unreachable(&mut parts);
     checks::slices(&mut parts, cache.max_body);
 
-    let mut purge = PurgeConfig::default();
-    parts.iter().for_each(|part| purge.allow.extend(&part.purge));
+    let purge = purge::together(parts.iter_mut().map(|part| std::mem::take(&mut part.purge)));
     let globs = |list: fn(&Part) -> &Vec<(NameGlob, At)>| {
         NameSet::new(parts.iter().flat_map(|part| list(part).iter().map(|(glob, _)| glob.clone())))
     };
@@ -246,7 +246,7 @@ fn policy_part(policy: &PolicyText, origins: &[OriginConfig], contexts: &[Arc<Co
         Some(section) => section,
         None => reader.part_of_config(&empty, "a policy", &POLICY_KEYS)?,
     };
-    let mut part = part(reader, &section, &source, origins, contexts);
+    let mut part = part(reader, &section, &source, origins, contexts, None);
     part.name = Some(policy.name.clone());
     Some(part)
 }
@@ -258,6 +258,7 @@ fn part(
     source: &RuleSource,
     origins: &[OriginConfig],
     given: &[Arc<Context>],
+    base: Option<&Path>,
 ) -> Part {
     let own = contexts::read(&mut reader, file, source, origins);
     let mut contexts = given.to_vec();
@@ -270,8 +271,7 @@ fn part(
     let mut cookies = reader.list(&sessions, "cookies", values::name_glob);
     cookies.extend(own.cookies);
     let ignored = reader.list(&sessions, "ignore", values::name_glob);
-    let purge = reader.part(file, "purge");
-    let purge = settings::networks(&mut reader, &purge, "allow");
+    let purge = purge::read(&mut reader, file, base);
     Part { reader, name: None, rules, sessions: cookies, ignored, unknown, purge, contexts }
 }
 

@@ -10,8 +10,10 @@ use crate::keys;
 use crate::reader::{Reader, Section, Wrong};
 use crate::table::{ACCESS, LEVELS};
 use crate::units::format_size;
-use crate::yaml::{Node, Value};
-use crate::{AccessLog, CacheConfig, EsiConfig, Limits, LogConfig, LogLevel, Networks, OriginConfig, checks, values};
+use crate::yaml::{self, Node, Value};
+use crate::{
+    AccessLog, CacheConfig, EsiConfig, Limits, LogConfig, LogLevel, Networks, OriginConfig, TagFrom, checks, values,
+};
 
 const MAX_BODY: u64 = 64 << 20;
 /// Below this nothing useful fits, and the index alone takes most of it.
@@ -68,7 +70,7 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || everywhere)
 }
 
-fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
         IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
@@ -188,6 +190,33 @@ pub(crate) fn cache(reader: &mut Reader, file: &Section<'_>) -> CacheConfig {
         revalidate_allow: networks(reader, &section, "revalidate_allow"),
         max_key_body: reader.value(&section, "max_key_body", key_body).unwrap_or_default(),
         tag_headers: plain(reader.list(&section, "tag_headers", values::header_name)),
+        tag_from: tag_from(reader, &section),
+        hide_headers: plain(reader.list(&section, "hide_headers", values::header_name)),
+    }
+}
+
+/// `cache.tag_from`.
+fn tag_from(reader: &mut Reader, section: &Section<'_>) -> Vec<TagFrom> {
+    let Some(key) = keys::find("cache.tag_from") else { return Vec::new() };
+    let default = if let keys::Default::Is(text) = key.default { yaml::parse(text).0 } else { None };
+    let Some(node) = section.entry("tag_from").map(|entry| entry.node.clone()).or(default) else { return Vec::new() };
+    let mut all = Vec::new();
+    for entry in reader.entries(&node, "cache.tag_from").unwrap_or_default() {
+        let name =
+            values::header_name(&entry.key).map_err(|wrong| reader.wrong_name(key, entry.key_at, &entry.key, wrong));
+        let around = reader.scalar(key, &entry.node, &around);
+        if let (Ok(header), Some(around)) = (name, around) {
+            all.push(TagFrom { header, around });
+        }
+    }
+    all
+}
+
+/// `pageId_*`: what stands before and behind the value.
+fn around(text: &str) -> Result<(String, String), Wrong> {
+    match text.split_once('*') {
+        Some((before, behind)) if !behind.contains('*') => Ok((before.to_owned(), behind.to_owned())),
+        _ => Err(Wrong::because("has not exactly one `*`").hint("`*` stands for the field's value: `page-*`")),
     }
 }
 

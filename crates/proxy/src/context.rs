@@ -212,22 +212,7 @@ fn ask(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, page: &Page, visitor: &Visito
     for old in proxy.contexts.sessions.put_within(key, (), most) {
         proxy.store.evict(&old);
     }
-    let exchange = Exchange {
-        method: Method::GET,
-        target,
-        headers,
-        peer: of_page.peer,
-        trusted: false,
-        now: of_page.now,
-        depth: 0,
-        has_body: false,
-        upgrades: false,
-        interim: None,
-        trailers: false,
-        fwd: None,
-        lineage: None,
-        wishes: None,
-    };
+    let exchange = Exchange { peer: of_page.peer, ..Exchange::of_copal(Method::GET, target, headers, of_page.now) };
     Some(request::look_up(proxy, runtime, &context.lookup, exchange, plan))
 }
 

@@ -112,6 +112,26 @@ impl Exchange {
 }
 
 impl Exchange {
+    /// A request that Copal makes by itself, as a visitor without cookies would.
+    pub(crate) fn of_copal(method: Method, target: Target, headers: HeaderMap, now: Timestamp) -> Self {
+        Self {
+            method,
+            target,
+            headers,
+            peer: IpAddr::from([127, 0, 0, 1]),
+            trusted: false,
+            now,
+            depth: 0,
+            has_body: false,
+            upgrades: false,
+            interim: None,
+            trailers: false,
+            fwd: None,
+            lineage: None,
+            wishes: None,
+        }
+    }
+
     /// Whether trailer fields reach the client (RFC 9110 §10.1.4).
     pub(crate) fn takes_trailers(&self) -> bool {
         self.depth == 0 && (self.trailers || takes_trailers(&self.headers))

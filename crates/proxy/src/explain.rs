@@ -1,7 +1,5 @@
 //! What would happen with a request, without a network: the same decision as on the request path.
 
-use std::net::IpAddr;
-
 use copal_policy::{Action, Config, Cookies, RequestDirectivesMode, RuleSource};
 use copal_semantics::{Target, Timestamp, target};
 use http::{HeaderMap, Method};
@@ -167,22 +165,8 @@ const WITH_LEAVE: &str = "only what says that it may be shared (public, s-maxage
 
 /// A request as it would come from this machine.
 pub(crate) fn exchange(method: &Method, target: Target, headers: &HeaderMap) -> Exchange {
-    Exchange {
-        method: method.clone(),
-        target,
-        headers: headers.clone(),
-        peer: IpAddr::from([127, 0, 0, 1]),
-        trusted: false,
-        now: Timestamp::from_secs(0),
-        depth: 0,
-        has_body: false,
-        upgrades: *method == Method::GET && headers.contains_key(http::header::UPGRADE),
-        interim: None,
-        trailers: false,
-        fwd: None,
-        lineage: None,
-        wishes: None,
-    }
+    let upgrades = *method == Method::GET && headers.contains_key(http::header::UPGRADE);
+    Exchange { upgrades, ..Exchange::of_copal(method.clone(), target, headers.clone(), Timestamp::from_secs(0)) }
 }
 
 fn lifetime(action: &Action) -> Option<String> {

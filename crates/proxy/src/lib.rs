@@ -31,7 +31,7 @@ mod pass;
 mod posted;
 mod preview;
 mod proxy;
-mod purge;
+pub mod purge;
 mod reason;
 mod recent;
 mod record;

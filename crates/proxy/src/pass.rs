@@ -6,7 +6,7 @@ use copal_origin::Upgrading;
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::{Target, announce_trailers, fields, resolve};
-use copal_store::{FillReader, Hardness};
+use copal_store::FillReader;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::Answer;
@@ -142,11 +142,11 @@ fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &E
         return 0;
     }
     let target = &exchange.target;
-    let mut invalidations = purge::purge(proxy, &runtime.config, target, Hardness::Hard).invalidations;
+    let mut invalidations = purge::of_target(proxy, &runtime.config, target);
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         for reference in fetched.headers.get_all(name) {
             if let Some(named) = same_origin(target, reference).filter(|named| named != target) {
-                invalidations += purge::purge(proxy, &runtime.config, &named, Hardness::Hard).invalidations;
+                invalidations += purge::of_target(proxy, &runtime.config, &named);
             }
         }
     }

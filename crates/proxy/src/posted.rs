@@ -37,7 +37,7 @@ pub(crate) fn candidate(
     let asked = as_a_get(proxy, runtime, rule, exchange, fetched)?;
     let mut tags = decide::tags(&fetched.headers, &runtime.config.cache.tag_headers);
     tags.extend(asked.implied_tags(&fetched.headers));
-    let upto = proxy.store.unnamed_since(&asked.key, &tags, before)?.get();
+    let upto = proxy.store.unnamed_since(&asked.key, &fetched.headers, &tags, before)?.get();
     Some(Candidate { asked, upto })
 }
 

@@ -21,6 +21,7 @@ use crate::context::{ContextUsage, Contexts};
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
 use crate::hints::Hints;
+use crate::purge::{Again, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::searching::Searching;
@@ -51,6 +52,8 @@ pub struct Proxy {
     pub(crate) hints: Hints,
     pub(crate) searching: Searching,
     pub(crate) contexts: Contexts,
+    pub(crate) again: Again,
+    pub(crate) refreshing: Refreshing,
     runtime: ArcSwap<Runtime>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
@@ -97,6 +100,8 @@ impl Proxy {
             hints: Hints::new(),
             searching: Searching::new(),
             contexts: Contexts::new([seed(), seed()]),
+            again: Again::default(),
+            refreshing: Refreshing::new(),
             runtime: ArcSwap::from_pointee(runtime),
             no_rule: "".into(),
             warned: AtomicU64::new(0),
@@ -137,6 +142,10 @@ impl Proxy {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.runtime.load().config)
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<Runtime> {
+        self.runtime.load_full()
     }
 
     /// Where responses are stored.

@@ -1,54 +1,47 @@
-//! `PURGE` of a URL, from clients that may.
+//! Purging: who asks for what (`order`), what the store does about it (`execute`), and how clients ask over HTTP.
+
+mod again;
+mod execute;
+mod expression;
+mod order;
+mod refresh;
+
+pub use execute::Purged;
+pub use expression::{LONGEST as LONGEST_EXPRESSION, TagExpression};
+pub use order::{By, MOST_NAMED, MatchText, Matching, Order, Url, What, WrongOrder};
+
+pub(crate) use again::Again;
+pub(crate) use refresh::Refreshing;
 
 use bytes::Bytes;
-use copal_policy::{Action, Config};
-use copal_semantics::{Target, target};
-use copal_store::{Hardness, Invalidated, Invalidation};
+use copal_policy::Config;
+use copal_semantics::Target;
+use copal_store::{Hardness, Invalidated};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use std::sync::Arc;
 
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
-use crate::sub_key;
 use crate::{deliver, fault};
 
 pub(crate) fn is_purge(method: &Method) -> bool {
     method.as_str() == "PURGE"
 }
 
-/// The cache keys under which a URL may be stored: both schemes, and the query as each cache rule keys it.
-pub(crate) fn keys(config: &Config, target: &Target) -> Vec<String> {
-    let mut queries = vec![target.query.clone()];
-    for rule in config.policy.rules() {
-        if let Action::Cache(cache) = &rule.action {
-            let query = cache.key.query(target.query.as_deref()).map(std::borrow::Cow::into_owned);
-            if !queries.contains(&query) {
-                queries.push(query);
-            }
-        }
-    }
-    let mut keys = Vec::with_capacity(queries.len() * 2);
-    for query in queries {
-        for scheme in ["http", "https"] {
-            let url = Target { scheme, query: query.clone(), ..target.clone() }.url();
-            keys.push(url);
-        }
-    }
-    keys
-}
-
 /// Answers a `PURGE`: 403 unless the peer's own address is allowed, else what went.
-pub(crate) fn answer(proxy: &Proxy, runtime: &Runtime, exchange: &Exchange) -> Answer {
+pub(crate) fn answer(proxy: &Arc<Proxy>, runtime: &Runtime, exchange: &Exchange) -> Answer {
     if !exchange.is_from(&runtime.config.purge.allow) {
         tracing::warn!(peer = %exchange.peer, path = %exchange.target.path, "PURGE refused: not in purge.allow");
         let body = r#"{"status":"denied","hint":"add the client's address to purge.allow"}"#;
         return json(StatusCode::FORBIDDEN, body.to_owned(), Reason::PurgeDenied);
     }
-    let done = purge(proxy, &runtime.config, &exchange.target, Hardness::Hard);
+    let by = By { dialect: "url", peer: Some(exchange.peer) };
+    let done = proxy.purge(&Order::new(vec![What::Url(Url::of(exchange.target.clone()))], by));
     let url = exchange.target.url();
-    tracing::info!(peer = %exchange.peer, url, removed = done.removed, sequence = done.sequence, "purged");
     let body = format!(
         r#"{{"status":"purged","url":"{}","removed":{},"sequence":{}}}"#,
         escape(&url),
@@ -64,46 +57,20 @@ impl Proxy {
     /// # Errors
     /// What is wrong with the URL.
     pub fn purge_url(&self, url: &str, hardness: Hardness) -> Result<Invalidated, String> {
-        let anywhere = Target { scheme: "http", host: String::new(), path: "/".to_owned(), query: None };
-        let target = target::resolve(&anywhere, url).map_err(|error| format!("{url}: {error}"))?;
-        if target.host.is_empty() {
-            return Err(format!("{url}: give the whole URL, as in http://www.example.com/page"));
-        }
-        let done = purge(self, &self.config(), &target, hardness);
+        let what = What::url(url).map_err(|wrong| wrong.to_string())?;
+        let What::Url(url) = &what else { return Err(format!("{url}: no URL")) };
+        let mut all = Vec::new();
+        execute::of_target(self, &self.config(), &url.target, &mut all);
+        let done = self.invalidate(&all, hardness);
         Ok(Invalidated { sequence: done.sequence, removed: done.removed })
     }
 }
 
-/// What purging a URL came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Purged {
-    /// The number of the last invalidation that it took.
-    pub(crate) sequence: u64,
-    /// How many invalidations it took.
-    pub(crate) invalidations: u64,
-    /// How many stored responses of the URL itself went.
-    pub(crate) removed: u64,
-}
-
-/// Invalidates everything that is stored for a URL, under whatever key.
-pub(crate) fn purge(proxy: &Proxy, config: &Config, target: &Target, hardness: Hardness) -> Purged {
-    let mut total = Purged::default();
-    let mut invalidate = |what: Invalidation| {
-        let done = proxy.store.invalidate(&what, hardness);
-        total.removed += done.removed;
-        total.sequence = total.sequence.max(done.sequence);
-        total.invalidations += 1;
-    };
-    for key in keys(config, target) {
-        if config.has_sub_keys {
-            invalidate(Invalidation::Tag(sub_key::tag(&key)));
-        }
-        invalidate(Invalidation::Key(proxy.store.key(key)));
-    }
-    let (keys, tags) = proxy.searching.of(config, target);
-    keys.into_iter().for_each(|key| invalidate(Invalidation::Key(proxy.store.key(key))));
-    tags.into_iter().for_each(|tag| invalidate(Invalidation::Tag(tag)));
-    total
+/// Invalidates everything that is stored for a URL; gives how many invalidations it took.
+pub(crate) fn of_target(proxy: &Proxy, config: &Config, target: &Target) -> u64 {
+    let mut all = Vec::new();
+    execute::of_target(proxy, config, target, &mut all);
+    proxy.invalidate(&all, Hardness::Hard).invalidations
 }
 
 /// A normalised URL has no control characters; only these two could end a JSON string.

@@ -20,6 +20,11 @@ pub trait Observer: Send + Sync {
         let _ = (reason, failed);
     }
 
+    /// Once per purge: the dialect in which it was asked for, and `purged`, `dry-run`, `denied` or `wrong`.
+    fn purge(&self, dialect: &'static str, outcome: &'static str) {
+        let _ = (dialect, outcome);
+    }
+
     /// Once per exchange with an origin server: its name, the status (none: it failed) and the time to the head.
     fn origin(&self, origin: &Arc<str>, status: Option<StatusCode>, elapsed: Duration) {
         let _ = (origin, status, elapsed);

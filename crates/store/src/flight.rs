@@ -10,11 +10,14 @@ use tokio::sync::Notify;
 
 use crate::fill::FillError;
 use crate::growing::Growing;
+use crate::invalidation::Subject;
 use crate::key::{AsHashed, CacheKey};
 use crate::log::{Log, Sequence, Verdict};
 use crate::parts;
 use crate::reader::FillReader;
 use crate::response::{HeadInfo, StoredResponse};
+use crate::store::Store;
+use crate::tags::Tags;
 use crate::variant::{Request, Selector, Variant, same_text};
 
 /// What a leader announces to those who follow it.
@@ -30,7 +33,8 @@ pub enum Announced {
     Failed(FillError),
     /// The leader went without a word: try again.
     Abandoned,
-    /// The response is for requests that differ from this one in a field that `Vary` names, or for another part: try again.
+    /// The response is for requests that differ from this one in a field that `Vary` names, or for another part, or an invalidation that
+    /// came before this request names it: try again.
     OtherVariant,
 }
 
@@ -84,12 +88,13 @@ impl Flight {
 
     /// Whether nothing named the key, or the response, since the fill began.
     fn is_valid(&self, log: &Log) -> bool {
-        let tags: &[u64] = match self.outcome.get() {
-            Some(Outcome::Storing(head, _)) => &head.tags,
-            _ => &[],
+        let key = &self.key;
+        let subject = match self.outcome.get() {
+            Some(Outcome::Storing(head, _)) => head.subject(key),
+            _ => Subject { key, tags: &Tags::default(), fields: None },
         };
         // A soft one counts as well: what it brings is as stale as what is stored.
-        self.began == log.current() || log.check(&self.key, tags, self.began).verdict == Verdict::Clear
+        self.began == log.current() || log.check(subject, self.began).verdict == Verdict::Clear
     }
 
     /// Whether this request may wait for it, or read along.
@@ -140,6 +145,19 @@ fn selects(by: &dyn Selector, variant: &Variant) -> bool {
     variant.matches(&mut Request::new(by))
 }
 
+/// When a request joined a flight.
+struct Joined {
+    store: Arc<Store>,
+    at: Sequence,
+}
+
+impl Joined {
+    /// Whether something came between the beginning of the flight and this request, or may have, that names what it brings.
+    fn after_invalidation_of(&self, brought: Subject<'_>, flight: &Flight) -> bool {
+        self.at > flight.began && self.store.log().check(brought, flight.began).verdict != Verdict::Clear
+    }
+}
+
 /// A request that waits for what another one's fill brings.
 pub struct Follower {
     source: Source,
@@ -147,13 +165,14 @@ pub struct Follower {
 }
 
 enum Source {
-    Flight(Arc<Flight>),
+    Flight(Arc<Flight>, Joined),
     Ready(Arc<StoredResponse>),
 }
 
 impl Follower {
-    pub(crate) fn of(flight: Arc<Flight>, by: Arc<dyn Selector + Send + Sync>) -> Self {
-        Self { source: Source::Flight(flight), by }
+    pub(crate) fn of(flight: Arc<Flight>, by: Arc<dyn Selector + Send + Sync>, store: &Arc<Store>) -> Self {
+        let joined = Joined { store: Arc::clone(store), at: store.log().current() };
+        Self { source: Source::Flight(flight, joined), by }
     }
 
     pub(crate) fn ready(response: Arc<StoredResponse>, by: Arc<dyn Selector + Send + Sync>) -> Self {
@@ -162,11 +181,18 @@ impl Follower {
 
     /// Waits until the leader knows the head of the response, or that there is none. It never waits for the body.
     pub async fn head(self) -> Announced {
-        let flight = match self.source {
-            Source::Flight(flight) => flight,
+        let (flight, joined) = match self.source {
+            Source::Flight(flight, joined) => (flight, joined),
             Source::Ready(response) => return Announced::Ready(response),
         };
         match flight.outcome().await {
+            // What names it by tags or fields could not be known before.
+            Outcome::Storing(head, _) if joined.after_invalidation_of(head.subject(&flight.key), &flight) => {
+                Announced::OtherVariant
+            }
+            Outcome::Ready(response) if joined.after_invalidation_of(response.subject(&flight.key), &flight) => {
+                Announced::OtherVariant
+            }
             Outcome::Storing(head, _) if head.part.is_some() && !flight.brings_part_of(&*self.by) => {
                 Announced::OtherVariant
             }

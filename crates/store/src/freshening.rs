@@ -1,5 +1,6 @@
 //! Stored responses that the origin is asked about, and what becomes of those that it confirms (RFC 9111 §4.3.3 to §4.3.5).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use copal_semantics::{Freshness, Timestamp, Vary};
@@ -138,16 +139,17 @@ impl Store {
     fn made_of(&self, from: &Freshened, variant: Variant, place: Place, began: Sequence) -> Put {
         let old = &from.old;
         let moved = !variant.same(&old.variant);
-        let into = from.tags.into.iter().map(|tag| self.log().tag(tag));
-        let tags: Vec<u64> = match &from.tags.out {
-            None => into.collect(),
+        let into = from.tags.into.iter().map(String::as_str);
+        let tags = match &from.tags.out {
+            None => self.log().dictionary().tags(into, []),
+            Some(out) if out.is_empty() && from.tags.into.is_empty() => old.tags.clone(),
             Some(out) => {
-                let out: Vec<u64> = out.iter().map(|tag| self.log().tag(tag)).collect();
-                old.tags.iter().copied().filter(|tag| !out.contains(tag)).chain(into).collect()
+                let out: HashSet<&str> = out.iter().map(String::as_str).collect();
+                self.log().dictionary().tags(into, old.tags.iter().filter(|tag| !out.contains(tag.text())))
             }
         };
         let made: Made = self.made(began);
-        let new = old.freshened(from, variant, tags.into_iter(), made, self.settings().keep_for_validation);
+        let new = old.freshened(from, variant, tags, made, self.settings().keep_for_validation);
         Put { old: Arc::clone(old), new: Arc::new(new), place, moved }
     }
 
@@ -178,10 +180,10 @@ impl Store {
         own_stored
     }
 
-    /// Whether nothing has named it since the origin was asked, by its old tags or by its new ones.
+    /// Whether nothing has named it since the origin was asked, by what it was or by what it is.
     fn is_still_valid(&self, key: &CacheKey, put: &Put) -> bool {
         let (old, new) = (&put.old, &put.new);
-        let answers = [self.log().check(key, &old.tags, new.began()), self.log().check(key, &new.tags, new.began())];
+        let answers = [old, new].map(|response| self.log().check(response.subject(key), new.began()));
         let valid = answers.iter().all(|answer| answer.verdict != Verdict::Hard);
         answers.into_iter().filter(|_| valid).for_each(|answer| new.note(answer));
         valid && new.weight() as u64 <= self.memory().capacity()

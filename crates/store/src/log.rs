@@ -2,16 +2,20 @@
 //!
 //! Each invalidation gets the next sequence number. A response that began at `b` and was last checked at `c ≥ b` is
 //! invalid when a matching invalidation has a number above `c`; so a hit compares `c` with the current number, and only
-//! when that is newer asks the index, which answers in the number of the response's own tags plus the newer patterns.
+//! when that is newer asks: the tags of the response, which know the newest invalidation of theirs, the index of keys, hosts and
+//! paths, and the expressions that are newer.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::BTreeMap;
+use std::hash::RandomState;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use regex::Regex;
 
-use crate::key::{AsHashed, CacheKey};
+use crate::index::Index;
+use crate::invalidation::{Invalidation, Naming, Subject};
+use crate::scanned;
+use crate::tags::{Dictionary, Tag};
 
 /// The number of an invalidation; 0 is "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,28 +26,6 @@ impl Sequence {
     pub fn get(self) -> u64 {
         self.0
     }
-}
-
-/// What an invalidation names.
-#[derive(Clone, Debug)]
-pub enum Invalidation {
-    /// All variants of one cache key.
-    Key(CacheKey),
-    /// Everything of a host, as [`CacheKey::host`] gives it (with a port that is not the scheme's own), in lower case.
-    Host(String),
-    /// Everything whose path and query begin with `path`, on one host or on all.
-    Prefix {
-        /// The host as in [`Invalidation::Host`]; none for all hosts.
-        host: Option<String>,
-        /// The beginning of path and query, compared byte by byte.
-        path: String,
-    },
-    /// Everything that the origin gave this tag.
-    Tag(String),
-    /// Everything whose URL as keyed the expression matches.
-    Pattern(Regex),
-    /// Everything.
-    All,
 }
 
 /// How an invalidation is meant.
@@ -67,7 +49,7 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    fn of(hardness: Hardness) -> Self {
+    pub(crate) fn of(hardness: Hardness) -> Self {
         match hardness {
             Hardness::Hard => Self::Hard,
             Hardness::Soft => Self::Soft,
@@ -82,6 +64,37 @@ pub(crate) struct Checked {
     pub(crate) upto: Sequence,
 }
 
+/// The newest invalidations of one thing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Latest {
+    hard: Sequence,
+    soft: Sequence,
+}
+
+impl Latest {
+    pub(crate) fn note(&mut self, sequence: Sequence, hardness: Hardness) {
+        let of = match hardness {
+            Hardness::Hard => &mut self.hard,
+            Hardness::Soft => &mut self.soft,
+        };
+        *of = (*of).max(sequence);
+    }
+
+    pub(crate) fn verdict(&self, since: Sequence) -> Verdict {
+        if self.hard > since {
+            Verdict::Hard
+        } else if self.soft > since {
+            Verdict::Soft
+        } else {
+            Verdict::Clear
+        }
+    }
+
+    pub(crate) fn newest(&self) -> Sequence {
+        self.hard.max(self.soft)
+    }
+}
+
 /// The log.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -90,13 +103,16 @@ pub(crate) struct Log {
     index: RwLock<Index>,
     /// When the fills under way began, counted: the log must still know what came after each.
     under_way: Mutex<BTreeMap<Sequence, usize>>,
-    hasher: RandomState,
+    dictionary: Arc<Dictionary>,
 }
 
 impl Log {
-    /// An empty log; `hasher` is the store's secret, with which tags and hosts become 64-bit ids.
-    pub(crate) fn new(hasher: RandomState) -> Self {
-        Self { current: AtomicU64::new(0), index: RwLock::default(), under_way: Mutex::default(), hasher }
+    /// An empty log; `hasher` is the store's secret, with which tags, hosts and paths become 64-bit ids. An index of
+    /// more than `limit` invalidations of a kind becomes coarser.
+    pub(crate) fn new(hasher: RandomState, limit: usize) -> Self {
+        let dictionary = Dictionary::new(hasher.clone());
+        let index = RwLock::new(Index::new(hasher, Arc::clone(&dictionary), limit));
+        Self { current: AtomicU64::new(0), index, under_way: Mutex::default(), dictionary }
     }
 
     /// The number of the newest invalidation.
@@ -104,43 +120,50 @@ impl Log {
         Sequence(self.current.load(Ordering::Acquire))
     }
 
-    /// The id of a tag.
-    pub(crate) fn tag(&self, tag: &str) -> u64 {
-        self.hasher.hash_one(tag)
+    /// The tags that something carries.
+    pub(crate) fn dictionary(&self) -> &Arc<Dictionary> {
+        &self.dictionary
     }
 
-    /// Appends an invalidation and gives its number.
-    pub(crate) fn append(&self, what: &Invalidation, hardness: Hardness) -> Sequence {
+    /// Appends invalidations, each with its number, and gives the last one's. Nobody sees some of them without the others.
+    pub(crate) fn append(&self, all: &[Invalidation], hardness: Hardness) -> Sequence {
+        // Made ready before the lock is taken.
+        let ready: Vec<Entry> = all.iter().map(|what| self.entry(what)).collect();
         let mut index = self.index.write();
-        let sequence = Sequence(self.current.load(Ordering::Relaxed) + 1);
-        match what {
-            Invalidation::Key(key) => index.keys.entry(key.hash()).or_default().note(sequence, hardness),
-            Invalidation::Host(host) => {
-                let host = self.hasher.hash_one(host.as_str());
-                index.hosts.entry(host).or_default().note(sequence, hardness);
-            }
-            Invalidation::Tag(tag) => index.tags.entry(self.tag(tag)).or_default().note(sequence, hardness),
-            Invalidation::All => index.all.note(sequence, hardness),
-            Invalidation::Prefix { host, path } => {
-                let prefix = Prefix { host: host.as_deref().map(Box::from), path: path.as_str().into() };
-                index.add_prefix(prefix, sequence, hardness);
-            }
-            Invalidation::Pattern(regex) => {
-                index.patterns.insert(sequence, (regex.clone(), hardness));
-            }
+        let mut sequence = Sequence(self.current.load(Ordering::Relaxed));
+        for entry in ready {
+            sequence.0 += 1;
+            index.append(entry, sequence, hardness);
         }
         // Last, so that whoever sees the number also finds the invalidation.
         self.current.store(sequence.0, Ordering::Release);
         sequence
     }
 
-    /// Whether something newer than `since` names this key or one of these tags.
-    pub(crate) fn check(&self, key: &CacheKey, tags: &[u64], since: Sequence) -> Checked {
-        let index = self.index.read();
-        let upto = Sequence(self.current.load(Ordering::Relaxed));
-        let verdict =
-            if since < index.forgotten { Verdict::Hard } else { index.verdict(key, tags, since, &self.hasher) };
+    fn entry(&self, what: &Invalidation) -> Entry {
+        match Naming::of(what, &self.dictionary) {
+            Naming::Tags(_) => Entry::Tags(what.tags().iter().map(|tag| self.dictionary.hold(tag)).collect()),
+            naming => Entry::Other(naming),
+        }
+    }
+
+    /// Whether something newer than `since` names this.
+    pub(crate) fn check(&self, subject: Subject<'_>, since: Sequence) -> Checked {
+        let (upto, indexed, newer) = {
+            let index = self.index.read();
+            let upto = Sequence(self.current.load(Ordering::Relaxed));
+            (upto, index.verdict(subject, since), index.scanned_since(since))
+        };
+        let verdict = newer.map_or(indexed, |newer| scanned::verdict(&newer, subject, since, indexed));
         Checked { verdict, upto }
+    }
+
+    /// Evaluates the patterns over tags against every tag that there is, so that no hit has to.
+    pub(crate) fn evaluate_tags(&self) {
+        let newer = self.index.read().scanned_since(Sequence::default());
+        if let Some(newer) = newer {
+            self.dictionary.for_each(|tag| newer.evaluate(tag));
+        }
     }
 
     /// Notes a fill that begins now. The number must be given back to [`Log::ended`].
@@ -171,10 +194,7 @@ impl Log {
 
     /// Forgets what is not newer than `upto`. From then on, whatever was last checked before it counts as invalid.
     pub(crate) fn forget(&self, upto: Sequence) {
-        let mut index = self.index.write();
-        if upto > index.forgotten {
-            index.forget(upto);
-        }
+        self.index.write().forget(upto);
     }
 
     /// How many invalidations the log holds, equal ones merged.
@@ -183,115 +203,9 @@ impl Log {
     }
 }
 
-/// The newest invalidations of one thing.
-#[derive(Clone, Copy, Debug, Default)]
-struct Latest {
-    hard: Sequence,
-    soft: Sequence,
-}
-
-impl Latest {
-    fn note(&mut self, sequence: Sequence, hardness: Hardness) {
-        match hardness {
-            Hardness::Hard => self.hard = sequence,
-            Hardness::Soft => self.soft = sequence,
-        }
-    }
-
-    fn verdict(&self, since: Sequence) -> Verdict {
-        if self.hard > since {
-            Verdict::Hard
-        } else if self.soft > since {
-            Verdict::Soft
-        } else {
-            Verdict::Clear
-        }
-    }
-
-    fn newest(&self) -> Sequence {
-        self.hard.max(self.soft)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Prefix {
-    host: Option<Box<str>>,
-    path: Box<str>,
-}
-
-impl Prefix {
-    fn matches(&self, key: &CacheKey) -> bool {
-        self.host.as_deref().is_none_or(|host| host == key.host()) && key.path_and_query().starts_with(&*self.path)
-    }
-}
-
-/// A map whose keys are hashes under the store's secret already.
-type ByHash = HashMap<u64, Latest, AsHashed>;
-
-#[derive(Debug, Default)]
-struct Index {
-    keys: ByHash,
-    hosts: ByHash,
-    tags: ByHash,
-    all: Latest,
-    prefixes: BTreeMap<Sequence, (Prefix, Hardness)>,
-    /// Where in `prefixes` each stands, so that an equal one takes its place.
-    prefix_at: HashMap<(Prefix, Hardness), Sequence>,
-    /// Not merged: two expressions with one text may differ in their flags, which cannot be asked for.
-    patterns: BTreeMap<Sequence, (Regex, Hardness)>,
-    /// Up to here nothing is known any more.
-    forgotten: Sequence,
-}
-
-impl Index {
-    fn add_prefix(&mut self, prefix: Prefix, sequence: Sequence, hardness: Hardness) {
-        if let Some(before) = self.prefix_at.insert((prefix.clone(), hardness), sequence) {
-            self.prefixes.remove(&before);
-        }
-        self.prefixes.insert(sequence, (prefix, hardness));
-    }
-
-    fn verdict(&self, key: &CacheKey, tags: &[u64], since: Sequence, hasher: &RandomState) -> Verdict {
-        let latest = |map: &ByHash, hash: u64| map.get(&hash).map_or(Verdict::Clear, |latest| latest.verdict(since));
-        let mut verdict = self.all.verdict(since).max(latest(&self.keys, key.hash()));
-        if !self.hosts.is_empty() {
-            verdict = verdict.max(latest(&self.hosts, hasher.hash_one(key.host())));
-        }
-        if !self.tags.is_empty() {
-            verdict = tags.iter().fold(verdict, |verdict, tag| verdict.max(latest(&self.tags, *tag)));
-        }
-        let newer = (std::ops::Bound::Excluded(since), std::ops::Bound::Unbounded);
-        for (prefix, hardness) in self.prefixes.range(newer).map(|(_, entry)| entry) {
-            let found = Verdict::of(*hardness);
-            if found > verdict && prefix.matches(key) {
-                verdict = found;
-            }
-        }
-        for (pattern, hardness) in self.patterns.range(newer).map(|(_, entry)| entry) {
-            let found = Verdict::of(*hardness);
-            if found > verdict && pattern.is_match(key.url()) {
-                verdict = found;
-            }
-        }
-        verdict
-    }
-
-    fn forget(&mut self, upto: Sequence) {
-        self.forgotten = upto;
-        for map in [&mut self.keys, &mut self.hosts, &mut self.tags] {
-            map.retain(|_, latest| latest.newest() > upto);
-            map.shrink_to_fit();
-        }
-        let after = Sequence(upto.0 + 1);
-        self.prefixes = self.prefixes.split_off(&after);
-        self.prefix_at.retain(|_, sequence| *sequence > upto);
-        self.prefix_at.shrink_to_fit();
-        self.patterns = self.patterns.split_off(&after);
-    }
-
-    fn length(&self) -> u64 {
-        let all = usize::from(self.all.newest() > self.forgotten);
-        let merged = self.keys.len() + self.hosts.len() + self.tags.len() + self.prefixes.len();
-        (merged + self.patterns.len() + all) as u64
-    }
+/// An invalidation as the index takes it.
+pub(crate) enum Entry {
+    /// Each held for the index.
+    Tags(Vec<Arc<Tag>>),
+    Other(Naming),
 }

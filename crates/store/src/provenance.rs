@@ -1,11 +1,11 @@
 //! Where something comes from that was learnt from a response and is kept elsewhere.
 
-use std::sync::Arc;
-
+use crate::invalidation::Subject;
 use crate::key::CacheKey;
 use crate::log::{Sequence, Verdict};
 use crate::response::HeadInfo;
 use crate::store::Store;
+use crate::tags::Tags;
 use crate::variant::{Request, Selector, Variant};
 
 /// Which requests something goes for that was learnt from a response (those that select the response, RFC 9111 §4.1), and
@@ -13,7 +13,7 @@ use crate::variant::{Request, Selector, Variant};
 #[derive(Clone, Debug)]
 pub struct Provenance {
     variant: Variant,
-    tags: Arc<[u64]>,
+    tags: Tags,
     /// Nothing up to this number names it.
     checked: Sequence,
 }
@@ -22,7 +22,7 @@ impl Provenance {
     /// Of the response with this head, whose fetch began at `began`.
     #[must_use]
     pub fn of(head: &HeadInfo, began: Sequence) -> Self {
-        Self { variant: head.variant.clone(), tags: Arc::clone(&head.tags), checked: began }
+        Self { variant: head.variant.clone(), tags: head.tags.clone(), checked: began }
     }
 
     /// Whether a request would have been answered with the response.
@@ -38,7 +38,8 @@ impl Store {
         if of.checked >= self.sequence() {
             return true;
         }
-        let answer = self.log().check(key, &of.tags, of.checked);
+        // Its fields are not kept: what asks for some may mean it.
+        let answer = self.log().check(Subject { key, tags: &of.tags, fields: None }, of.checked);
         let holds = answer.verdict == Verdict::Clear;
         if holds {
             of.checked = answer.upto;

@@ -12,8 +12,11 @@ use http::{HeaderMap, StatusCode};
 use crate::backoff::Backoff;
 use crate::compact::{self, Compacted};
 use crate::freshening::Freshened;
+use crate::invalidation::Subject;
+use crate::key::CacheKey;
 use crate::log::{Checked, Sequence, Verdict};
 use crate::parts::{Part, Parts};
+use crate::tags::{Dictionary, Tags};
 use crate::variant::{Request, Selector, Variant};
 use crate::weigh;
 
@@ -73,14 +76,14 @@ pub struct HeadInfo {
     pub completed: bool,
     pub(crate) headers_weight: usize,
     pub(crate) variant: Variant,
-    pub(crate) tags: Arc<[u64]>,
+    pub(crate) tags: Tags,
 }
 
 impl HeadInfo {
-    pub(crate) fn new(head: Head, by: &dyn Selector, tag: impl Fn(&str) -> u64) -> Self {
+    pub(crate) fn new(head: Head, by: &dyn Selector, dictionary: &Arc<Dictionary>) -> Self {
         let (headers, headers_weight) = compact::headers(&head.headers);
-        let of_parts = head.completes.iter().flat_map(|held| held.tags.iter().copied());
-        let tags = sorted(head.tags.iter().map(|text| tag(text)).chain(of_parts));
+        let of_parts = head.completes.iter().flat_map(|held| held.tags.iter());
+        let tags = dictionary.tags(head.tags.iter().map(String::as_str), of_parts);
         Self {
             variant: Variant::new(&head.extras, head.vary, &headers, by),
             status: head.status,
@@ -99,12 +102,11 @@ impl HeadInfo {
     }
 }
 
-/// Tags, each once.
-fn sorted(tags: impl Iterator<Item = u64>) -> Arc<[u64]> {
-    let mut tags: Vec<u64> = tags.collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags.into()
+impl HeadInfo {
+    /// As the log is asked about it.
+    pub(crate) fn subject<'a>(&'a self, key: &'a CacheKey) -> Subject<'a> {
+        Subject { key, tags: &self.tags, fields: Some(&self.headers) }
+    }
 }
 
 /// The body of a stored response: text, and includes and blocks where it is a template.
@@ -144,7 +146,7 @@ struct Kept {
     shared: bool,
     authorized: bool,
     variant: Variant,
-    tags: Arc<[u64]>,
+    tags: Tags,
     body: StoredBody,
     body_weight: usize,
     parts: Option<Box<Parts>>,
@@ -161,7 +163,7 @@ impl Kept {
         let beyond = if copal_semantics::has_validator(&headers) { keep_for_validation } else { Duration::ZERO };
         let body_weight = self.body_weight + self.parts.as_ref().map_or(0, |parts| parts.weight());
         StoredResponse {
-            weight: weigh::response(headers_weight, body_weight, &self.variant, self.tags.len()),
+            weight: weigh::response(headers_weight, body_weight, &self.variant, self.tags.weight()),
             status: self.status,
             headers,
             freshness,
@@ -218,7 +220,7 @@ pub struct StoredResponse {
     /// Whether it came for a request with `Authorization`.
     pub authorized: bool,
     pub(crate) variant: Variant,
-    pub(crate) tags: Arc<[u64]>,
+    pub(crate) tags: Tags,
     /// Counts the stored responses of a store; a higher one was made later.
     pub(crate) id: u64,
     /// From then on it is of no use, not even to be validated.
@@ -252,7 +254,7 @@ impl StoredResponse {
             shared: head.shared,
             authorized: head.authorized,
             variant: head.variant.clone(),
-            tags: Arc::clone(&head.tags),
+            tags: head.tags.clone(),
             body: body.body,
             body_weight: body.weight,
             parts,
@@ -266,7 +268,7 @@ impl StoredResponse {
         &self,
         from: &Freshened,
         variant: Variant,
-        tags: impl Iterator<Item = u64>,
+        tags: Tags,
         made: Made,
         keep_for_validation: Duration,
     ) -> Self {
@@ -277,7 +279,7 @@ impl StoredResponse {
             shared: from.shared,
             authorized: self.authorized,
             variant,
-            tags: sorted(tags),
+            tags,
             body: self.body.clone(),
             body_weight: self.body_weight,
             parts: self.parts.clone(),
@@ -285,8 +287,15 @@ impl StoredResponse {
         kept.with(compact::headers(&from.headers), from.freshness, made, keep_for_validation)
     }
 
-    /// This response, which has just come, and one that is stored, as one (RFC 9111 §3.4). Both are valid now, and were checked.
-    pub(crate) fn combined(&self, stored: &Self, combined: Combined, keep_for_validation: Duration) -> Self {
+    /// This response, which has just come, and one that is stored, as one with the `tags` of both (RFC 9111 §3.4). Both are valid
+    /// now, and were checked.
+    pub(crate) fn combined(
+        &self,
+        stored: &Self,
+        combined: Combined,
+        tags: Tags,
+        keep_for_validation: Duration,
+    ) -> Self {
         let later = self.freshness.response_time >= stored.freshness.response_time;
         let newer = if later { self } else { stored };
         let (status, parts) = status_of(combined.parts);
@@ -297,7 +306,7 @@ impl StoredResponse {
             shared: self.shared && stored.shared,
             authorized: self.authorized || stored.authorized,
             variant: newer.variant.clone(),
-            tags: sorted(self.tags.iter().chain(&*stored.tags).copied()),
+            tags,
             body: combined.body.body,
             body_weight: combined.body.weight,
             parts,
@@ -353,6 +362,11 @@ impl StoredResponse {
     /// Bytes of memory that it costs, bookkeeping of its variant included.
     pub fn weight(&self) -> usize {
         self.weight
+    }
+
+    /// As the log is asked about it.
+    pub(crate) fn subject<'a>(&'a self, key: &'a CacheKey) -> Subject<'a> {
+        Subject { key, tags: &self.tags, fields: Some(&self.headers) }
     }
 
     /// Up to which number it was checked, and whether a soft invalidation matched.

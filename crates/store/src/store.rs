@@ -7,19 +7,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use copal_esi::Piece;
 use copal_semantics::{Brought, Timestamp};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
 use crate::compact;
 use crate::fill::{Discarded, FillPermit};
 use crate::flight::{Flight, Flights, Follower};
 use crate::growing::{Budget, Growing};
+use crate::invalidation::{Invalidation, Subject};
 use crate::key::CacheKey;
-use crate::log::{Hardness, Invalidation, Log, Sequence, Verdict};
+use crate::log::{Hardness, Log, Sequence, Verdict};
 use crate::memory::{Change, HitForMiss, Known, Memory};
 use crate::parts::{self, Bounds, Meeting};
 use crate::response::{Head, HeadInfo, Made, StoredResponse};
 use crate::settings::StoreSettings;
+use crate::tags::Tags;
 use crate::usage::{self, Counters, Usage};
 use crate::variant::{Request, Selector};
 
@@ -88,7 +90,7 @@ impl Store {
         let hasher = RandomState::new();
         let counters = Arc::<Counters>::default();
         Arc::new(Self {
-            log: Log::new(hasher.clone()),
+            log: Log::new(hasher.clone(), limit_of_a_kind(&settings)),
             memory: Memory::new(settings.memory, Arc::clone(&counters)),
             flights: Flights::default(),
             budget: Arc::new(Budget::new(settings.memory / 4)),
@@ -158,7 +160,7 @@ impl Store {
     ) -> Turn {
         let mut flights = self.flights.of(key);
         if let Some(flight) = flights.joinable(&*by, &self.log) {
-            return Turn::Follow(Follower::of(flight, by));
+            return Turn::Follow(Follower::of(flight, by, self));
         }
         // A fill is taken out only after its response is in: under the lock, what has no flight any more is in here.
         if let Some(entry) = self.memory.get(key)
@@ -201,16 +203,25 @@ impl Store {
     /// Invalidates what `what` names, from this moment on: what is stored, and what fills under way will bring. Costs the
     /// same however much is stored.
     pub fn invalidate(&self, what: &Invalidation, hardness: Hardness) -> Invalidated {
-        let entry = match (what, hardness) {
-            (Invalidation::Key(key), Hardness::Hard) => self.memory.remove(key).map(|entry| (key, entry)),
-            (Invalidation::Key(key), Hardness::Soft) => self.memory.get(key).map(|entry| (key, entry)),
-            _ => None,
-        };
-        let removed = entry.map_or(0, |(key, entry)| self.count_valid(key, &entry.known)) as u64;
+        self.invalidate_all(std::slice::from_ref(what), hardness)
+    }
+
+    /// As [`Store::invalidate`] for several, which take the numbers up to the one that is given back: nobody sees the effect of
+    /// some of them without that of the others.
+    pub fn invalidate_all(&self, all: &[Invalidation], hardness: Hardness) -> Invalidated {
+        let mut removed = 0;
+        for what in all {
+            let Invalidation::Key(key) = what else { continue };
+            let entry = match hardness {
+                Hardness::Hard => self.memory.remove(key),
+                Hardness::Soft => self.memory.get(key),
+            };
+            removed += entry.map_or(0, |entry| self.count_valid(key, &entry.known)) as u64;
+        }
         if hardness == Hardness::Hard {
             usage::add(&self.counters.invalidated, removed);
         }
-        let sequence = self.log.append(what, hardness).0;
+        let sequence = self.log.append(all, hardness).0;
         Invalidated { sequence, removed }
     }
 
@@ -229,6 +240,7 @@ impl Store {
         let upto = self.log.current();
         // After `upto`: a fill that is not seen here is over, and what it brought is among what is looked at.
         let oldest_fill = self.log.oldest_fill();
+        self.log.evaluate_tags();
         let mut invalid = Vec::new();
         self.memory.for_each(|key, known| {
             let hit_for_miss = known.hit_for_miss.as_ref();
@@ -264,6 +276,7 @@ impl Store {
             filling_bytes: self.budget.held(),
             fills: usage::read(&counters.fills),
             log_length: self.log.length(),
+            tags: self.log.dictionary().len(),
             stored: usage::read(&counters.stored),
             evicted: usage::read(&counters.evicted),
             invalidated: usage::read(&counters.invalidated),
@@ -275,10 +288,16 @@ impl Store {
         self.log.current()
     }
 
-    /// The number of the newest invalidation, where none since `since` names this key or one of these tags, or may have.
-    pub fn unnamed_since(&self, key: &CacheKey, tags: &[String], since: Sequence) -> Option<Sequence> {
-        let tags: Vec<u64> = tags.iter().map(|tag| self.log.tag(tag)).collect();
-        let answer = self.log.check(key, &tags, since);
+    /// The number of the newest invalidation, where none since `since` names a response with these fields and tags, or may have.
+    pub fn unnamed_since(
+        &self,
+        key: &CacheKey,
+        fields: &HeaderMap,
+        tags: &[String],
+        since: Sequence,
+    ) -> Option<Sequence> {
+        let tags = self.log.dictionary().tags(tags.iter().map(String::as_str), []);
+        let answer = self.log.check(Subject { key, tags: &tags, fields: Some(fields) }, since);
         (answer.verdict == Verdict::Clear).then_some(answer.upto)
     }
 
@@ -333,7 +352,7 @@ impl Store {
         if checked >= self.log.current() {
             return Some(soft);
         }
-        let answer = self.log.check(key, &response.tags, checked);
+        let answer = self.log.check(response.subject(key), checked);
         if answer.verdict == Verdict::Hard {
             return None;
         }
@@ -347,7 +366,7 @@ impl Store {
         if checked >= self.log.current() {
             return true;
         }
-        let answer = self.log.check(key, &[], checked);
+        let answer = self.log.check(Subject { key, tags: &Tags::default(), fields: None }, checked);
         // A soft one clears it as well: the next response may be another.
         let holds = answer.verdict == Verdict::Clear;
         if holds {
@@ -361,7 +380,7 @@ impl Store {
     }
 
     /// Removes what is invalid under a key.
-    fn prune(&self, key: &CacheKey) {
+    pub(crate) fn prune(&self, key: &CacheKey) {
         let mut removed = 0;
         self.memory.change(key, |known| {
             let Some(known) = known else { return Change::Leave };
@@ -391,7 +410,7 @@ impl Store {
         let mut result = Err(Discarded::Invalidated);
         let mut removed = 0;
         self.memory.change(key, |known| {
-            let answer = self.log.check(key, &response.tags, response.began());
+            let answer = self.log.check(response.subject(key), response.began());
             if answer.verdict == Verdict::Hard {
                 return Change::Leave;
             }
@@ -430,7 +449,9 @@ impl Store {
             Meeting::Replaces => Ok(response),
             Meeting::Superseded => Err(Discarded::Superseded),
             Meeting::Combined(combined) => {
-                Ok(Arc::new(response.combined(stored, combined, self.settings.keep_for_validation)))
+                let tags = response.tags.iter().chain(stored.tags.iter());
+                let tags = self.log.dictionary().tags([], tags);
+                Ok(Arc::new(response.combined(stored, combined, tags, self.settings.keep_for_validation)))
             }
         }
     }
@@ -444,7 +465,7 @@ impl Store {
 impl Store {
     /// The head of a fill, as followers see it.
     pub(crate) fn head(&self, head: Head, by: &dyn Selector) -> HeadInfo {
-        HeadInfo::new(head, by, |tag| self.log.tag(tag))
+        HeadInfo::new(head, by, self.log.dictionary())
     }
 
     /// An empty growing body.
@@ -478,6 +499,11 @@ impl Store {
         });
     }
 
+    /// Whether what is stored under a key may be used, as far as the log knows.
+    pub(crate) fn valid<'a>(&self, key: &CacheKey, known: &'a Known) -> impl Iterator<Item = &'a Arc<StoredResponse>> {
+        known.variants.iter().filter(move |response| self.examine(key, response).is_some())
+    }
+
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
     }
@@ -505,6 +531,11 @@ impl Store {
     pub(crate) fn fill_ended(&self) {
         usage::take(&self.counters.fills, 1);
     }
+}
+
+/// How many different things of a kind the log keeps apart.
+fn limit_of_a_kind(settings: &StoreSettings) -> usize {
+    usize::try_from(settings.log_limit.saturating_mul(8)).unwrap_or(usize::MAX)
 }
 
 impl fmt::Debug for Store {

@@ -15,6 +15,8 @@ pub struct Usage {
     pub fills: u64,
     /// Invalidations in the log, equal ones merged.
     pub log_length: u64,
+    /// Different tags of what is stored, and those that the log must remember.
+    pub tags: u64,
     /// Responses ever stored, freshened ones included.
     pub stored: u64,
     /// Stored responses that left because of the memory limit, or because they were of no use any more.

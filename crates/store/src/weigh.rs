@@ -64,12 +64,12 @@ pub(crate) fn pieces(pieces: &[Piece]) -> usize {
     copal_esi::weight(pieces)
 }
 
-/// One stored response with all that belongs to it alone.
+/// One stored response with all that belongs to it alone; `tags` are the bytes of its tags.
 pub(crate) fn response(headers: usize, body: usize, variant: &Variant, tags: usize) -> usize {
     let own = allocated(size_of::<StoredResponse>() + COUNTS);
     let strings: usize = variant.strings().map(allocated).sum();
     let fields = variant.fields() * (size_of::<Box<str>>() + size_of::<http::HeaderName>());
-    own + strings + allocated(fields) + allocated(COUNTS + tags * size_of::<u64>()) + headers + body
+    own + strings + allocated(fields) + tags + headers + body
 }
 
 /// What is left of a limit for stored responses once the allocator has its share.

@@ -55,7 +55,7 @@ fn the_shortest_configuration_has_safe_defaults() {
     let cache = &config.cache;
     assert_eq!((cache.memory, cache.max_body, cache.max_variants), (256 << 20, 64 << 20, 64));
     assert_eq!((cache.hit_for_miss, cache.heuristic), (Duration::from_secs(10), true));
-    assert_eq!(cache.tag_headers.len(), 5);
+    assert_eq!(cache.tag_headers.len(), 10);
     let esi = &config.esi;
     assert_eq!((esi.max_depth, esi.max_includes, esi.max_concurrent), (5, 256, 32));
     assert_eq!(esi.fragment_timeout, Duration::from_secs(10));

@@ -25,7 +25,51 @@ fn naming(store: &Store) -> Vec<Invalidation> {
         Invalidation::Tag("news".to_owned()),
         pattern(r"/today\?"),
         Invalidation::All,
+        path(None, "/news/today"),
+        path(Some("example.org"), "/news/today"),
+        matching(Match::default()),
+        matching(Match { host: regex("^example"), ..Match::default() }),
+        matching(Match { exact_host: Some("example.org".to_owned()), url: regex("page=2$"), ..Match::default() }),
+        matching(Match { url: regex("^/news"), fields: vec![in_pool("^a$")], ..Match::default() }),
+        matching(Match { fields: vec![in_pool("b")], ..Match::default() }),
+        matching(Match { tags: any_of(&["x", "news"]), ..Match::default() }),
+        matching(Match { tags: tag_pattern("^(news|x)$"), ..Match::default() }),
+        matching(Match { url: regex("today"), fields: vec![in_pool("a")], tags: tag_pattern("w"), ..Match::default() }),
+        matching(Match { host: regex("org"), tags: any_of(&["front", "x"]), ..Match::default() }),
     ]
+}
+
+/// Whether it asks for tags.
+fn is_by_tag(what: &Invalidation) -> bool {
+    match what {
+        Invalidation::Tag(_) => true,
+        Invalidation::Match(what) => what.tags.is_some(),
+        _ => false,
+    }
+}
+
+fn path(host: Option<&str>, path: &str) -> Invalidation {
+    Invalidation::Path { host: host.map(str::to_owned), path: path.to_owned() }
+}
+
+fn matching(what: Match) -> Invalidation {
+    Invalidation::Match(Box::new(what))
+}
+
+fn regex(text: &str) -> Option<Regex> {
+    Some(Regex::new(text).unwrap())
+}
+
+fn in_pool(text: &str) -> (HeaderName, Regex) {
+    (HeaderName::from_static("x-pool"), Regex::new(text).unwrap())
+}
+
+fn any_of(tags: &[&str]) -> Option<TagMatch> {
+    Some(TagMatch::AnyOf(tags.iter().map(|tag| (*tag).to_owned()).collect()))
+}
+
+fn tag_pattern(text: &str) -> Option<TagMatch> {
+    Some(TagMatch::Pattern(Regex::new(text).unwrap()))
 }
 
 /// Invalidations that do not.
@@ -40,11 +84,38 @@ fn not_naming(store: &Store) -> Vec<Invalidation> {
         prefix(None, "news"),
         Invalidation::Tag("new".to_owned()),
         pattern("^/news"),
+        path(None, "/news/today?page=2"),
+        path(None, "/news"),
+        path(Some("example.com"), "/news/today"),
+        matching(Match { host: regex("^org"), ..Match::default() }),
+        matching(Match { exact_host: Some("org".to_owned()), url: regex("page=2$"), ..Match::default() }),
+        matching(Match { url: regex("^http"), fields: vec![in_pool("a")], ..Match::default() }),
+        matching(Match { tags: any_of(&[]), ..Match::default() }),
+        matching(Match { tags: any_of(&["new", "fron"]), ..Match::default() }),
+        matching(Match { tags: tag_pattern("^new$"), ..Match::default() }),
+        matching(Match { tags: tag_pattern("front news"), ..Match::default() }),
+        matching(Match { url: regex("today"), tags: any_of(&["x"]), ..Match::default() }),
+        matching(Match { url: regex("tomorrow"), tags: any_of(&["news"]), ..Match::default() }),
+    ]
+}
+
+/// Those that ask for fields which the response does not have.
+fn of_other_fields() -> Vec<Invalidation> {
+    let other = (HeaderName::from_static("x-other"), Regex::new("").unwrap());
+    vec![
+        matching(Match { fields: vec![in_pool("^c")], ..Match::default() }),
+        matching(Match { fields: vec![other.clone()], ..Match::default() }),
+        matching(Match { fields: vec![in_pool("a"), other], ..Match::default() }),
+        matching(Match { url: regex("tomorrow"), fields: vec![in_pool("a")], ..Match::default() }),
     ]
 }
 
 fn tagged() -> Head {
-    Head { tags: vec!["front".to_owned(), "news".to_owned()], ..head() }
+    let mut head = Head { tags: vec!["front".to_owned(), "news".to_owned()], ..head() };
+    for pool in ["a", "b"] {
+        head.headers.append("x-pool", HeaderValue::from_static(pool));
+    }
+    head
 }
 
 #[test]
@@ -88,7 +159,8 @@ fn other_invalidations_leave_a_response_alone() {
     let store = small();
     let (key, request) = (store.key(URL), Request::default());
     fill(&store, &key, &request, tagged(), "body");
-    for what in not_naming(&store) {
+    for what in not_naming(&store).into_iter().chain(of_other_fields()) {
+        assert_eq!(store.matching(&what), 0, "{what:?}");
         for hardness in [Hardness::Soft, Hardness::Hard] {
             store.invalidate(&what, hardness);
             assert_eq!(looked_up(&store, &key, &request, NOW), "body", "{what:?}");
@@ -175,7 +247,7 @@ fn any_invalidation_that_names_the_key_clears_hit_for_miss() {
     for hardness in [Hardness::Hard, Hardness::Soft] {
         for (index, what) in naming(&small()).iter().enumerate() {
             // Nothing is known of the tags of what is not stored.
-            let by_tag = matches!(what, Invalidation::Tag(_));
+            let by_tag = is_by_tag(what);
             let store = small();
             let (key, request) = (store.key(URL), Request::default());
             let what = &naming(&store)[index];
@@ -256,9 +328,10 @@ fn equal_invalidations_merge_and_each_counts() {
             store.invalidate(what, Hardness::Soft);
         }
     }
-    // Key, host, tag and all are one each; three prefixes are so for each hardness; patterns are not told apart.
-    assert_eq!(store.usage().log_length, 4 + 6 + 200);
-    assert_eq!(store.sequence().get(), 1600);
+    // Key, host, paths, tags and all are one each; prefixes, patterns and conditions are so for each hardness.
+    let one_each = 1 + 1 + 2 + 2 + 1;
+    assert_eq!(store.usage().log_length, one_each + 2 * (3 + 1 + 1 + 6));
+    assert_eq!(store.sequence().get(), 200 * kinds.len() as u64);
 
     // The newest of equal ones is the one that counts.
     let (key, request) = (store.key(URL), Request::default());
@@ -268,6 +341,82 @@ fn equal_invalidations_merge_and_each_counts() {
     assert_eq!(looked_up(&store, &key, &request, NOW), "soft body");
     store.invalidate(&prefix(None, "/news/"), Hardness::Hard);
     assert_eq!(looked_up(&store, &key, &request, NOW), "miss");
+}
+
+#[test]
+fn a_request_after_a_purge_does_not_get_what_a_fill_from_before_brings() {
+    for index in 0..naming(&small()).len() {
+        for hardness in [Hardness::Hard, Hardness::Soft] {
+            let store = small();
+            let (key, request) = (store.key(URL), Request::default());
+            let permit = lead(&store, &key, &request);
+            let before = follow(&store, &key, &request);
+            store.invalidate(&naming(&store)[index], hardness);
+            let after = match store.join(&key, request.clone().shared()) {
+                Turn::Follow(follower) => Some(follower),
+                // The key alone told.
+                Turn::Lead(_) => None,
+            };
+            let (_writer, _reader) = permit.storing(tagged());
+            assert!(matches!(now_or_never(before.head()), Some(Announced::Storing(_))));
+            if let Some(after) = after {
+                let announced = now_or_never(after.head());
+                assert!(matches!(announced, Some(Announced::OtherVariant)), "{:?}", naming(&store)[index]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_counts_and_changes_nothing() {
+    let store = small();
+    for number in 0..10 {
+        let key = store.key(format!("http://example.org/{number}"));
+        for language in ["de", "fr"] {
+            let head =
+                Head { tags: vec![format!("tag-{}", number % 2), language.to_owned()], ..vary_on("accept-language") };
+            fill(&store, &key, &Request::with("accept-language", language), head, "body");
+        }
+    }
+    store.invalidate(&Invalidation::Key(store.key("http://example.org/0")), Hardness::Hard);
+    store.invalidate(&Invalidation::Key(store.key("http://example.org/1")), Hardness::Soft);
+    let before = (store.usage(), store.sequence());
+    for (what, count) in [
+        (Invalidation::All, 18),
+        (Invalidation::Key(store.key("http://example.org/1")), 2),
+        (Invalidation::Key(store.key("http://example.org/0")), 0),
+        (Invalidation::Tag("tag-0".to_owned()), 8),
+        (Invalidation::Tag("de".to_owned()), 9),
+        (pattern("/[3-5]$"), 6),
+        (matching(Match { url: regex("^/[2-5]"), tags: any_of(&["tag-1"]), ..Match::default() }), 4),
+        (matching(Match { tags: tag_pattern("^tag-[01]$"), ..Match::default() }), 18),
+    ] {
+        assert_eq!(store.matching(&what), count, "{what:?}");
+    }
+    let both = [Invalidation::Tag("tag-0".to_owned()), Invalidation::Tag("de".to_owned())];
+    assert_eq!(store.matching_any(&both), 8 + 5);
+    assert_eq!((store.usage(), store.sequence()), before);
+}
+
+#[test]
+fn who_waits_is_told_how_many_went_and_they_are_gone() {
+    for hardness in [Hardness::Hard, Hardness::Soft] {
+        for index in 0..naming(&small()).len() {
+            let store = small();
+            let (key, other) = (store.key(URL), store.key("http://elsewhere/"));
+            fill(&store, &key, &Request::default(), tagged(), "old");
+            fill(&store, &other, &Request::default(), head(), "other");
+            let what = naming(&store)[index].clone();
+            let all = [Invalidation::Tag("x".to_owned()), what.clone(), what.clone()];
+            let count = store.matching(&what);
+            assert!((1..=2).contains(&count));
+            let done = store.invalidate_counted(&all, hardness);
+            assert_eq!((done.sequence, done.removed), (3, count), "{what:?}");
+            let left = if hardness == Hardness::Hard { 2 - count } else { 2 };
+            assert_eq!(store.usage().stored_responses, left, "{what:?}");
+            assert_eq!(store.usage().invalidated, 2 - left);
+        }
+    }
 }
 
 #[test]
