@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod demo;
 mod failure;
+mod htcp;
 pub mod listener;
 mod output;
 pub mod reload;

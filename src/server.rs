@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::admin::{self, Admin};
+use crate::htcp::Htcp;
 use crate::listener::{BindError, Drain, Listener, Terms};
 use crate::settings;
 use crate::telemetry::{AccessLog, Telemetry, logging};
@@ -55,6 +56,7 @@ pub struct Server {
     own_log: bool,
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
+    htcp_address: Option<SocketAddr>,
     drain: Arc<Drain>,
     listeners: JoinSet<()>,
     /// The admin address ends after the listeners, so that it can tell of the drain.
@@ -74,6 +76,7 @@ impl Server {
         let config = Arc::new(config);
         let listeners = config.listen.iter().map(|&address| Listener::bind(address)).collect::<Result<Vec<_>, _>>()?;
         let admin_listener = config.admin.map(Listener::bind).transpose()?;
+        let htcp = config.purge.htcp.as_ref().map(|htcp| Htcp::bind(htcp.address)).transpose()?;
         let origins = settings::origins(&config, None)?;
         let own_log = access_log.is_some();
         let log = access_log.map_or_else(|| settings::access_log(&config), Ok).map_err(StartError::Log)?;
@@ -97,6 +100,7 @@ impl Server {
             own_log,
             addresses: listeners.iter().map(Listener::address).collect(),
             admin_address: admin_listener.as_ref().map(Listener::address),
+            htcp_address: htcp.as_ref().map(Htcp::address),
             drain: Arc::default(),
             listeners: JoinSet::new(),
             admin_drain: Arc::default(),
@@ -104,6 +108,9 @@ impl Server {
             upkeep: JoinSet::new(),
         };
         server.serve(&config, listeners, admin_listener);
+        if let Some(htcp) = htcp {
+            server.listeners.spawn(htcp.serve(Arc::clone(&server.proxy), Arc::clone(&server.drain)));
+        }
         server.upkeep.spawn(upkeep(Arc::clone(&server.proxy)));
         Ok(server)
     }
@@ -153,6 +160,12 @@ impl Server {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// Where HTCP is taken; with the port that the system chose.
+    #[must_use]
+    pub fn htcp_address(&self) -> Option<SocketAddr> {
+        self.htcp_address
     }
 
     /// Settings that have changed by [`Server::reconfigure`] and wait for a start of the process, in the file's words.

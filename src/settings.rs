@@ -95,6 +95,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         && a.header_timeout == b.header_timeout
         && a.keep_alive_timeout == b.keep_alive_timeout
         && a.connections == b.connections;
+    let htcp = |config: &Config| config.purge.htcp.as_ref().map(|htcp| htcp.address);
     [
         ("listen", old.listen == new.listen),
         ("admin", old.admin == new.admin),
@@ -103,6 +104,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("cache.max_variants", old.cache.max_variants == new.cache.max_variants),
         ("limits", limits),
         ("drain", old.drain == new.drain),
+        ("purge.htcp", htcp(old) == htcp(new)),
     ]
     .into_iter()
     .filter_map(|(name, same)| (!same).then_some(name))
@@ -159,6 +161,7 @@ mod tests {
             ("limits: { header_timeout: 99s }", "limits"),
             ("limits: { connections: 9 }", "limits"),
             ("drain: 99s", "drain"),
+            ("purge: { htcp: \"127.0.0.1:9997\" }", "purge.htcp"),
         ] {
             assert_eq!(needs_restart(&old, &config(&format!("{TWO}{yaml}\n"))), [expected], "{yaml}");
         }

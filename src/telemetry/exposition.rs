@@ -34,6 +34,7 @@ pub fn text(metrics: &Metrics, scrape: &Scrape) -> String {
     requests(&mut page, metrics);
     fragments(&mut page, metrics);
     origins(&mut page, metrics);
+    purges(&mut page, metrics);
     store(&mut page, scrape);
     contexts(&mut page, &scrape.contexts);
     page.0
@@ -148,6 +149,14 @@ fn origins(page: &mut Page, metrics: &Metrics) {
     page.head(name, "histogram", "From sending a request to an origin until its response head.");
     for (origin, counts) in &origins {
         page.histogram(name, ("origin", origin), &counts.latency);
+    }
+}
+
+fn purges(page: &mut Page, metrics: &Metrics) {
+    let purges = metrics.purges.lock().clone();
+    page.head("copal_purges_total", "counter", "Purges asked for: done, dry runs, denied, and not understood.");
+    for ((dialect, outcome), count) in purges {
+        page.sample("copal_purges_total", &[("dialect", dialect), ("outcome", outcome)], count);
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub(super) fragments: ReasonCounts,
     pub(super) fragments_failed: AtomicU64,
     pub(super) origins: Mutex<BTreeMap<Arc<str>, OriginCounts>>,
+    /// By dialect and outcome.
+    pub(super) purges: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     pub(super) log_dropped: AtomicU64,
     pub(super) log_errors: AtomicU64,
     pub(super) config: ConfigState,
@@ -141,6 +143,10 @@ impl Metrics {
         if failed {
             self.fragments_failed.fetch_add(1, Relaxed);
         }
+    }
+
+    pub(super) fn purge(&self, dialect: &'static str, outcome: &'static str) {
+        *self.purges.lock().entry((dialect, outcome)).or_default() += 1;
     }
 
     pub(super) fn origin(&self, origin: &Arc<str>, status: Option<StatusCode>, elapsed: Duration) {

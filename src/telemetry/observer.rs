@@ -87,6 +87,10 @@ impl Observer for Recorder {
         self.metrics.fragment(reason, failed);
     }
 
+    fn purge(&self, dialect: &'static str, outcome: &'static str) {
+        self.metrics.purge(dialect, outcome);
+    }
+
     fn origin(&self, origin: &Arc<str>, status: Option<StatusCode>, elapsed: Duration) {
         self.metrics.origin(origin, status, elapsed);
     }

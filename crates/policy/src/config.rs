@@ -90,6 +90,14 @@ pub struct CacheConfig {
     pub hide_headers: Vec<HeaderName>,
 }
 
+impl CacheConfig {
+    /// Response fields that are for Copal and not for clients, besides `Surrogate-Control`.
+    pub fn internal(&self) -> impl Iterator<Item = &HeaderName> {
+        let from = self.tag_from.iter().map(|from| &from.header);
+        self.tag_headers.iter().chain(from).chain(&self.hide_headers)
+    }
+}
+
 /// A field whose values make tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagFrom {

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use copal_policy::{
-    Action, CacheRule, Config, Context, CookieVerdict, Cookies, EsiDialect, EsiMode, RequestFacts, Rule, SessionMode,
+    Action, CacheConfig, CacheRule, Config, Context, CookieVerdict, Cookies, EsiDialect, EsiMode, RequestFacts, Rule,
+    SessionMode, TagFrom,
 };
 use copal_semantics::{
     self as semantics, Freshness, FreshnessState, LifetimeRules, NotStored, Overrides, StaleRules, StoreFacts,
@@ -510,7 +511,7 @@ impl Announcement<'_> {
             authorized: self.received.authorized,
             extras: self.extras,
             vary,
-            tags: tags(source, &config.cache.tag_headers),
+            tags: tags(source, &config.cache),
             esi: self.esi,
             rule: Arc::clone(&self.rule.name),
             length: if self.esi { None } else { fields::content_length(source) },
@@ -548,14 +549,14 @@ pub(crate) fn clean_stored(headers: &mut HeaderMap, unstored: &[HeaderName], res
 }
 
 /// Whether a field is between the origin and Copal.
-pub(crate) fn is_internal(name: &HeaderName, tag_headers: &[HeaderName]) -> bool {
-    name == "surrogate-control" || tag_headers.contains(name)
+pub(crate) fn is_internal(name: &HeaderName, cache: &CacheConfig) -> bool {
+    name == "surrogate-control" || cache.internal().any(|internal| internal == name)
 }
 
 /// Removes the fields that are between the origin and Copal.
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
     headers.remove("surrogate-control");
-    for name in &config.cache.tag_headers {
+    for name in config.cache.internal() {
         headers.remove(name);
     }
     if let Action::Cache(cache) = &rule.action {
@@ -581,17 +582,29 @@ pub(crate) fn own_fields(headers: &HeaderMap, unstored: &[HeaderName], rule: &Ru
     own
 }
 
-/// The tags of a response: separated by space, comma or pipe, in any of the configured fields.
-pub(crate) fn tags(headers: &HeaderMap, tag_headers: &[HeaderName]) -> Vec<String> {
-    let mut tags: Vec<String> = tag_headers
+/// The tags of a response: separated by space, comma, pipe or tab in any of the configured fields, and those made from others.
+pub(crate) fn tags(headers: &HeaderMap, cache: &CacheConfig) -> Vec<String> {
+    let mut tags: Vec<String> = cache
+        .tag_headers
         .iter()
         .flat_map(|name| headers.get_all(name))
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split([' ', ',', '|', '\t']))
+        .flat_map(split_tags)
         .filter(|tag| !tag.is_empty())
         .map(str::to_owned)
         .collect();
+    for TagFrom { header, around: (before, behind) } in &cache.tag_from {
+        let values = headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
+        let values = values.map(str::trim).filter(|value| !value.is_empty());
+        tags.extend(values.map(|value| format!("{before}{value}{behind}")));
+    }
     tags.sort_unstable();
     tags.dedup();
     tags
+}
+
+/// Plone's `#id#id#` is a list as well; elsewhere a tag may have such a sign in it.
+fn split_tags(value: &str) -> std::str::Split<'_, &'static [char]> {
+    let between: &[char] = if value.starts_with('#') && value.ends_with('#') { &['#'] } else { &[' ', ',', '|', '\t'] };
+    value.split(between)
 }

@@ -29,7 +29,7 @@ impl Directed {
         if !RequestDirectives::is_asked(&exchange.headers) {
             return None;
         }
-        let allowed = || exchange.is_from(&config.cache.revalidate_allow);
+        let allowed = || exchange.anew || exchange.is_from(&config.cache.revalidate_allow);
         let directives = match cache.request_directives {
             RequestDirectivesMode::Honour => RequestDirectives::parse(&exchange.headers),
             _ if allowed() => RequestDirectives::parse(&exchange.headers),

@@ -34,6 +34,10 @@ pub(crate) struct Exchange {
     /// As the client sent them.
     pub(crate) headers: HeaderMap,
     pub(crate) peer: IpAddr,
+    /// The request-target was a whole URL (RFC 9112 §3.2.2).
+    pub(crate) absolute: bool,
+    /// A client that may purge wants it fetched, whatever is stored.
+    pub(crate) anew: bool,
     /// The peer is in `trusted_proxies`: its forwarding fields are believed.
     pub(crate) trusted: bool,
     /// Read once for the request (invariant 12).
@@ -84,6 +88,8 @@ impl Exchange {
         let secure = client.secure || (trusted && forwarded_secure(&parts.headers));
         let target = target::normalise(secure, authority(&parts.uri, &parts.headers)?, path_and_query(&parts.uri))
             .map_err(|error| Fault::bad_request(error.to_string()))?;
+        // Later versions have an authority in any case.
+        let absolute = parts.version <= Version::HTTP_11 && parts.uri.scheme().is_some();
         let upgrades = client.upgrade.is_some() && parts.method == Method::GET && asks_for_websocket(&parts.headers);
         // What `Connection` names is gone for rules, key and origin alike: the three must see the same request.
         let mut trailers = false;
@@ -95,6 +101,8 @@ impl Exchange {
             method: parts.method,
             target,
             peer: client.peer.ip(),
+            absolute,
+            anew: false,
             trusted,
             now,
             depth: 0,
@@ -119,6 +127,8 @@ impl Exchange {
             target,
             headers,
             peer: IpAddr::from([127, 0, 0, 1]),
+            absolute: false,
+            anew: false,
             trusted: false,
             now,
             depth: 0,

@@ -15,6 +15,9 @@ use crate::deliver;
 use crate::proxy::NAME;
 use crate::reason::{Reason, Told};
 
+/// The methods that strangers may use.
+pub(crate) const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
 /// Who has to act on a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
@@ -133,7 +136,7 @@ impl Fault {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            headers.insert(header::ALLOW, ALLOWED);
         }
         let status = CacheStatus { fwd: self.fwd, detail: Some(self.reason.as_str()), ..CacheStatus::default() };
         status.append_to(name, headers);
@@ -171,7 +174,7 @@ fn proxy_status(error: Option<ProxyError>, reason: Reason, headers: &mut HeaderM
 /// The type of error that a reason stands for, where the exchange itself does not tell more exactly.
 fn error_of(reason: Reason) -> Option<ProxyError> {
     Some(match reason {
-        Reason::BadRequest | Reason::ClientBody => ProxyError::HttpRequestError,
+        Reason::BadRequest | Reason::ClientBody | Reason::PurgeWrong => ProxyError::HttpRequestError,
         Reason::MethodNotAllowed | Reason::PurgeDenied => ProxyError::HttpRequestDenied,
         Reason::Loop => ProxyError::ProxyLoopDetected,
         Reason::OriginDns => ProxyError::DnsError,

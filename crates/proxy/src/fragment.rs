@@ -292,6 +292,8 @@ impl Page {
             target: Target { scheme: self.target.scheme, ..target },
             headers: self.headers.clone(),
             peer: self.peer,
+            absolute: false,
+            anew: false,
             trusted: self.trusted,
             now: self.now,
             depth: self.depth,

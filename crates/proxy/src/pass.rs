@@ -101,7 +101,7 @@ fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: R
     let Fetched { status, mut headers, body, .. } = fetched;
     let trailers = exchange.takes_trailers();
     if trailers {
-        announce_trailers(&mut headers, |name| !decide::is_internal(name, &runtime.config.cache.tag_headers));
+        announce_trailers(&mut headers, |name| !decide::is_internal(name, &runtime.config.cache));
     } else {
         headers.remove(header::TRAILER);
     }

@@ -35,7 +35,7 @@ pub(crate) fn candidate(
     before: Sequence,
 ) -> Option<Candidate> {
     let asked = as_a_get(proxy, runtime, rule, exchange, fetched)?;
-    let mut tags = decide::tags(&fetched.headers, &runtime.config.cache.tag_headers);
+    let mut tags = decide::tags(&fetched.headers, &runtime.config.cache);
     tags.extend(asked.implied_tags(&fetched.headers));
     let upto = proxy.store.unnamed_since(&asked.key, &fetched.headers, &tags, before)?.get();
     Some(Candidate { asked, upto })

@@ -21,7 +21,7 @@ use crate::context::{ContextUsage, Contexts};
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
 use crate::hints::Hints;
-use crate::purge::{Again, Refreshing};
+use crate::purge::{Again, Counting, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::searching::Searching;
@@ -54,6 +54,7 @@ pub struct Proxy {
     pub(crate) contexts: Contexts,
     pub(crate) again: Again,
     pub(crate) refreshing: Refreshing,
+    pub(crate) counting: Counting,
     runtime: ArcSwap<Runtime>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
@@ -102,6 +103,7 @@ impl Proxy {
             contexts: Contexts::new([seed(), seed()]),
             again: Again::default(),
             refreshing: Refreshing::new(),
+            counting: Counting::default(),
             runtime: ArcSwap::from_pointee(runtime),
             no_rule: "".into(),
             warned: AtomicU64::new(0),

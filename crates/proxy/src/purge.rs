@@ -1,10 +1,39 @@
-//! Purging: who asks for what (`order`), what the store does about it (`execute`), and how clients ask over HTTP.
+//! Purging over HTTP: is it one (`dialect`)? May they (`authorise`)? What of (`read`, `order`)? Do it (`execute`), and say so
+//! (`reply`). What is not a purge goes on its way.
 
 mod again;
+mod authorise;
+mod dialect;
 mod execute;
 mod expression;
+pub mod htcp;
 mod order;
+mod read;
 mod refresh;
+mod reply;
+mod wishes;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use copal_policy::{Config, PurgeDialect};
+use copal_semantics::Target;
+use copal_store::{Hardness, Invalidated};
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::sync::Semaphore;
+
+use crate::answer::Answer;
+use crate::exchange::{Exchange, Once};
+use crate::fault::Fault;
+use crate::proxy::{NAME, Proxy, Runtime};
+use crate::reason::Reason;
+use crate::request::Begun;
+
+use dialect::{Call, Form, Recognised};
+use htcp::Asks;
+use reply::Done;
+use wishes::Wishes;
 
 pub use execute::Purged;
 pub use expression::{LONGEST as LONGEST_EXPRESSION, TagExpression};
@@ -13,42 +42,168 @@ pub use order::{By, MOST_NAMED, MatchText, Matching, Order, Url, What, WrongOrde
 pub(crate) use again::Again;
 pub(crate) use refresh::Refreshing;
 
-use bytes::Bytes;
-use copal_policy::Config;
-use copal_semantics::Target;
-use copal_store::{Hardness, Invalidated};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+/// The longest body of a purge: Fastly's 256 keys, each of at most 1 KiB.
+const MAX_BODY: usize = 384 << 10;
 
-use std::sync::Arc;
+/// Stored responses that a purge over HTTP counts at most, where its dialect says how many went: it is to be answered in less
+/// than a second.
+const MOST_COUNTED: u64 = 200_000;
 
-use crate::answer::Answer;
-use crate::body::Body;
-use crate::exchange::Exchange;
-use crate::proxy::{Proxy, Runtime};
-use crate::reason::Reason;
-use crate::{deliver, fault};
+/// A purge that counts keeps a processor busy, so one at a time does; the others are done without.
+pub(crate) struct Counting(Semaphore);
 
-pub(crate) fn is_purge(method: &Method) -> bool {
-    method.as_str() == "PURGE"
+impl Default for Counting {
+    fn default() -> Self {
+        Self(Semaphore::new(1))
+    }
 }
 
-/// Answers a `PURGE`: 403 unless the peer's own address is allowed, else what went.
-pub(crate) fn answer(proxy: &Arc<Proxy>, runtime: &Runtime, exchange: &Exchange) -> Answer {
-    if !exchange.is_from(&runtime.config.purge.allow) {
-        tracing::warn!(peer = %exchange.peer, path = %exchange.target.path, "PURGE refused: not in purge.allow");
-        let body = r#"{"status":"denied","hint":"add the client's address to purge.allow"}"#;
-        return json(StatusCode::FORBIDDEN, body.to_owned(), Reason::PurgeDenied);
+/// A request that is a purge, or would be one in another dialect.
+#[derive(Clone, Copy)]
+pub(crate) struct Purge(Option<(PurgeDialect, Form)>);
+
+/// Looks whether a client's request is a purge. From one that is none it takes what only purging reads.
+pub(crate) fn look(runtime: &Runtime, exchange: &mut Exchange) -> Option<Purge> {
+    let config = &runtime.config.purge;
+    match dialect::recognise(Call::of(exchange), config.dialects) {
+        Recognised::Purge(dialect, form) => return Some(Purge(Some((dialect, form)))),
+        Recognised::Unknown => return Some(Purge(None)),
+        Recognised::Anew if authorise::may(config, exchange) => fetch_anew(exchange),
+        Recognised::Anew | Recognised::Other => {}
     }
-    let by = By { dialect: "url", peer: Some(exchange.peer) };
-    let done = proxy.purge(&Order::new(vec![What::Url(Url::of(exchange.target.clone()))], by));
-    let url = exchange.target.url();
-    let body = format!(
-        r#"{{"status":"purged","url":"{}","removed":{},"sequence":{}}}"#,
-        escape(&url),
-        done.removed,
-        done.sequence
-    );
-    json(StatusCode::OK, body, Reason::Purged)
+    authorise::conceal(config, exchange);
+    None
+}
+
+/// Does a purge, if it may be done.
+pub(crate) fn answer(
+    proxy: &Arc<Proxy>,
+    runtime: &Arc<Runtime>,
+    exchange: Exchange,
+    once: Once,
+    Purge(purge): Purge,
+) -> Begun {
+    let Some((dialect, form)) = purge else {
+        let detail = format!("{} is in none of the dialects of `purge.dialects`", exchange.method);
+        let fault = Fault::new(Reason::MethodNotAllowed, StatusCode::METHOD_NOT_ALLOWED, detail);
+        return Begun::Ready(fault.answer(NAME));
+    };
+    let config = &runtime.config.purge;
+    if !authorise::may(config, &exchange) {
+        return Begun::Ready(denied(proxy, config.denied_status, dialect, &exchange));
+    }
+    if form != Form::FastlyKeys {
+        return order(proxy, runtime, &exchange, (dialect, form), &[]);
+    }
+    let (proxy, runtime) = (Arc::clone(proxy), Arc::clone(runtime));
+    Begun::Later(Box::pin(async move {
+        match Limited::new(once.body, MAX_BODY).collect().await {
+            Ok(body) => order(&proxy, &runtime, &exchange, (dialect, form), &body.to_bytes()).finish().await,
+            Err(error) => {
+                wrong(&proxy, dialect, &exchange, &WrongOrder::new(format!("the body cannot be read: {error}")))
+            }
+        }
+    }))
+}
+
+/// FOSHttpCache's refresh: what is stored does not answer, and the new response is stored in its place.
+fn fetch_anew(exchange: &mut Exchange) {
+    exchange.headers.remove("x-refresh");
+    exchange.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    exchange.anew = true;
+}
+
+fn denied(proxy: &Proxy, status: Option<StatusCode>, dialect: PurgeDialect, exchange: &Exchange) -> Answer {
+    let (method, path) = (exchange.method.as_str(), exchange.target.path.as_str());
+    tracing::warn!(target: "copal::purge", dialect = dialect.as_str(), peer = %exchange.peer, method, path, "denied");
+    proxy.observer.purge(dialect.as_str(), "denied");
+    reply::denied(status.unwrap_or_else(|| dialect::denied(dialect)))
+}
+
+fn wrong(proxy: &Proxy, dialect: PurgeDialect, exchange: &Exchange, why: &WrongOrder) -> Answer {
+    tracing::warn!(target: "copal::purge", dialect = dialect.as_str(), peer = %exchange.peer, %why, "wrong");
+    proxy.observer.purge(dialect.as_str(), "wrong");
+    reply::wrong(why)
+}
+
+/// Reads and does a purge that may be done.
+fn order(
+    proxy: &Arc<Proxy>,
+    runtime: &Runtime,
+    exchange: &Exchange,
+    (dialect, form): (PurgeDialect, Form),
+    body: &[u8],
+) -> Begun {
+    let config = &runtime.config.purge;
+    let read = Wishes::of(&exchange.headers).and_then(|wishes| {
+        let reading = read::read(Call::of(exchange), (dialect, form), config, &wishes, body)?;
+        Ok((reading, wishes))
+    });
+    let (reading, wishes) = match read {
+        Ok(read) => read,
+        Err(why) => return Begun::Ready(wrong(proxy, dialect, exchange, &why)),
+    };
+    let (style, refresh) = (reading.style, reading.refresh);
+    let orders: Vec<Order> = reading
+        .orders()
+        .map(|(what, hardness)| Order {
+            what,
+            hardness,
+            refresh,
+            dry_run: wishes.dry_run,
+            repurge_after: wishes.repurge_after.or(config.repurge_after),
+            by: By { dialect: dialect.as_str(), peer: Some(exchange.peer) },
+        })
+        .collect();
+    let counts = wishes.dry_run || wishes.count || (style.counts() && few(proxy));
+    if !counts {
+        let done = orders.iter().map(|order| (order.hardness, proxy.purge(order)));
+        return Begun::Ready(reply::done(style, together(done, false), &named(&orders)));
+    }
+    let proxy = Arc::clone(proxy);
+    Begun::Later(Box::pin(async move {
+        let mut done = Vec::new();
+        for order in &orders {
+            // Whoever asks for the count waits for it.
+            let turn = match wishes.dry_run || wishes.count {
+                true => proxy.counting.0.acquire().await.ok(),
+                false => proxy.counting.0.try_acquire().ok(),
+            };
+            let one = if turn.is_some() { proxy.purge_counted(order).await } else { proxy.purge(order) };
+            done.push((order.hardness, one));
+        }
+        reply::done(style, together(done, wishes.dry_run), &named(&orders))
+    }))
+}
+
+fn few(proxy: &Proxy) -> bool {
+    proxy.store.usage().stored_responses <= MOST_COUNTED
+}
+
+fn together(done: impl IntoIterator<Item = (Hardness, Purged)>, dry_run: bool) -> Done {
+    let mut all = Done { dry_run, ..Done::default() };
+    for (hardness, purged) in done {
+        match hardness {
+            Hardness::Hard => all.hard = purged,
+            Hardness::Soft => all.soft = purged,
+        }
+    }
+    all
+}
+
+fn named(orders: &[Order]) -> Vec<What> {
+    orders.iter().flat_map(|order| order.what.iter().cloned()).collect()
+}
+
+impl Call<'_> {
+    fn of(exchange: &Exchange) -> Call<'_> {
+        Call {
+            method: &exchange.method,
+            target: &exchange.target,
+            absolute: exchange.absolute,
+            headers: &exchange.headers,
+        }
+    }
 }
 
 impl Proxy {
@@ -66,23 +221,60 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Takes a datagram of HTCP from `peer`, and gives the answer if one is wanted. From whoever is not in `purge.htcp.allow`,
+    /// or says nothing that is understood, it is dropped without a word: senders of datagrams can be forged.
+    pub fn htcp(self: &Arc<Self>, datagram: &[u8], peer: IpAddr) -> Option<[u8; 14]> {
+        const NAME: &str = "htcp";
+        let config = self.config();
+        if !config.purge.htcp.as_ref().is_some_and(|htcp| htcp.allow.contains(peer)) {
+            // Not louder: anybody can send datagrams.
+            tracing::debug!(target: "copal::purge", dialect = NAME, %peer, "denied");
+            self.observer.purge(NAME, "denied");
+            return None;
+        }
+        let message = htcp::parse(datagram);
+        let outcome = match message.as_ref().map(|message| message.asks) {
+            Some(Asks::Clear { uri, host }) => match of_htcp(&config, uri, host) {
+                Ok(url) => {
+                    let by = By { dialect: NAME, peer: Some(peer) };
+                    let order = Order { repurge_after: config.purge.repurge_after, ..Order::new(vec![url], by) };
+                    if self.purge(&order).removed > 0 { htcp::Outcome::Done } else { htcp::Outcome::NotThere }
+                }
+                Err(why) => {
+                    tracing::warn!(target: "copal::purge", dialect = NAME, %peer, %why, "wrong");
+                    self.observer.purge(NAME, "wrong");
+                    return None;
+                }
+            },
+            Some(Asks::Nothing) => htcp::Outcome::Done,
+            Some(Asks::Other) => htcp::Outcome::NotImplemented,
+            None => {
+                self.observer.purge(NAME, "wrong");
+                return None;
+            }
+        };
+        message.and_then(|message| message.answer(outcome))
+    }
+}
+
+/// The URL of a `CLR`: whole, or a path with its host.
+fn of_htcp(config: &Config, uri: &str, host: Option<&str>) -> Result<What, WrongOrder> {
+    let whole = match host.filter(|_| uri.starts_with('/')) {
+        Some(host) => What::url(&format!("http://{host}{uri}"))?,
+        None => What::url(uri)?,
+    };
+    Ok(match whole {
+        What::Url(url) => {
+            What::Url(Url { all_queries: config.purge.all_queries, any_host: config.purge.any_host, ..url })
+        }
+        other => other,
+    })
+}
+
 /// Invalidates everything that is stored for a URL; gives how many invalidations it took.
 pub(crate) fn of_target(proxy: &Proxy, config: &Config, target: &Target) -> u64 {
     let mut all = Vec::new();
     execute::of_target(proxy, config, target, &mut all);
     proxy.invalidate(&all, Hardness::Hard).invalidations
-}
-
-/// A normalised URL has no control characters; only these two could end a JSON string.
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"")
-}
-
-fn json(status: StatusCode, body: String, reason: Reason) -> Answer {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    deliver::cache_status(&mut headers, reason, None);
-    fault::refused(reason, &mut headers);
-    deliver::respond_with(status, headers, Body::bytes(Bytes::from(body + "\n")), reason)
 }

@@ -157,6 +157,8 @@ reasons! {
     Purged = "purged", Purge, None;
     /// A purge from a client that may not.
     PurgeDenied = "purge-denied", Purge, None;
+    /// A purge that cannot be understood.
+    PurgeWrong = "purge-wrong", Purge, None;
 
     /// The request cannot be understood.
     BadRequest = "bad-request", Error, None;

@@ -46,9 +46,11 @@ impl Begun {
 pub(crate) type Later = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// Begins a request. What can be answered from memory is answered at once, without a task and without waiting.
-pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchange, once: Once) -> Begun {
-    if exchange.depth == 0 && purge::is_purge(&exchange.method) {
-        return Begun::Ready(purge::answer(proxy, runtime, &exchange));
+pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, mut exchange: Exchange, once: Once) -> Begun {
+    if exchange.depth == 0
+        && let Some(purge) = purge::look(runtime, &mut exchange)
+    {
+        return purge::answer(proxy, runtime, exchange, once, purge);
     }
     if let Some(fault) = context::refuse(&runtime.config, &exchange) {
         return Begun::Ready(fault.answer(NAME));

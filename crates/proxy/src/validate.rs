@@ -292,7 +292,7 @@ impl<'a> Update<'a> {
 
     /// Tags of the 304 take the place of the stored ones, where it has any; so do its groups.
     fn tags(&self, before: &HeaderMap, after: &HeaderMap) -> TagChange {
-        let own = decide::tags(&self.fetched.headers, &self.asked.runtime.config.cache.tag_headers);
+        let own = decide::tags(&self.fetched.headers, &self.asked.runtime.config.cache);
         let implied = |headers| self.asked.implied_tags(headers);
         if own.is_empty() {
             TagChange { out: Some(implied(before)), into: implied(after) }

@@ -1,0 +1,173 @@
+//! What the client of a purge is told, in the words of its dialect.
+
+use bytes::Bytes;
+use copal_policy::PurgeDialect;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::answer::Answer;
+use crate::body::Body;
+use crate::purge::execute::Purged;
+use crate::purge::order::{What, WrongOrder};
+use crate::reason::Reason;
+use crate::{deliver, fault};
+
+/// How a purge is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Copal's own JSON.
+    Own,
+    /// A status and a few words.
+    Text(StatusCode, &'static str),
+    /// The two words with a number between them.
+    Counted(&'static str, &'static str),
+    /// `Purged N objects, expired M objects`.
+    PurgedExpired,
+    /// `Cache-Purge-Result: tags; count=N`.
+    TagCount,
+    /// 204.
+    NoContent,
+    /// `{"status":"ok","id":"…"}`.
+    Fastly,
+    /// 200, or 404 where nothing was stored.
+    Found,
+}
+
+impl Style {
+    pub(super) fn of_url(dialect: PurgeDialect) -> Self {
+        match dialect {
+            PurgeDialect::Squid | PurgeDialect::NginxHelper => Self::Found,
+            PurgeDialect::Fastly => Self::Fastly,
+            PurgeDialect::Plone => Self::Text(StatusCode::OK, "Ban added"),
+            PurgeDialect::Lagoon => Self::Text(StatusCode::OK, "Ban added."),
+            _ => Self::Own,
+        }
+    }
+
+    pub(super) fn of_keys(dialect: PurgeDialect) -> Self {
+        match dialect {
+            PurgeDialect::Shopware => Self::Counted("Invalidated", "objects"),
+            _ => Self::PurgedExpired,
+        }
+    }
+
+    pub(super) fn everything(dialect: PurgeDialect) -> Self {
+        match dialect {
+            PurgeDialect::Fastly => Self::Fastly,
+            _ => Self::Text(StatusCode::OK, "Purged"),
+        }
+    }
+
+    /// Whether it says how many stored responses went.
+    pub(crate) fn counts(self) -> bool {
+        matches!(self, Self::Counted(..) | Self::PurgedExpired | Self::TagCount)
+    }
+}
+
+/// What was done for a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) hard: Purged,
+    pub(crate) soft: Purged,
+    pub(crate) dry_run: bool,
+}
+
+impl Done {
+    fn sequence(&self) -> u64 {
+        self.hard.sequence.max(self.soft.sequence)
+    }
+
+    fn removed(&self) -> u64 {
+        count(&self.hard) + count(&self.soft)
+    }
+
+    fn refreshing(&self) -> u64 {
+        self.hard.refreshing + self.soft.refreshing
+    }
+}
+
+fn count(purged: &Purged) -> u64 {
+    purged.matching.unwrap_or(purged.removed)
+}
+
+/// The answer to a purge that was done. `named`: what it was of, for one that names one URL only.
+pub(crate) fn done(style: Style, done: Done, what: &[What]) -> Answer {
+    let status = match style {
+        Style::Text(status, _) => status,
+        Style::NoContent if !done.dry_run => StatusCode::NO_CONTENT,
+        Style::Found if done.removed() == 0 => StatusCode::NOT_FOUND,
+        _ => StatusCode::OK,
+    };
+    let mut headers = HeaderMap::new();
+    let text = match style {
+        // Who asks what would go wants to read it.
+        _ if done.dry_run => own(&done, what),
+        Style::Own | Style::Found => own(&done, what),
+        Style::Text(_, text) => text.to_owned(),
+        Style::Counted(before, behind) => format!("{before} {} {behind}", done.removed()),
+        Style::PurgedExpired => {
+            format!("Purged {} objects, expired {} objects", count(&done.hard), count(&done.soft))
+        }
+        Style::TagCount => {
+            if let Ok(result) = HeaderValue::from_str(&format!("tags; count={}", done.removed())) {
+                headers.insert("cache-purge-result", result);
+            }
+            "Purged".to_owned()
+        }
+        Style::NoContent => String::new(),
+        Style::Fastly => serde_json::json!({ "status": "ok", "id": format!("copal-{}", done.sequence()) }).to_string(),
+    };
+    respond(status, headers, text, Reason::Purged)
+}
+
+/// Copal's own words.
+fn own(done: &Done, what: &[What]) -> String {
+    let mut value = serde_json::Map::new();
+    let status = if done.dry_run { "dry-run" } else { "purged" };
+    value.insert("status".to_owned(), status.into());
+    if let [What::Url(url)] = what {
+        value.insert("url".to_owned(), url.target.url().into());
+    }
+    let named: Vec<String> = what.iter().map(ToString::to_string).collect();
+    value.insert("what".to_owned(), named.into());
+    value.insert("removed".to_owned(), done.removed().into());
+    value.insert("sequence".to_owned(), done.sequence().into());
+    if done.refreshing() > 0 {
+        value.insert("refreshing".to_owned(), done.refreshing().into());
+    }
+    if done.hard.again || done.soft.again {
+        value.insert("again".to_owned(), true.into());
+    }
+    serde_json::Value::Object(value).to_string()
+}
+
+/// The answer to whoever may not.
+pub(crate) fn denied(status: StatusCode) -> Answer {
+    let text = match status {
+        StatusCode::METHOD_NOT_ALLOWED => "Not allowed.".to_owned(),
+        _ => r#"{"status":"denied","hint":"add the client's address to purge.allow, or give the secret"}"#.to_owned(),
+    };
+    respond(status, HeaderMap::new(), text, Reason::PurgeDenied)
+}
+
+/// 400: what is wrong with the request.
+pub(crate) fn wrong(wrong: &WrongOrder) -> Answer {
+    let text = serde_json::json!({ "status": "wrong", "error": wrong.to_string() }).to_string();
+    respond(StatusCode::BAD_REQUEST, HeaderMap::new(), text, Reason::PurgeWrong)
+}
+
+fn respond(status: StatusCode, mut headers: HeaderMap, text: String, reason: Reason) -> Answer {
+    let media = if text.starts_with('{') { "application/json" } else { "text/plain; charset=utf-8" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, fault::ALLOWED);
+    }
+    deliver::cache_status(&mut headers, reason, None);
+    fault::refused(reason, &mut headers);
+    let body = if status == StatusCode::NO_CONTENT {
+        Body::empty()
+    } else {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+        Body::bytes(Bytes::from(text + "\n"))
+    };
+    deliver::respond_with(status, headers, body, reason)
+}
