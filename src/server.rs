@@ -82,7 +82,8 @@ impl Server {
         let log = access_log.map_or_else(|| settings::access_log(&config), Ok).map_err(StartError::Log)?;
         let telemetry = Arc::new(Telemetry::start(log).map_err(StartError::Log)?);
         telemetry.metrics().config_loaded(clock.now().as_millis());
-        let store = Store::new(settings::store(&config));
+        let times = clock.clone();
+        let store = Store::with_clock(settings::store(&config), move || times.now());
         let proxy = Proxy::new(Parts {
             config: Arc::clone(&config),
             store: Arc::clone(&store),
@@ -216,8 +217,10 @@ async fn upkeep(proxy: Arc<Proxy>) {
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut swept, mut since) = (store.sequence(), 0);
     loop {
-        rounds.tick().await;
-        since += 1;
+        tokio::select! {
+            _ = rounds.tick() => since += 1,
+            () = store.sweep_wanted() => {}
+        }
         let work = Arc::clone(&proxy);
         let sequence = store.sequence();
         let sweeps = store.sweep_due() || (sequence != swept && since >= SWEEP_AFTER);
@@ -230,6 +233,7 @@ async fn upkeep(proxy: Arc<Proxy>) {
         };
         if done.is_err() {
             tracing::error!("the upkeep of the store failed; trying again");
+            rounds.tick().await;
         }
     }
 }

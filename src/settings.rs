@@ -32,6 +32,7 @@ pub fn origin(config: &OriginConfig) -> OriginSettings {
         between_bytes_timeout: config.between_bytes_timeout,
         idle_timeout: config.idle_timeout,
         retries: config.retries,
+        max_header_bytes: usize::try_from(config.header_bytes).unwrap_or(usize::MAX),
         ..OriginSettings::default()
     }
 }
@@ -61,9 +62,10 @@ fn same_origin(a: &OriginConfig, b: &OriginConfig) -> bool {
         between_bytes_timeout,
         idle_timeout,
         retries,
+        header_bytes,
         host: _,
     } = a;
-    (name, servers, retries) == (&b.name, &b.servers, &b.retries)
+    (name, servers, retries, header_bytes) == (&b.name, &b.servers, &b.retries, &b.header_bytes)
         && (connect_timeout, first_byte_timeout) == (&b.connect_timeout, &b.first_byte_timeout)
         && (between_bytes_timeout, idle_timeout) == (&b.between_bytes_timeout, &b.idle_timeout)
 }

@@ -58,10 +58,13 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         ("group", explanation.group.clone()),
         ("may be given", explanation.limits.map(str::to_owned)),
         ("lifetime", explanation.lifetime.clone().filter(|_| explanation.decision == "cache")),
+        ("stored", explanation.stores.clone()),
         ("client asks", explanation.request_directives.map(client_asks)),
         ("slices of", explanation.slice.map(copal_policy::units::format_size)),
         ("ESI", (explanation.decision != "respond").then(|| explanation.esi.to_owned())),
         ("origin", Some(explanation.origin.clone().unwrap_or_else(none))),
+        ("to the origin", explanation.request_fields.clone()),
+        ("to the client", explanation.response_fields.clone()),
         ("cookies kept", Some(names(&explanation.cookies_kept))),
         ("cookies dropped", Some(names(&explanation.cookies_dropped))),
     ];
@@ -107,6 +110,9 @@ mod tests {
             key_also: None,
             context: None,
             group: None,
+            stores: None,
+            request_fields: None,
+            response_fields: None,
             slice: None,
         }
     }

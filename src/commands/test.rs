@@ -1,9 +1,11 @@
 //! `copal test`: do the cases beside a policy come out as they say?
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use copal_policy::cases::{self, Case, Suite};
-use copal_proxy::Explanation;
+use copal_policy::cases::{self, Case, Expect, Suite};
+use copal_policy::units::format_duration;
+use copal_proxy::{Explanation, Stores};
 
 use super::policy;
 use crate::cli::Test;
@@ -77,7 +79,7 @@ fn beside(path: &Path) -> Result<PathBuf, Failure> {
 fn run_case(suite: &Suite, case: &Case) -> Option<String> {
     let place = format!("{}:{}: {}", suite.file, case.line, case.name);
     let wrong = match copal_proxy::explain(&suite.config, &case.method, &case.url, &case.headers) {
-        Ok(got) => differences(case, &got),
+        Ok(got) => differences(case, &got).into_iter().chain(of_the_response(suite, case)).collect(),
         Err(error) => vec![error],
     };
     (!wrong.is_empty()).then(|| format!("{place}\n    {}", wrong.join("\n    ")))
@@ -108,6 +110,48 @@ fn differences(case: &Case, got: &Explanation) -> Vec<String> {
     wrong
 }
 
+/// What of the response's fate is not as the case says.
+fn of_the_response(suite: &Suite, case: &Case) -> Vec<String> {
+    let Some(response) = &case.response else { return Vec::new() };
+    let (request, fields) = (&case.headers, &response.headers);
+    match copal_proxy::stores(&suite.config, &case.method, &case.url, request, response.status, fields) {
+        Ok(got) => response_differences(&case.expect, &got),
+        Err(error) => vec![error],
+    }
+}
+
+fn response_differences(expected: &Expect, got: &Stores) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Some(stored) = expected.stored
+        && stored != got.why.is_none()
+    {
+        let told = got.why.map_or_else(|| "stored".to_owned(), |why| format!("not stored ({why})"));
+        wrong.push(format!("stored: expected {stored}, got {told}"));
+    }
+    if let Some(why) = &expected.why
+        && got.why != Some(why)
+    {
+        wrong.push(format!("why: expected {why}, got {}", got.why.unwrap_or("stored")));
+    }
+    if let Some(lifetime) = expected.lifetime
+        && got.lifetime != Some(lifetime.as_secs())
+    {
+        let shown = got.lifetime.map_or_else(|| "none".to_owned(), |secs| format_duration(Duration::from_secs(secs)));
+        wrong.push(format!("lifetime: expected {}, got {shown}", format_duration(lifetime)));
+    }
+    if let Some(tags) = &expected.tags {
+        let sorted = |tags: &[String]| {
+            let mut tags = tags.to_vec();
+            tags.sort_unstable();
+            if tags.is_empty() { "none".to_owned() } else { tags.join(" ") }
+        };
+        if sorted(tags) != sorted(&got.tags) {
+            wrong.push(format!("tags: expected {}, got {}", sorted(tags), sorted(&got.tags)));
+        }
+    }
+    wrong
+}
+
 #[cfg(test)]
 mod tests {
     use copal_policy::cases::{Decision, Expect};
@@ -117,7 +161,7 @@ mod tests {
 
     fn case(expect: Expect) -> Case {
         let (name, url) = ("a page".to_owned(), "http://a/".to_owned());
-        Case { name, line: 3, method: Method::GET, url, headers: HeaderMap::new(), expect }
+        Case { name, line: 3, method: Method::GET, url, headers: HeaderMap::new(), response: None, expect }
     }
 
     fn got() -> Explanation {
@@ -140,6 +184,9 @@ mod tests {
             key_also: None,
             context: None,
             group: None,
+            stores: None,
+            request_fields: None,
+            response_fields: None,
             slice: None,
         }
     }
@@ -166,6 +213,7 @@ mod tests {
             key: Some("http://b/".to_owned()),
             variant: Some("x".to_owned()),
             cookies: Some(Vec::new()),
+            ..Expect::default()
         };
         let wrong = differences(&case(expect), &Explanation { key: None, ..got() });
         assert_eq!(
@@ -179,6 +227,29 @@ mod tests {
                 "cookies: expected none, got a, b",
             ]
         );
+    }
+
+    #[test]
+    fn what_becomes_of_a_response_is_compared() {
+        let stored = Stores { why: None, lifetime: Some(600), tags: vec!["b".to_owned(), "a".to_owned()] };
+        let expect = Expect {
+            stored: Some(true),
+            lifetime: Some(Duration::from_secs(600)),
+            tags: Some(vec!["a".to_owned(), "b".to_owned()]),
+            ..Expect::default()
+        };
+        assert!(response_differences(&expect, &stored).is_empty());
+        let not = Stores { why: Some("private"), lifetime: None, tags: Vec::new() };
+        let expected = [
+            "stored: expected true, got not stored (private)",
+            "lifetime: expected 10m, got none",
+            "tags: expected a b, got none",
+        ];
+        assert_eq!(response_differences(&expect, &not), expected);
+        let expect = Expect { stored: Some(false), why: Some("set-cookie".to_owned()), ..Expect::default() };
+        assert_eq!(response_differences(&expect, &not), ["why: expected set-cookie, got private"]);
+        let expected = ["stored: expected false, got stored", "why: expected set-cookie, got stored"];
+        assert_eq!(response_differences(&expect, &stored), expected);
     }
 
     #[test]

@@ -154,7 +154,11 @@ fn origins(page: &mut Page, metrics: &Metrics) {
 
 fn purges(page: &mut Page, metrics: &Metrics) {
     let purges = metrics.purges.lock().clone();
-    page.head("copal_purges_total", "counter", "Purges asked for: done, dry runs, denied, and not understood.");
+    page.head(
+        "copal_purges_total",
+        "counter",
+        "Purges asked for: done, merged with an equal one, dry runs, denied, not understood.",
+    );
     for ((dialect, outcome), count) in purges {
         page.sample("copal_purges_total", &[("dialect", dialect), ("outcome", outcome)], count);
     }

@@ -75,7 +75,7 @@ async fn stored_fragments_have_a_life_of_their_own() {
             Sends::get("/"),
             [
                 Sees::get("/")
-                    .header("surrogate-capability", "copal=\"ESI/1.0\"")
+                    .header("surrogate-capability", "copal=\"ESI/1.0 tags/1\"")
                     .header("accept-encoding", "identity")
                     .answers(page),
                 Sees::get("/frag/a").answers("A"),

@@ -90,6 +90,16 @@ impl Front {
         self.server.proxy().store().invalidate(&Invalidation::Tag(tag.to_owned()), Hardness::Hard);
     }
 
+    /// The number of the newest invalidation.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.server.proxy().store().sequence().get()
+    }
+
+    /// Where HTCP is taken.
+    pub(crate) fn htcp_address(&self) -> SocketAddr {
+        self.server.htcp_address().unwrap_or_else(|| panic!("no HTCP"))
+    }
+
     /// Asks again and again until it holds.
     pub(crate) async fn until<F: Future<Output = bool>>(&self, holds: impl Fn() -> F) {
         let again = async {

@@ -73,3 +73,48 @@ async fn must_revalidate_is_never_served_stale() {
     front.clock.advance(Duration::from_secs(11));
     assert_eq!(front.get("/p").await.status, 500);
 }
+
+const LONG: &str = "rules: [{name: pages, match: {path: '/**'}, cache: {ttl: 1h, grace: 10s}}]";
+
+#[tokio::test]
+async fn what_is_purged_softly_is_refreshed_in_the_background() {
+    let front = Front::with(LONG).await;
+    front.origin.on("/p", Answer::ok("old"));
+    assert_eq!(front.get("/p").await.text(), "old");
+    front.purge_softly("/p");
+    front.clock.advance(Duration::from_secs(5));
+    front.origin.replace("/p", Answer::ok("new"));
+    let got = front.get("/p").await;
+    assert_eq!(got.text(), "old");
+    assert!(got.header("cache-status").unwrap().contains("detail=stale-refreshing"));
+    front.until(|| async { front.get("/p").await.text() == "new" }).await;
+    assert_eq!(front.origin.count("/p"), 2);
+}
+
+#[tokio::test]
+async fn grace_counts_from_the_soft_purge_on() {
+    let front = Front::with(LONG).await;
+    front.origin.on("/p", Answer::ok("old"));
+    assert_eq!(front.get("/p").await.text(), "old");
+    front.purge_softly("/p");
+    // Nobody asks for longer than the grace: who comes then is not given what was purged long ago.
+    front.clock.advance(Duration::from_secs(60));
+    front.origin.replace("/p", Answer::ok("new"));
+    assert_eq!(front.get("/p").await.text(), "new");
+}
+
+#[tokio::test]
+async fn what_is_purged_softly_is_still_there_when_the_origin_is_down() {
+    let mut front = Front::with(LONG).await;
+    front.origin.on("/p", Answer::ok("old"));
+    assert_eq!(front.get("/p").await.text(), "old");
+    front.purge_softly("/p");
+    front.clock.advance(Duration::from_secs(600));
+    front.stop_origin().await;
+    let got = front.get("/p").await;
+    assert_eq!(got.text(), "old");
+    assert!(got.header("cache-status").unwrap().contains("detail=stale-error"));
+    // Its own end is the end.
+    front.clock.advance(Duration::from_secs(3600));
+    assert_eq!(front.get("/p").await.status, 502);
+}

@@ -85,3 +85,23 @@ async fn purge_clears_hit_for_miss_and_takes_every_form_of_the_url() {
     let absolute = client.request("PURGE", "http://TEST.example:80/a/x/../b").host("proxy").send().await;
     assert!(absolute.text().contains("\"removed\":1"), "{}", absolute.text());
 }
+
+#[tokio::test]
+async fn ten_thousand_tags_fail_no_response_and_each_of_them_counts() {
+    let front = Front::with(PAGES).await;
+    let tags: Vec<String> = (0..10_000).map(|number| format!("taxonomy_term:{number:012}")).collect();
+    let tags = tags.join(" ");
+    assert!(tags.len() > 256 << 10);
+    for text in ["one", "two", "three"] {
+        front.origin.on("/p", Answer::ok(text).header("cache-control", "max-age=3600").header("cache-tags", &tags));
+    }
+    let got = front.get("/p").await;
+    assert_eq!((got.text(), got.header("cache-tags")), ("one", None));
+    assert_eq!(front.get("/p").await.text(), "one");
+    front.purge_tag("taxonomy_term:000000010000");
+    assert_eq!(front.get("/p").await.text(), "one");
+    front.purge_tag("taxonomy_term:000000000000");
+    assert_eq!(front.get("/p").await.text(), "two");
+    front.purge_tag("taxonomy_term:000000009999");
+    assert_eq!(front.get("/p").await.text(), "three");
+}

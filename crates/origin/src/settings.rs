@@ -37,7 +37,7 @@ impl Default for OriginSettings {
             between_bytes_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
             max_idle: 256,
-            max_header_bytes: 256 << 10,
+            max_header_bytes: 512 << 10,
             retries: 2,
         }
     }

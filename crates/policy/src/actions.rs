@@ -16,19 +16,28 @@ use crate::shipped::MARKETING;
 use crate::table::{OVERRIDES, REQUEST_DIRECTIVES};
 use crate::units::format_duration;
 use crate::yaml::{Node, Value};
-use crate::{Action, CacheRule, KeyRule, Overrides, Parameters, QueryRule, RequestDirectivesMode, RespondRule, values};
+use crate::{
+    Action, CacheRule, KeyRule, Overrides, Parameters, QueryRule, RequestDirectivesMode, RespondRule, storing, values,
+};
 
 const ACTIONS: [&str; 3] = ["cache", "pass", "respond"];
 
-type KeyCookies = Vec<(NameGlob, At)>;
+/// The cookies that a rule names, with their places.
+#[derive(Debug, Default)]
+pub(crate) struct NamedCookies {
+    /// Those that it keys by.
+    pub(crate) keyed: Vec<(NameGlob, At)>,
+    /// Those that are taken off responses.
+    pub(crate) stripped: Vec<(NameGlob, At)>,
+}
 
-/// The action of a rule, and the cookies it keys by. `None` after an error.
+/// The action of a rule, and the cookies that it names. `None` after an error.
 pub(crate) fn read(
     reader: &mut Reader,
     rule: &Section<'_>,
     name: Option<&str>,
     at: At,
-) -> (Option<Action>, KeyCookies) {
+) -> (Option<Action>, NamedCookies) {
     let name = name.unwrap_or("?");
     let given: Vec<&str> = ACTIONS.into_iter().filter(|action| rule.entry(action).is_some()).collect();
     match given.as_slice() {
@@ -43,7 +52,7 @@ pub(crate) fn read(
             reader.error(rule.at_of(second), message, "a rule does one thing; make two rules");
         }
     }
-    let mut cookies = Vec::new();
+    let mut cookies = NamedCookies::default();
     let mut action = None;
     if let Some(entry) = rule.entry("cache") {
         action = cache(reader, rule, &entry.node, name, &mut cookies).map(|cache| Action::Cache(Box::new(cache)));
@@ -70,7 +79,7 @@ fn cache(
     rule: &Section<'_>,
     node: &Node,
     name: &str,
-    cookies: &mut KeyCookies,
+    cookies: &mut NamedCookies,
 ) -> Option<CacheRule> {
     if let Value::Scalar(text) = &node.value {
         let hint = if text == "false" { "write `pass: true`" } else { "write `cache: {}`, or `cache: { ttl: 1h }`" };
@@ -78,6 +87,8 @@ fn cache(
         return None;
     }
     let section = reader.subsection(rule, "cache")?;
+    let (storing, stripped) = storing::read(reader, &section);
+    cookies.stripped = stripped;
     let mut duration = |name: &str| reader.value(&section, name, values::duration);
     let cache = CacheRule {
         ttl: duration("ttl"),
@@ -86,7 +97,7 @@ fn cache(
         max_ttl: duration("max_ttl"),
         grace: duration("grace").unwrap_or_default(),
         status_ttl: status_ttl(reader, &section),
-        key: key(reader, &section, cookies),
+        key: key(reader, &section, &mut cookies.keyed),
         client_cache_control: reader.value(&section, "client_cache_control", values::header_value),
         overrides: overrides(reader, &section, name),
         stale_if_error: duration_or_zero(reader, &section, "stale_if_error"),
@@ -98,6 +109,7 @@ fn cache(
         early_hints: reader.value(&section, "early_hints", values::boolean).unwrap_or_default(),
         // The rule's `match` says which.
         body_methods: Vec::new(),
+        storing,
     };
     check_lifetimes(reader, &section, &cache);
     Some(cache)
@@ -163,7 +175,7 @@ fn status_ttl(reader: &mut Reader, section: &Section<'_>) -> Vec<(u16, Duration)
     all
 }
 
-fn key(reader: &mut Reader, cache: &Section<'_>, cookies: &mut KeyCookies) -> KeyRule {
+fn key(reader: &mut Reader, cache: &Section<'_>, cookies: &mut Vec<(NameGlob, At)>) -> KeyRule {
     let Some(section) = reader.subsection(cache, "key") else {
         return KeyRule::default();
     };
@@ -304,7 +316,7 @@ fn own_field(name: HeaderName) -> Read<HeaderName> {
 }
 
 /// Every entry of the mapping under `name`.
-fn for_pairs(
+pub(crate) fn for_pairs(
     reader: &mut Reader,
     section: &Section<'_>,
     name: &str,

@@ -2,9 +2,10 @@
 //! `copal test` runs them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::diagnostic::At;
 use crate::keys::{self, CASES, nearest};
@@ -40,8 +41,19 @@ pub struct Case {
     pub url: String,
     /// The request fields, cookies included.
     pub headers: HeaderMap,
+    /// What the origin answers, where the case is about that.
+    pub response: Option<CaseResponse>,
     /// What must come out; what is not given is not checked.
     pub expect: Expect,
+}
+
+/// What the origin answers in a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseResponse {
+    /// The status code.
+    pub status: StatusCode,
+    /// The response fields.
+    pub headers: HeaderMap,
 }
 
 /// What must come out of a case. `None` = not checked.
@@ -59,6 +71,21 @@ pub struct Expect {
     pub variant: Option<String>,
     /// The names of the cookies that reach the origin, in any order.
     pub cookies: Option<Vec<String>>,
+    /// Whether the response is stored.
+    pub stored: Option<bool>,
+    /// The reason word for a response that is not stored.
+    pub why: Option<String>,
+    /// The freshness lifetime that the response is stored with.
+    pub lifetime: Option<Duration>,
+    /// The tags that the response is stored with, in any order.
+    pub tags: Option<Vec<String>>,
+}
+
+impl Expect {
+    /// Whether something is expected of the response.
+    fn of_the_response(&self) -> bool {
+        self.stored.is_some() || self.why.is_some() || self.lifetime.is_some() || self.tags.is_some()
+    }
 }
 
 /// What happens to a request.
@@ -209,9 +236,29 @@ fn case(reader: &mut Reader, node: &Node) -> Option<(Case, At)> {
     if expect == Expect::default() && section.entry("expect").is_some() {
         reader.error(section.at_of("expect"), "nothing is expected", "for example `expect: { decision: cache }`");
     }
+    let response = response(reader, &section);
+    if response.is_none() && expect.of_the_response() && section.entry("response").is_none() {
+        let hint =
+            "add `response: { status: 200, headers: { ... } }`, or leave `stored`, `why`, `lifetime` and `tags` out";
+        reader.error(section.at_of("expect"), "something is expected of a response that is not given", hint);
+    }
     let line = section.entry("name").map_or(section.at, |entry| entry.key_at).line;
-    let case = Case { name: name?, line, method: method?, url: url?, headers, expect };
+    let case = Case { name: name?, line, method: method?, url: url?, headers, response, expect };
     Some((case, expected.at_of("rule")))
+}
+
+fn response(reader: &mut Reader, case: &Section<'_>) -> Option<CaseResponse> {
+    let section = reader.subsection(case, "response")?;
+    let status = reader.value(&section, "status", values::status);
+    let mut headers = HeaderMap::new();
+    for_pairs(reader, &section, "response.headers", |reader, key, entry| {
+        let values = reader.items(key, &entry.node, &values::header_value);
+        match values::header_name(&entry.key) {
+            Ok(name) => append(&mut headers, &name, values),
+            Err(wrong) => reader.wrong_name(key, entry.key_at, &entry.key, wrong),
+        }
+    });
+    Some(CaseResponse { status: status?, headers })
 }
 
 /// A path is asked of `http://example.org`.
@@ -225,7 +272,7 @@ fn url(text: &str) -> Read<String> {
 
 fn headers(reader: &mut Reader, request: &Section<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for_pairs(reader, request, "headers", |reader, key, entry| {
+    for_pairs(reader, request, "request.headers", |reader, key, entry| {
         let values = reader.items(key, &entry.node, &values::header_value);
         match values::header_name(&entry.key) {
             Ok(name) => append(&mut headers, &name, values),
@@ -233,7 +280,7 @@ fn headers(reader: &mut Reader, request: &Section<'_>) -> HeaderMap {
         }
     });
     let mut cookies = Vec::new();
-    for_pairs(reader, request, "cookies", |reader, key, entry| {
+    for_pairs(reader, request, "request.cookies", |reader, key, entry| {
         let pair = |value: &str| values::header_value(&format!("{}={value}", entry.key)).map(|_| value.to_owned());
         if let Some(value) = reader.scalar(key, &entry.node, &pair) {
             cookies.push(format!("{}={value}", entry.key));
@@ -246,14 +293,16 @@ fn headers(reader: &mut Reader, request: &Section<'_>) -> HeaderMap {
     headers
 }
 
+/// Every entry of a mapping of a case, such as `request.headers`.
 fn for_pairs(
     reader: &mut Reader,
-    request: &Section<'_>,
+    section: &Section<'_>,
     part: &str,
     mut each: impl FnMut(&mut Reader, &keys::Key, &Entry),
 ) {
-    let path = format!("@cases.cases[].request.{part}");
-    let (Some(entry), Some(key)) = (request.entry(part), keys::find(&path)) else {
+    let path = format!("@cases.cases[].{part}");
+    let name = part.rsplit('.').next().unwrap_or(part);
+    let (Some(entry), Some(key)) = (section.entry(name), keys::find(&path)) else {
         return;
     };
     for entry in reader.entries(&entry.node, &path).unwrap_or_default() {
@@ -274,5 +323,9 @@ fn expect(reader: &mut Reader, section: &Section<'_>) -> Expect {
     let decision = reader.value(section, "decision", values::word(DECISIONS, &decisions));
     let cookies =
         section.entry("cookies").map(|_| crate::settings::plain(reader.list(section, "cookies", values::text)));
-    Expect { rule, decision, reason, key, variant, cookies }
+    let stored = reader.value(section, "stored", values::boolean);
+    let why = reader.value(section, "why", values::text);
+    let lifetime = reader.value(section, "lifetime", values::duration);
+    let tags = section.entry("tags").map(|_| crate::settings::plain(reader.list(section, "tags", values::text)));
+    Expect { rule, decision, reason, key, variant, cookies, stored, why, lifetime, tags }
 }

@@ -15,7 +15,7 @@ use crate::units::format_size;
 pub(crate) fn key_cookies(parts: &mut [Part]) {
     let sessions = all_sessions(parts);
     for part in parts {
-        for (glob, at) in part.rules.iter().flat_map(|written| &written.key_cookies) {
+        for (glob, at) in part.rules.iter().flat_map(|written| &written.cookies.keyed) {
             let Some(session) = sessions.iter().find(|session| session.overlaps(glob)) else {
                 continue;
             };
@@ -31,10 +31,34 @@ pub(crate) fn key_cookies(parts: &mut [Part]) {
     }
 }
 
-/// A session cookie on an ignore list does nothing there.
+/// A response that begins a session is never stored, so its cookie cannot be stripped for that. A cookie that a policy strips may
+/// well be a session by the word of the configuration, which wins.
+pub(crate) fn stripped(parts: &mut [Part]) {
+    let all = all_sessions(parts);
+    for (place, part) in parts.iter_mut().enumerate() {
+        let sessions = sessions_for(place, part, &all);
+        for (glob, at) in part.rules.iter().flat_map(|written| &written.cookies.stripped) {
+            let Some(session) = sessions.iter().find(|session| session.overlaps(glob)) else {
+                continue;
+            };
+            let (stripped, session) = (glob.as_str(), session.as_str());
+            let hint = "a response that sets a session cookie is never stored; leave one of them out";
+            if glob.exact().is_some() || stripped == session {
+                let message = format!("`{stripped}` is stripped and fits the session cookie `{session}`");
+                part.reader.error(*at, message, hint);
+            } else {
+                let message = format!("`{stripped}` can fit the same cookie as the session cookie `{session}`");
+                part.reader.warning(*at, message, hint);
+            }
+        }
+    }
+}
+
+/// A session cookie on an ignore list does nothing there. What a policy ignores may be a session by the word of the configuration.
 pub(crate) fn ignored(parts: &mut [Part]) {
-    let sessions = all_sessions(parts);
-    for part in parts {
+    let all = all_sessions(parts);
+    for (place, part) in parts.iter_mut().enumerate() {
+        let sessions = sessions_for(place, part, &all);
         for (glob, at) in &part.ignored {
             let Some(name) = glob.exact() else { continue };
             if let Some(session) = sessions.iter().find(|session| session.matches(name)) {
@@ -45,8 +69,13 @@ pub(crate) fn ignored(parts: &mut [Part]) {
     }
 }
 
+/// The session cookies that the author of a part knows of: of the configuration, which comes first, all; of a policy its own.
+fn sessions_for(place: usize, part: &Part, all: &[NameGlob]) -> Vec<NameGlob> {
+    if place == 0 { all.to_vec() } else { part.sessions.iter().map(|(cookie, _)| cookie.glob.clone()).collect() }
+}
+
 fn all_sessions(parts: &[Part]) -> Vec<NameGlob> {
-    parts.iter().flat_map(|part| part.sessions.iter().map(|(glob, _)| glob.clone())).collect()
+    parts.iter().flat_map(|part| part.sessions.iter().map(|(cookie, _)| cookie.glob.clone())).collect()
 }
 
 /// Rules after one that fits every request. That the default policy is not reached is no finding.

@@ -57,6 +57,8 @@ pub struct OriginConfig {
     pub idle_timeout: Duration,
     /// How often an idempotent request is sent again when a connection fails.
     pub retries: usize,
+    /// Largest head of a response, in bytes.
+    pub header_bytes: u64,
     /// `Host` sent to the servers; `None` = the client's.
     pub host: Option<String>,
 }

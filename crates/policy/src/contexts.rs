@@ -111,6 +111,8 @@ fn context(
         esi: EsiMode::Off,
         esi_options: Arc::default(),
         origin,
+        request: Default::default(),
+        response: Default::default(),
         matcher: Default::default(),
     };
     let given = section.entry("cookies").is_some();

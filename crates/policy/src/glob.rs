@@ -20,8 +20,9 @@ pub(crate) enum GlobError {
     Regex(String),
 }
 
-/// A glob over a name or a value: `*` stands for any characters, also none. Case counts unless said otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A glob over a name or a value: `*` stands for any characters, also none. Case counts unless said otherwise. A name may
+/// also be given by a regular expression.
+#[derive(Clone, Debug)]
 pub(crate) struct NameGlob {
     text: Box<str>,
     shape: Shape,
@@ -30,10 +31,11 @@ pub(crate) struct NameGlob {
 
 /// Literal text between the stars. With one kind of star only, taking the leftmost place for each inner piece is
 /// right, so no backtracking is needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Shape {
     Exact,
     Pieces { first: Box<str>, inner: Box<[Box<str>]>, last: Box<str> },
+    Regex(Regex),
 }
 
 impl NameGlob {
@@ -60,6 +62,12 @@ impl NameGlob {
         Self { text: text.into(), shape, ignore_case }
     }
 
+    /// What stands after a `~`: a regular expression, not anchored.
+    pub(crate) fn regex(pattern: &str) -> Result<Self, GlobError> {
+        let regex = Regex::new(pattern).map_err(|error| GlobError::Regex(regex_message(&error)))?;
+        Ok(Self { text: format!("~{pattern}").into(), shape: Shape::Regex(regex), ignore_case: false })
+    }
+
     /// The pattern as written.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
@@ -83,8 +91,10 @@ impl NameGlob {
     }
 
     pub(crate) fn matches_bytes(&self, text: &[u8]) -> bool {
-        let Shape::Pieces { first, inner, last } = &self.shape else {
-            return self.equal(text, self.text.as_bytes());
+        let (first, inner, last) = match &self.shape {
+            Shape::Exact => return self.equal(text, self.text.as_bytes()),
+            Shape::Regex(regex) => return std::str::from_utf8(text).is_ok_and(|text| regex.is_match(text)),
+            Shape::Pieces { first, inner, last } => (first, inner, last),
         };
         let (first, last) = (first.as_bytes(), last.as_bytes());
         if text.len() < first.len() + last.len() {
@@ -112,9 +122,15 @@ impl NameGlob {
         text.windows(piece.len()).position(|window| self.equal(window, piece))
     }
 
-    /// Whether some text fits both patterns (both case-sensitive).
+    /// Whether some text fits both patterns (both case-sensitive). Of a regular expression and a glob that is known only
+    /// where the glob is a whole name.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        overlap(self.text.as_bytes(), other.text.as_bytes())
+        match (&self.shape, &other.shape) {
+            (Shape::Regex(_), Shape::Regex(_)) => self.text == other.text,
+            (Shape::Regex(regex), _) => other.exact().is_some_and(|name| regex.is_match(name)),
+            (_, Shape::Regex(regex)) => self.exact().is_some_and(|name| regex.is_match(name)),
+            _ => overlap(self.text.as_bytes(), other.text.as_bytes()),
+        }
     }
 }
 

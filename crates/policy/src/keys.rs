@@ -60,6 +60,8 @@ pub(crate) enum Kind {
     Url,
     Network,
     Status,
+    /// A status code, or `5xx`.
+    StatusGlob,
     Method,
     HeaderName,
     HeaderValue,
@@ -93,6 +95,7 @@ impl Kind {
             Self::Url => "an `http://` URL".to_owned(),
             Self::Network => "an address range".to_owned(),
             Self::Status => "a status code".to_owned(),
+            Self::StatusGlob => "a status code or a class of them such as `5xx`".to_owned(),
             Self::Method => "a method".to_owned(),
             Self::HeaderName => "a field name".to_owned(),
             Self::HeaderValue => "a field value".to_owned(),

@@ -12,6 +12,7 @@ mod config;
 mod contexts;
 mod cookies;
 mod diagnostic;
+mod edits;
 mod esi;
 mod facts;
 mod glob;
@@ -28,8 +29,10 @@ mod reference;
 mod rule;
 mod rules;
 mod schema;
+mod sessions;
 mod settings;
 mod shipped;
+mod storing;
 mod table;
 pub mod units;
 mod values;
@@ -39,6 +42,7 @@ pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, L
 pub use contexts::{Context, MAX_GROUP};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use edits::{FieldEdits, ResponseEdits};
 pub use esi::{EsiDialect, EsiOnError, EsiOptions};
 pub use facts::RequestFacts;
 pub use key::{KeyRule, Parameters, QueryRule};
@@ -52,6 +56,7 @@ pub use rule::{
 };
 pub use schema::schema_json;
 pub use shipped::{nearest_shipped, shipped, shipped_cases, shipped_names};
+pub use storing::StoreRule;
 
 #[cfg(test)]
 mod tests;

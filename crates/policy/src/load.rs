@@ -10,6 +10,7 @@ use crate::keys;
 use crate::names::NameSet;
 use crate::reader::{Reader, Section, Wrong};
 use crate::rules::{self, Known, Written};
+use crate::sessions::{self, SessionCookie, Sessions};
 use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
@@ -144,7 +145,7 @@ pub(crate) struct Part {
     pub(crate) reader: Reader,
     pub(crate) name: Option<String>,
     pub(crate) rules: Vec<Written>,
-    pub(crate) sessions: Vec<(NameGlob, At)>,
+    pub(crate) sessions: Vec<(SessionCookie, At)>,
     pub(crate) ignored: Vec<(NameGlob, At)>,
     pub(crate) unknown: Option<UnknownCookies>,
     pub(crate) purge: purge::Written,
@@ -175,15 +176,14 @@ fn assemble(
     let mut parts = vec![config_part];
     parts.extend(policy_parts(policies, &origins, &own_contexts));
     checks::key_cookies(&mut parts);
+    checks::stripped(&mut parts);
     checks::ignored(&mut parts);
     checks::unreachable(&mut parts);
     checks::slices(&mut parts, cache.max_body);
 
     let purge = purge::together(parts.iter_mut().map(|part| std::mem::take(&mut part.purge)));
-    let globs = |list: fn(&Part) -> &Vec<(NameGlob, At)>| {
-        NameSet::new(parts.iter().flat_map(|part| list(part).iter().map(|(glob, _)| glob.clone())))
-    };
-    let (sessions, ignored) = (globs(|part| &part.sessions), globs(|part| &part.ignored));
+    let sessions = Sessions::new(parts.iter().flat_map(|part| &part.sessions).map(|(cookie, _)| cookie));
+    let ignored = NameSet::new(parts.iter().flat_map(|part| &part.ignored).map(|(glob, _)| glob.clone()));
     let unknown = parts.iter().find_map(|part| part.unknown).unwrap_or_default();
     let contexts = all_contexts(&parts);
     let mut rules = Vec::new();
@@ -268,8 +268,9 @@ fn part(
     let modes = [UnknownCookies::Bypass, UnknownCookies::Strip];
     let unknown =
         sessions.entry("unknown").and_then(|_| reader.value(&sessions, "unknown", values::word(UNKNOWN, &modes)));
-    let mut cookies = reader.list(&sessions, "cookies", values::name_glob);
-    cookies.extend(own.cookies);
+    let mut cookies = sessions::read(&mut reader, &sessions);
+    let of_contexts = own.cookies.into_iter();
+    cookies.extend(of_contexts.map(|(glob, at)| (SessionCookie { glob, except: Vec::new() }, at)));
     let ignored = reader.list(&sessions, "ignore", values::name_glob);
     let purge = purge::read(&mut reader, file, base);
     Part { reader, name: None, rules, sessions: cookies, ignored, unknown, purge, contexts }

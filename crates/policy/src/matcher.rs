@@ -1,6 +1,6 @@
 //! The compiled `match` of a rule. All that is given must hold; in a list one of the values must. Nothing here allocates.
 
-use http::{HeaderName, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use crate::RequestFacts;
 use crate::facts::parameters;
@@ -58,7 +58,7 @@ impl Matcher {
             && (self.paths.is_empty() || self.paths.iter().any(|glob| glob.matches(facts.path)))
             && (self.hosts.is_empty() || self.hosts.iter().any(|glob| glob.matches(facts.host)))
             && self.query.as_ref().is_none_or(|conditions| query_fits(conditions, facts.query))
-            && self.headers.as_ref().is_none_or(|conditions| headers_fit(conditions, facts))
+            && self.headers.as_ref().is_none_or(|conditions| conditions.hold(facts.headers))
             && (self.cookies.is_empty() || cookies_fit(&self.cookies, facts))
     }
 
@@ -86,13 +86,29 @@ fn query_fits(conditions: &Conditions<NameGlob>, query: Option<&str>) -> bool {
     }
 }
 
-fn headers_fit(conditions: &Conditions<HeaderName>, facts: &RequestFacts<'_>) -> bool {
-    match conditions {
-        Conditions::OneOf(names) => names.iter().any(|name| facts.headers.contains_key(name)),
-        Conditions::All(pairs) => pairs.iter().all(|(name, globs)| {
-            let mut values = facts.headers.get_all(name).iter();
-            values.any(|value| globs.iter().any(|glob| glob.matches_bytes(value.as_bytes())))
-        }),
+impl Conditions<HeaderName> {
+    /// Whether they hold for these fields.
+    pub(crate) fn hold(&self, headers: &HeaderMap) -> bool {
+        match self {
+            Self::OneOf(names) => names.iter().any(|name| headers.contains_key(name)),
+            Self::All(pairs) => pairs.iter().all(|(name, globs)| {
+                let mut values = headers.get_all(name).iter();
+                values.any(|value| globs.iter().any(|glob| glob.matches_bytes(value.as_bytes())))
+            }),
+        }
+    }
+
+    /// In words: `X-A or X-B`, `X-A: 1 and X-B: 2`.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::OneOf(names) => names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(" or "),
+            Self::All(pairs) => {
+                let pair = |(name, globs): &(HeaderName, Vec<NameGlob>)| {
+                    format!("{name}: {}", globs.iter().map(NameGlob::as_str).collect::<Vec<_>>().join(" or "))
+                };
+                pairs.iter().map(pair).collect::<Vec<_>>().join(" and ")
+            }
+        }
     }
 }
 

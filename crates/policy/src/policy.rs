@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::names::NameSet;
+use crate::sessions::Sessions;
 use crate::{Action, Cookie, Cookies, EsiMode, RequestFacts, Rule, RuleSource, SessionMode};
 
 /// What becomes of a cookie that is on no list.
@@ -52,13 +53,13 @@ pub struct CookieVerdict<'r> {
 pub struct Policy {
     rules: Vec<Arc<Rule>>,
     otherwise: Arc<Rule>,
-    pub(crate) sessions: NameSet,
+    pub(crate) sessions: Sessions,
     pub(crate) ignored: NameSet,
     pub(crate) unknown: UnknownCookies,
 }
 
 impl Policy {
-    pub(crate) fn new(rules: Vec<Arc<Rule>>, sessions: NameSet, ignored: NameSet, unknown: UnknownCookies) -> Self {
+    pub(crate) fn new(rules: Vec<Arc<Rule>>, sessions: Sessions, ignored: NameSet, unknown: UnknownCookies) -> Self {
         let otherwise = Arc::new(Rule {
             name: "default/otherwise".into(),
             source: RuleSource::Default,
@@ -70,6 +71,8 @@ impl Policy {
             esi: EsiMode::Off,
             esi_options: Arc::default(),
             origin: 0,
+            request: Default::default(),
+            response: Default::default(),
             matcher: Default::default(),
         });
         Self { rules, otherwise, sessions, ignored, unknown }
@@ -94,7 +97,7 @@ impl Policy {
         self.unknown
     }
 
-    /// What the cookie of that name is under `rule`.
+    /// What the cookie of that name is under `rule`, whatever its value.
     #[must_use]
     pub fn cookie_kind(&self, rule: &Rule, name: &str) -> CookieKind {
         if self.sessions.contains(name) {
@@ -114,7 +117,12 @@ impl Policy {
     pub fn classify<'r>(&self, rule: &Rule, cookies: &Cookies<'r>) -> CookieVerdict<'r> {
         let mut verdict = CookieVerdict::default();
         for cookie in cookies.iter() {
-            match (self.cookie_kind(rule, cookie.name), self.unknown) {
+            let kind = match self.cookie_kind(rule, cookie.name) {
+                // The visitor has none: the cookie says so itself, and goes no further.
+                CookieKind::Session if self.sessions.excepts(cookie) => CookieKind::Ignored,
+                kind => kind,
+            };
+            match (kind, self.unknown) {
                 (CookieKind::Session, _) => {
                     verdict.session.get_or_insert(cookie.name);
                     verdict.sessions.push(*cookie);

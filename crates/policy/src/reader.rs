@@ -39,7 +39,7 @@ impl<'n> Section<'n> {
         self.entries.iter().filter(unknown).any(|entry| keys::nearest(&entry.key, known()) == Some(name))
     }
 
-    fn key(&self, name: &str) -> Option<&'static Key> {
+    pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
         if self.path.is_empty() { keys::find(name) } else { keys::find(&format!("{}.{name}", self.path)) }
     }
 }

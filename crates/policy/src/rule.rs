@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::KeyRule;
 use crate::contexts::Context;
 use crate::esi::EsiOptions;
 use crate::matcher::Matcher;
+use crate::{FieldEdits, KeyRule, ResponseEdits, StoreRule};
 
 /// Where a rule was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,8 @@ pub struct CacheRule {
     pub early_hints: bool,
     /// `QUERY` and `POST` where the rule's `match.method` names them: stored under URL and body.
     pub body_methods: Vec<Method>,
+    /// Which responses are stored, beyond what their own fields say.
+    pub storing: StoreRule,
     pub(crate) status_ttl: Vec<(u16, Duration)>,
 }
 
@@ -196,6 +198,10 @@ pub struct Rule {
     pub esi_options: Arc<EsiOptions>,
     /// Index of the origin in [`Config::origins`](crate::Config::origins).
     pub origin: usize,
+    /// Fields set and removed on the way to the origin.
+    pub request: FieldEdits,
+    /// Fields set and removed on the way to the client.
+    pub response: ResponseEdits,
     pub(crate) matcher: Matcher,
 }
 

@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
+use crate::actions::NamedCookies;
 use crate::diagnostic::At;
-use crate::glob::NameGlob;
 use crate::keys::{self, nearest};
 use crate::matcher::{Conditions, Matcher};
 use crate::reader::{Read, Reader, Section, Wrong};
 use crate::table::{SCHEMES, SESSIONS};
 use crate::yaml::{Node, Value};
-use crate::{Action, Context, EsiMode, OriginConfig, Rule, RuleSource, SessionMode, actions, contexts, values};
+use crate::{Action, Context, EsiMode, OriginConfig, Rule, RuleSource, SessionMode, actions, contexts, edits, values};
 
 /// A rule with what is still to be checked against the other files.
 pub(crate) struct Written {
     pub(crate) rule: Rule,
     pub(crate) at: At,
-    /// The cookies that it keys by, for the check against session cookies.
-    pub(crate) key_cookies: Vec<(NameGlob, At)>,
+    /// Its cookies, for the checks against session cookies.
+    pub(crate) cookies: NamedCookies,
     /// Where its `slice` stands, for the check against the largest body that is stored.
     pub(crate) slice: Option<At>,
     /// Its `match` has an error, so what it fits is not known.
@@ -68,9 +68,10 @@ fn rule(
     let errors = reader.errors();
     let matcher = matcher(reader, &section);
     let doubtful = reader.errors() > errors || section.misspells("match");
-    let (mut action, key_cookies) = actions::read(reader, &section, name.as_deref(), at);
+    let (mut action, cookies) = actions::read(reader, &section, name.as_deref(), at);
     let sessions = [SessionMode::Bypass, SessionMode::Ignore];
     let sessions = reader.value(&section, "sessions", values::word(SESSIONS, &sessions)).unwrap_or_default();
+    let (request, response) = (edits::request(reader, &section), edits::response(reader, &section));
     let (esi, esi_options) = crate::esi::read(reader, &section, name.as_deref().unwrap_or("?"));
     let origin = reader.value(&section, "origin", |text| origin_index(text, known.origins)).unwrap_or(0);
     let context = reader.value(&section, "context", |text| contexts::find(text, known.contexts));
@@ -115,9 +116,33 @@ fn rule(
         esi: esi.unwrap_or_default(),
         esi_options,
         origin,
+        request,
+        response,
         matcher,
     };
-    Some(Written { rule, at, key_cookies, slice, doubtful })
+    check_edits(reader, &section, &rule);
+    Some(Written { rule, at, cookies, slice, doubtful })
+}
+
+/// Fields that the key has, and that the origin would not see as they are keyed.
+fn check_edits(reader: &mut Reader, section: &Section<'_>, rule: &Rule) {
+    if matches!(rule.action, Action::Respond(_)) && section.entry("request").is_some() {
+        let hint = "no origin is asked; leave it out";
+        reader.warning(section.at_of("request"), "`request` does nothing beside `respond`", hint);
+    }
+    if let Some(cache) = rule.cache()
+        && let Some(echo) = cache.storing.echoes().iter().find(|name| !cache.key.headers.contains(name))
+    {
+        let message = format!("`same_as_request: {echo}` without `{echo}` in the key");
+        let hint = format!("add `key: {{ headers: [{echo}] }}`, or requests with other values get what is stored");
+        reader.warning(section.at_of("cache"), message, hint);
+    }
+    let keyed = rule.cache().map_or(&[][..], |cache| &cache.key.headers);
+    let of_context = rule.context.iter().map(|context| &context.header);
+    for name in keyed.iter().chain(of_context).filter(|name| rule.request.touches(name)) {
+        let message = format!("`{name}` is in the key, and `request` keeps it from the origin");
+        reader.error(section.at_of("request"), message, "leave it out of one of them");
+    }
 }
 
 /// What a context does not go with.
@@ -205,14 +230,14 @@ fn field(text: &str) -> Read<HeaderName> {
     }
 }
 
-fn conditions<N>(
+pub(crate) fn conditions<N>(
     reader: &mut Reader,
     section: &Section<'_>,
     name: &str,
     read: impl Fn(&str) -> Read<N>,
 ) -> Option<Conditions<N>> {
     let node = &section.entry(name)?.node;
-    let key = keys::find(&format!("rules[].match.{name}"))?;
+    let key = section.key(name)?;
     let Value::Map(entries) = &node.value else {
         return Some(Conditions::OneOf(plain(reader.list(section, name, read))));
     };

@@ -106,6 +106,10 @@ fn kind(kind: Kind) -> Json {
         Kind::Url => json!({ "type": "string", "pattern": "^http://[^/@]+/?$" }),
         Kind::PathGlob => json!({ "type": "string", "pattern": "^(/|\\*\\*|~)" }),
         Kind::Status => json!({ "type": "integer", "minimum": 200, "maximum": 599 }),
+        Kind::StatusGlob => Json::Object(any_of([
+            json!({ "type": "integer", "minimum": 200, "maximum": 599 }),
+            json!({ "type": "string", "pattern": "^[2-5]xx$" }),
+        ])),
         Kind::Address | Kind::Network | Kind::Method | Kind::HeaderName | Kind::HostGlob | Kind::NameGlob => {
             json!({ "type": ["string", "number"] })
         }

@@ -154,6 +154,7 @@ fn origin(reader: &mut Reader, name: &str, node: &Node, timeouts: Timeouts, list
         between_bytes_timeout,
         idle_timeout,
         retries: section.and_then(|s| reader.value(s, "retries", values::count(0, 10))).unwrap_or(1),
+        header_bytes: section.and_then(|s| reader.value(s, "header_bytes", values::size)).unwrap_or(512 << 10),
         host: section.and_then(|s| reader.value(s, "host", host)),
     }
 }

@@ -7,18 +7,18 @@ struct Shipped {
     cases: &'static str,
 }
 
-const POLICIES: [Shipped; 2] = [
-    Shipped {
-        name: "default",
-        text: include_str!("../../../policies/default.yaml"),
-        cases: include_str!("../../../policies/default.cases.yaml"),
-    },
-    Shipped {
-        name: "wagtail",
-        text: include_str!("../../../policies/wagtail.yaml"),
-        cases: include_str!("../../../policies/wagtail.cases.yaml"),
-    },
-];
+/// `policies/NAME.yaml` and its cases.
+macro_rules! policy {
+    ($name:literal) => {
+        Shipped {
+            name: $name,
+            text: include_str!(concat!("../../../policies/", $name, ".yaml")),
+            cases: include_str!(concat!("../../../policies/", $name, ".cases.yaml")),
+        }
+    };
+}
+
+const POLICIES: &[Shipped] = &[policy!("default"), policy!("wagtail"), policy!("wordpress")];
 
 fn find(name: &str) -> Option<&'static Shipped> {
     POLICIES.iter().find(|policy| policy.name == name)

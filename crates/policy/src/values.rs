@@ -221,10 +221,16 @@ pub(crate) fn name_glob(text: &str) -> Read<NameGlob> {
     if text.is_empty() {
         return Err(Wrong::because("is empty"));
     }
-    if text.starts_with('~') || text.starts_with('^') || text.contains(".*") {
-        let glob = text.trim_start_matches(['~', '^']).trim_end_matches('$').replace(".*", "*");
-        return Err(Wrong::because("looks like a regular expression")
-            .hint(format!("write `\"{glob}\"`: `*` stands for any characters")));
+    if let Some(pattern) = text.strip_prefix('~') {
+        return NameGlob::regex(pattern.trim_start()).map_err(|error| {
+            Wrong::because(error).hint("after `~` stands a regular expression without look-around and back-references")
+        });
+    }
+    if text.starts_with('^') || text.contains(".*") {
+        let glob = text.trim_start_matches('^').trim_end_matches('$').replace(".*", "*");
+        return Err(Wrong::because("looks like a regular expression").hint(format!(
+            "write `\"{glob}\"`: `*` stands for any characters; or `\"~{text}\"` for a regular expression"
+        )));
     }
     if text.contains([';', '=', ' ', ',']) {
         return Err(Wrong::because("has a character that no name has").hint("write the name only; several as a list"));

@@ -88,12 +88,6 @@ impl Asked {
         of_key.chain(groups::tags(&self.exchange.target, headers)).collect()
     }
 
-    /// The field that the response's `Vary` must name for it to be stored: the origin saw a session, and only by that name says
-    /// that what it made of it is the group's.
-    pub(crate) fn must_vary_by(&self) -> Option<&HeaderName> {
-        self.plan.member.as_deref().filter(|member| member.has_session && member.forward).map(|member| &member.header)
-    }
-
     /// The rule's cache settings; none cannot happen, as only cache rules are asked under.
     pub(crate) fn cache_rule(&self) -> Option<&CacheRule> {
         match &self.rule.action {

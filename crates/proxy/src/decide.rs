@@ -204,6 +204,12 @@ fn cookies_bypass(rule: &Rule, verdict: &CookieVerdict<'_>) -> Option<Reason> {
 }
 
 impl CachePlan {
+    /// The field that the response's `Vary` must name for it to be stored: the origin saw a session, and only by that name says
+    /// that what it made of it is the group's.
+    pub(crate) fn must_vary_by(&self) -> Option<&HeaderName> {
+        self.member.as_deref().filter(|member| member.has_session && member.forward).map(|member| &member.header)
+    }
+
     /// The keyed cookies and fields, without what tells rules apart.
     pub(crate) fn keyed(&self) -> &str {
         self.extras.split('\n').next().unwrap_or_default()
@@ -233,6 +239,10 @@ fn tell_rules_apart(extras: &mut String, config: &Config, rule: &Rule) {
     }
     if rule.esi != EsiMode::Off && rule.esi_options.dialect == EsiDialect::Akamai {
         extras.push_str("\nakamai");
+    }
+    if !rule.request.is_empty() {
+        extras.push_str("\nrequest ");
+        extras.push_str(&rule.name);
     }
 }
 
@@ -300,11 +310,12 @@ pub(crate) fn reuse(response: &StoredResponse, soft_invalidated: bool, now: Time
     if soft_invalidated { freshness(response, true, now).state(now) } else { response.freshness.state(now) }
 }
 
-/// The freshness of a stored response; a soft invalidation made it stale.
+/// The freshness of a stored response. A soft invalidation made it stale when it came, so that `grace` counts from there, or from the
+/// natural end where that was earlier.
 pub(crate) fn freshness(response: &StoredResponse, soft_invalidated: bool, now: Timestamp) -> Freshness {
     let mut freshness = response.freshness;
     if soft_invalidated {
-        freshness.expire(now);
+        freshness.expire(response.softened_at().map_or(now, |at| at.min(now)));
     }
     freshness
 }
@@ -319,6 +330,8 @@ pub(crate) fn usable_on_error(response: &StoredResponse, directed: Option<&Direc
 /// An origin's response to a fill, as far as it decides on storing.
 pub(crate) struct Received<'a> {
     pub(crate) asks: Asks,
+    /// The fields of the request, as far as the response must repeat them.
+    pub(crate) request: &'a HeaderMap,
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) request_time: Timestamp,
@@ -374,11 +387,17 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
     let leave = Leave::of(&directives, lifetime(&rules), || lifetime(&stated_only(&rules)));
     // With Authorization only what has leave is stored at all.
     let shared = received.authorized || leave.for_guests();
-    let (mut lifetime, overrides, stale) = if received.authorized {
+    let (mut lifetime, mut overrides, stale) = if received.authorized {
         leave.for_authorized(cache)
     } else {
         (leave.ruled, overrides(cache), StaleRules { grace: cache.grace, stale_if_error: cache.stale_if_error })
     };
+    if !cache.storing.allows(received.request, received.status, received.headers) {
+        return Err(Reason::NotStoredRule);
+    }
+    // What comes for one visitor's credentials or form may mean this visitor by any cookie.
+    let impersonal = !received.authorized && received.asks != Asks::Post;
+    overrides.set_cookie |= impersonal && cache.storing.strips_all(&config.policy, received.headers);
     semantics::storable(&StoreFacts {
         method: if received.asks == Asks::Post { &Method::POST } else { &Method::GET },
         authorization: received.authorized,
@@ -582,17 +601,9 @@ pub(crate) fn own_fields(headers: &HeaderMap, unstored: &[HeaderName], rule: &Ru
     own
 }
 
-/// The tags of a response: separated by space, comma, pipe or tab in any of the configured fields, and those made from others.
+/// The tags of a response: those it names, and those made from other fields.
 pub(crate) fn tags(headers: &HeaderMap, cache: &CacheConfig) -> Vec<String> {
-    let mut tags: Vec<String> = cache
-        .tag_headers
-        .iter()
-        .flat_map(|name| headers.get_all(name))
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(split_tags)
-        .filter(|tag| !tag.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let mut tags = semantics::tags(headers, &cache.tag_headers);
     for TagFrom { header, around: (before, behind) } in &cache.tag_from {
         let values = headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
         let values = values.map(str::trim).filter(|value| !value.is_empty());
@@ -601,10 +612,4 @@ pub(crate) fn tags(headers: &HeaderMap, cache: &CacheConfig) -> Vec<String> {
     tags.sort_unstable();
     tags.dedup();
     tags
-}
-
-/// Plone's `#id#id#` is a list as well; elsewhere a tag may have such a sign in it.
-fn split_tags(value: &str) -> std::str::Split<'_, &'static [char]> {
-    let between: &[char] = if value.starts_with('#') && value.ends_with('#') { &['#'] } else { &[' ', ',', '|', '\t'] };
-    value.split(between)
 }

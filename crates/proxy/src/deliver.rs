@@ -318,6 +318,33 @@ pub(crate) fn client_cache_control(headers: &mut HeaderMap, rule: &Rule) {
     }
 }
 
+/// What the rule does to the fields of every answer. A connection that was handed over is no response any more.
+pub(crate) fn edited(response: &mut Response<Body>, rule: &Rule, reason: Reason) {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let headers = response.headers_mut();
+    if rule.response.varnish {
+        varnish(headers, reason);
+    }
+    rule.response.fields.apply(headers);
+}
+
+/// What plug-ins made for Varnish look for: a transaction number, two of them on a hit, and whether the page is kept.
+fn varnish(headers: &mut HeaderMap, reason: Reason) {
+    use Reason::{Collapsed, Expired, Miss, NotShared, Partial, RequestDirective, VariantMiss};
+    let hit = matches!(reason.outcome(), Outcome::Hit | Outcome::Stale);
+    let stored = matches!(reason, Miss | VariantMiss | Expired | Partial | RequestDirective | NotShared | Collapsed);
+    headers.insert("x-varnish", HeaderValue::from_static(if hit { "2 1" } else { "1" }));
+    let cacheable = match hit || stored {
+        true => Ok(HeaderValue::from_static("YES")),
+        false => HeaderValue::try_from(format!("NO:{}", reason.as_str())),
+    };
+    if let Ok(cacheable) = cacheable {
+        headers.insert("x-cacheable", cacheable);
+    }
+}
+
 /// Adds the fields that are for this client alone. What was made here stays as it is, and so does a page that was put together from
 /// a template. Caches on the way must not take the rule's word to browsers for leave to keep them.
 pub(crate) fn own(headers: &mut HeaderMap, own: &HeaderMap, rule: &Rule, page: bool) {

@@ -48,6 +48,12 @@ pub struct Explanation {
     pub context: Option<String>,
     /// How the group of this visitor is known.
     pub group: Option<String>,
+    /// Which responses are stored, where the rule says so.
+    pub stores: Option<String>,
+    /// Fields that the rule sets and removes on the way to the origin.
+    pub request_fields: Option<String>,
+    /// Fields that the rule sets and removes on the way to the client.
+    pub response_fields: Option<String>,
     /// Bytes of the slices in which it is fetched and stored.
     pub slice: Option<u64>,
 }
@@ -57,12 +63,7 @@ pub struct Explanation {
 /// # Errors
 /// What is wrong with the URL.
 pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap) -> Result<Explanation, String> {
-    if !url.contains("://") {
-        return Err(format!("{url}: give the whole URL, as in http://{}", url.trim_start_matches('/')));
-    }
-    let nowhere = target::normalise(false, "localhost", "/").map_err(|error| error.to_string())?;
-    let target = target::resolve(&nowhere, url).map_err(|error| format!("{url}: {error}"))?;
-    let exchange = exchange(method, target, headers);
+    let exchange = asked(method, url, headers)?;
     let cookies = Cookies::parse(&exchange.headers);
     let decision = decide::decide(config, &exchange);
     let rule = decision.rule;
@@ -95,6 +96,9 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         key_also: None,
         context: None,
         group: None,
+        stores: None,
+        request_fields: rule.request.describe(),
+        response_fields: rule.response.describe(),
         slice: None,
     };
     match decision.verdict {
@@ -127,6 +131,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
                 let mode = if honoured { RequestDirectivesMode::Honour } else { cache.request_directives };
                 explanation.request_directives = Some(mode.as_str());
                 explanation.slice = cache.slice;
+                explanation.stores = cache.storing.describe();
             }
             explanation.reason = crate::Reason::Miss.as_str();
             explanation.variant = Some(plan.keyed().to_owned()).filter(|keyed| !keyed.is_empty());
@@ -162,6 +167,19 @@ impl Explanation {
 
 /// Of a request with `Authorization` (RFC 9111 §3.5).
 const WITH_LEAVE: &str = "only what says that it may be shared (public, s-maxage, must-revalidate); fetched alone";
+
+/// A request for `url` as it would come from this machine.
+///
+/// # Errors
+/// What is wrong with the URL.
+pub(crate) fn asked(method: &Method, url: &str, headers: &HeaderMap) -> Result<Exchange, String> {
+    if !url.contains("://") {
+        return Err(format!("{url}: give the whole URL, as in http://{}", url.trim_start_matches('/')));
+    }
+    let nowhere = target::normalise(false, "localhost", "/").map_err(|error| error.to_string())?;
+    let target = target::resolve(&nowhere, url).map_err(|error| format!("{url}: {error}"))?;
+    Ok(exchange(method, target, headers))
+}
 
 /// A request as it would come from this machine.
 pub(crate) fn exchange(method: &Method, target: Target, headers: &HeaderMap) -> Exchange {

@@ -248,12 +248,13 @@ async fn received(
         asks: asked.asks(),
         // RFC 9111 §3.3: a part is an incomplete 200.
         status: if part.is_some() || is_slice { StatusCode::OK } else { fetched.status },
+        request: &asked.exchange.headers,
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
         authorized: asked.plan.authorized,
         random: proxy.random(),
-        must_vary_by: asked.must_vary_by(),
+        must_vary_by: asked.plan.must_vary_by(),
     };
     let storable = match came {
         Some(Came::Nothing) => Err(Reason::NotStoredStatus),

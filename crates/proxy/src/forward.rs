@@ -115,8 +115,9 @@ pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
     if let Some(languages) = vary::accept_language(&headers) {
         headers.insert(header::ACCEPT_LANGUAGE, languages);
     }
-    advertise_esi(&mut headers, &asked.rule);
+    advertise(&mut headers, &asked.runtime, &asked.rule);
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
+    asked.rule.request.apply(&mut headers);
     asked.wanted.ask(&mut headers);
     if let Some(range) = asked.slice().and_then(Slice::range) {
         headers.insert(header::RANGE, range);
@@ -138,8 +139,9 @@ pub(crate) fn pass_head(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> 
         headers.remove(header::RANGE);
         headers.remove(header::IF_RANGE);
     }
-    advertise_esi(&mut headers, rule);
+    advertise(&mut headers, runtime, rule);
     forwarded_for(&mut headers, exchange, runtime, rule);
+    rule.request.apply(&mut headers);
     trailers(&mut headers, rule, exchange);
     if exchange.upgrades {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -175,10 +177,15 @@ fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
     headers
 }
 
-fn advertise_esi(headers: &mut HeaderMap, rule: &Rule) {
-    if rule.esi != EsiMode::Off {
-        headers.insert("surrogate-capability", HeaderValue::from_static("copal=\"ESI/1.0\""));
-    }
+/// What the origin may rely on (Edge Architecture Specification): ESI, and that responses are purged by their tags.
+fn advertise(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
+    let capabilities = match (rule.esi != EsiMode::Off, !runtime.config.cache.tag_headers.is_empty()) {
+        (true, true) => "copal=\"ESI/1.0 tags/1\"",
+        (true, false) => "copal=\"ESI/1.0\"",
+        (false, true) => "copal=\"tags/1\"",
+        (false, false) => return,
+    };
+    headers.insert("surrogate-capability", HeaderValue::from_static(capabilities));
 }
 
 /// `X-Forwarded-For`, `-Proto` and, where the origin sees another host, `-Host`.

@@ -41,6 +41,7 @@ mod searching;
 mod send;
 mod slice;
 mod sliced;
+mod stores;
 mod sub_key;
 mod validate;
 mod variables;
@@ -56,6 +57,7 @@ pub use preview::{Preview, PreviewOptions, preview};
 pub use proxy::{Handling, Parts, Proxy};
 pub use reason::{Outcome, Reason};
 pub use record::{Observer, Record, RequestText, Silent};
+pub use stores::{Stores, stores};
 
 #[cfg(test)]
 mod tests;

@@ -259,12 +259,13 @@ fn completed(
     let received = Received {
         asks: asked.asks(),
         status: StatusCode::OK,
+        request: &asked.exchange.headers,
         headers: &headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,
         authorized: asked.plan.authorized,
         random: proxy.random(),
-        must_vary_by: asked.must_vary_by(),
+        must_vary_by: asked.plan.must_vary_by(),
     };
     let mut storable = decide::store(config, cache, &received).ok()?;
     storable.shared &= held.shared;

@@ -36,7 +36,7 @@ pub(crate) async fn pass(
         body: once.body,
         interim: exchange.interim.clone(),
     };
-    let before = proxy.store.sequence();
+    let before = proxy.store.begin();
     let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
         Ok(fetched) => fetched,
         Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),

@@ -57,6 +57,7 @@ pub(crate) fn store(
     let received = Received {
         asks: Asks::Post,
         status: fetched.status,
+        request: &asked.exchange.headers,
         headers: &fetched.headers,
         request_time: fetched.request_time,
         response_time: fetched.response_time,

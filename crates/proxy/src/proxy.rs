@@ -18,10 +18,11 @@ use crate::asked::Asked;
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::context::{ContextUsage, Contexts};
+use crate::deliver;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
 use crate::hints::Hints;
-use crate::purge::{Again, Counting, Refreshing};
+use crate::purge::{Again, Counting, Merging, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::request::{self, Begun};
 use crate::searching::Searching;
@@ -55,6 +56,7 @@ pub struct Proxy {
     pub(crate) again: Again,
     pub(crate) refreshing: Refreshing,
     pub(crate) counting: Counting,
+    pub(crate) merging: Merging,
     runtime: ArcSwap<Runtime>,
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
@@ -104,6 +106,7 @@ impl Proxy {
             again: Again::default(),
             refreshing: Refreshing::new(),
             counting: Counting::default(),
+            merging: Merging::new(),
             runtime: ArcSwap::from_pointee(runtime),
             no_rule: "".into(),
             warned: AtomicU64::new(0),
@@ -117,6 +120,7 @@ impl Proxy {
         let before = self.runtime.load();
         let (instance, via) = (Arc::clone(&before.instance), Arc::clone(&before.via));
         self.runtime.store(Arc::new(Runtime { config, origins, instance, via }));
+        self.merging.forget();
     }
 
     /// A number that nobody can foretell who does not see all of them: a step of SplitMix64 (Steele, Lea, Flood 2014).
@@ -221,7 +225,10 @@ impl Proxy {
     }
 
     fn watched(&self, answer: Answer, mut record: Record, began: Instant) -> Response<Body> {
-        let Answer { response, reason, rule, .. } = answer;
+        let Answer { mut response, reason, rule, .. } = answer;
+        if let Some(rule) = rule.as_ref().filter(|rule| !rule.response.is_empty()) {
+            deliver::edited(&mut response, rule, reason);
+        }
         record.status = response.status();
         record.reason = reason;
         if let Some(rule) = rule {

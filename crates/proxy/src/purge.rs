@@ -8,6 +8,7 @@ mod execute;
 mod explained;
 mod expression;
 pub mod htcp;
+mod merge;
 mod order;
 mod read;
 mod refresh;
@@ -42,6 +43,7 @@ pub use expression::{LONGEST as LONGEST_EXPRESSION, TagExpression};
 pub use order::{By, MOST_NAMED, MatchText, Matching, Order, Url, What, WrongOrder};
 
 pub(crate) use again::Again;
+pub(crate) use merge::Merging;
 pub(crate) use refresh::Refreshing;
 
 /// The longest body of a purge: Fastly's 256 keys, each of at most 1 KiB.
@@ -280,3 +282,6 @@ pub(crate) fn of_target(proxy: &Proxy, config: &Config, target: &Target) -> u64 
     execute::of_target(proxy, config, target, &mut all);
     proxy.invalidate(&all, Hardness::Hard).invalidations
 }
+
+#[cfg(test)]
+mod tests;

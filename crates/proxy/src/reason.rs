@@ -105,6 +105,8 @@ reasons! {
     HitForMiss = "hit-for-miss", Miss, Some("uri-miss");
     /// Fetched, not stored: the status code, without explicit freshness.
     NotStoredStatus = "not-stored-status", Miss, Some("uri-miss");
+    /// Fetched, not stored: `store_if` or `store_unless` of the rule.
+    NotStoredRule = "not-stored-rule", Miss, Some("uri-miss");
     /// Fetched, not stored: a partial response.
     NotStoredPartial = "not-stored-partial", Miss, Some("uri-miss");
     /// Fetched, not stored: `no-store`.

@@ -20,7 +20,7 @@ pub trait Observer: Send + Sync {
         let _ = (reason, failed);
     }
 
-    /// Once per purge: the dialect in which it was asked for, and `purged`, `dry-run`, `denied` or `wrong`.
+    /// Once per purge: the dialect in which it was asked for, and `purged`, `merged`, `dry-run`, `denied` or `wrong`.
     fn purge(&self, dialect: &'static str, outcome: &'static str) {
         let _ = (dialect, outcome);
     }

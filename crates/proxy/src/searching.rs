@@ -58,6 +58,11 @@ impl Searching {
         Self { known: Recent::new(PATHS), used: AtomicBool::new(false) }
     }
 
+    /// Whether anything has been stored by some word.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Brings what is known of the path into the plan of a request.
     pub(crate) fn apply(&self, rule: &Rule, plan: &mut CachePlan) {
         if !rule.cache().is_some_and(|cache| cache.no_vary_search) {

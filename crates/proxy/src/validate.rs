@@ -280,12 +280,13 @@ impl<'a> Update<'a> {
         let received = Received {
             asks: self.asked.asks(),
             status: self.asked.judged(old),
+            request: &self.asked.exchange.headers,
             headers: &judged,
             request_time: self.fetched.request_time,
             response_time: self.now(),
             authorized: self.asked.plan.authorized,
             random: self.random,
-            must_vary_by: self.asked.must_vary_by(),
+            must_vary_by: self.asked.plan.must_vary_by(),
         };
         decide::store(&self.asked.runtime.config, self.cache, &received)
     }

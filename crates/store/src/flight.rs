@@ -91,7 +91,7 @@ impl Flight {
         let key = &self.key;
         let subject = match self.outcome.get() {
             Some(Outcome::Storing(head, _)) => head.subject(key),
-            _ => Subject { key, tags: &Tags::default(), fields: None },
+            _ => Subject { key, tags: &Tags::default(), fields: None, stored: false },
         };
         // A soft one counts as well: what it brings is as stale as what is stored.
         self.began == log.current() || log.check(subject, self.began).verdict == Verdict::Clear

@@ -114,7 +114,7 @@ impl Store {
     /// Holds one stored response to be stale from now on, as a soft invalidation would.
     pub fn soften(&self, response: &StoredResponse) {
         let (upto, _) = response.checked();
-        response.note(Checked { verdict: Verdict::Soft, upto });
+        response.note(Checked { verdict: Verdict::Soft(upto), upto, softened: self.now() });
     }
 
     /// For the request that the origin was asked for: picked by its fields where others pick now.

@@ -6,12 +6,18 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
+
+use copal_semantics::Timestamp;
 
 use crate::invalidation::{Naming, Subject};
 use crate::key::AsHashed;
 use crate::log::{Entry, Hardness, Latest, Sequence, Verdict};
 use crate::scanned::{Overflow, Scanned};
 use crate::tags::{Dictionary, Tag};
+
+/// Keys and tags beyond this part of the limit are looked through.
+const TRIMMED: usize = 16;
 
 /// Places of a table of what is too much for the index.
 const PLACES: usize = 1 << 15;
@@ -28,8 +34,15 @@ pub(crate) struct Index {
     tags: Named,
     /// Prefixes and expressions.
     scanned: Arc<Scanned>,
+    /// When soft ones came.
+    pub(crate) times: Times,
     /// Up to here nothing is known any more.
     forgotten: Sequence,
+    /// Up to here, of some keys and tags it is known only to what is stored.
+    trimmed: Sequence,
+    /// How many keys and tags may be there until they are looked through for what is of no use any more.
+    trim_at: usize,
+    limit: usize,
 }
 
 impl Index {
@@ -44,7 +57,11 @@ impl Index {
             paths: by_hash(),
             tags: Named { beyond: by_hash(), ..Named::default() },
             scanned: Arc::default(),
+            times: Times::default(),
             forgotten: Sequence::default(),
+            trimmed: Sequence::default(),
+            trim_at: limit / TRIMMED,
+            limit,
         }
     }
 
@@ -96,7 +113,7 @@ impl Index {
 
     /// What of it that can be looked up says about this.
     pub(crate) fn verdict(&self, subject: Subject<'_>, since: Sequence) -> Verdict {
-        if since < self.forgotten {
+        if since < self.forgotten || (!subject.stored && since < self.trimmed) {
             return Verdict::Hard;
         }
         let key = subject.key;
@@ -137,12 +154,79 @@ impl Index {
         });
         self.tags.held.shrink_to_fit();
         Arc::make_mut(&mut self.scanned).forget(upto);
+        self.times.forget(upto);
+        self.trim_at = self.limit / TRIMMED;
+    }
+
+    /// Whether there are many keys and tags.
+    pub(crate) fn trim_due(&self) -> bool {
+        self.keys.exact.len() + self.tags.held.len() > self.trim_at
+    }
+
+    /// Drops what only a fill that began before it would have to be told, when the oldest began at `oldest_fill`: keys, whose
+    /// stored responses are gone, and tags, which themselves know what named them as long as something stored has them. No
+    /// sweep is needed for that, however many purges come.
+    pub(crate) fn trim(&mut self, oldest_fill: Sequence) {
+        let (forgotten, trimmed) = (self.forgotten, &mut self.trimmed);
+        let mut of_use = |newest: Sequence, also: bool| {
+            let of_use = newest > oldest_fill || also;
+            if !of_use {
+                *trimmed = (*trimmed).max(newest);
+            }
+            of_use
+        };
+        self.keys.exact.retain(|_, latest| of_use(latest.newest(), latest.soft() > forgotten));
+        self.tags.held.retain(|_, (tag, named)| {
+            let of_use = of_use(*named, false);
+            if !of_use {
+                self.dictionary.release(tag);
+            }
+            of_use
+        });
+        let left = self.keys.exact.len() + self.tags.held.len();
+        // As many again may come before it is worth another look.
+        self.trim_at = left + self.limit / TRIMMED;
     }
 
     pub(crate) fn length(&self) -> u64 {
         let all = usize::from(self.all.newest() > self.forgotten);
         let merged = self.keys.len() + self.hosts.len() + self.paths.len();
         (merged + self.tags.held.len() + self.tags.beyond.len() + self.scanned.len() + all) as u64
+    }
+}
+
+/// When soft invalidations came, to the second.
+#[derive(Debug, Default)]
+pub(crate) struct Times(Vec<(Sequence, Timestamp)>);
+
+/// How many are kept; then every other one goes, and what came after it counts as having come with the one before.
+const MOST_TIMES: usize = 1 << 12;
+
+impl Times {
+    pub(crate) fn note(&mut self, sequence: Sequence, now: Timestamp) {
+        if self.0.last().is_some_and(|(_, last)| now.since(*last) < Duration::from_secs(1)) {
+            return;
+        }
+        if self.0.len() >= MOST_TIMES {
+            let mut even = false;
+            self.0.retain(|_| {
+                even = !even;
+                even
+            });
+        }
+        self.0.push((sequence, now));
+    }
+
+    /// When the one with this number came.
+    pub(crate) fn of(&self, sequence: Sequence) -> Option<Timestamp> {
+        let after = self.0.partition_point(|(first, _)| *first <= sequence);
+        Some(self.0.get(after.checked_sub(1)?)?.1)
+    }
+
+    fn forget(&mut self, upto: Sequence) {
+        // The last of them may be the time of newer ones too.
+        let after = self.0.partition_point(|(first, _)| *first <= upto);
+        self.0.drain(..after.saturating_sub(1));
     }
 }
 

@@ -84,6 +84,9 @@ pub(crate) struct Subject<'a> {
     pub(crate) tags: &'a Tags,
     /// None: not known, so that whatever is asked of them may be so.
     pub(crate) fields: Option<&'a HeaderMap>,
+    /// Whether it lies in the store, or is being put there under a permit: then an invalidation of its key takes it out of there, and
+    /// its tags know what has named them, so that the log need not.
+    pub(crate) stored: bool,
 }
 
 /// An invalidation made ready to be compared.
@@ -236,6 +239,14 @@ impl Text {
 }
 
 impl Invalidation {
+    /// The key, where it names one.
+    pub(crate) fn key(&self) -> Option<&CacheKey> {
+        match self {
+            Self::Key(key) => Some(key),
+            _ => None,
+        }
+    }
+
     /// The tags, where it names nothing but some.
     pub(crate) fn tags(&self) -> &[String] {
         match self {

@@ -10,6 +10,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use copal_semantics::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
 use crate::index::Index;
@@ -42,17 +43,26 @@ pub enum Hardness {
 pub(crate) enum Verdict {
     /// Nothing newer matches.
     Clear,
-    /// A newer soft invalidation matches.
-    Soft,
+    /// A newer soft invalidation matches: the newest that does.
+    Soft(Sequence),
     /// A newer hard invalidation matches, or the log no longer knows.
     Hard,
 }
 
 impl Verdict {
-    pub(crate) fn of(hardness: Hardness) -> Self {
+    pub(crate) fn of(hardness: Hardness, sequence: Sequence) -> Self {
         match hardness {
             Hardness::Hard => Self::Hard,
-            Hardness::Soft => Self::Soft,
+            Hardness::Soft => Self::Soft(sequence),
+        }
+    }
+
+    /// Whether an older invalidation of this hardness would change it.
+    pub(crate) fn is_changed_by(self, hardness: Hardness) -> bool {
+        match self {
+            Self::Clear => true,
+            Self::Soft(_) => hardness == Hardness::Hard,
+            Self::Hard => false,
         }
     }
 }
@@ -62,6 +72,8 @@ impl Verdict {
 pub(crate) struct Checked {
     pub(crate) verdict: Verdict,
     pub(crate) upto: Sequence,
+    /// When it became stale, where it is soft and that is known.
+    pub(crate) softened: Option<Timestamp>,
 }
 
 /// The newest invalidations of one thing.
@@ -84,10 +96,14 @@ impl Latest {
         if self.hard > since {
             Verdict::Hard
         } else if self.soft > since {
-            Verdict::Soft
+            Verdict::Soft(self.soft)
         } else {
             Verdict::Clear
         }
+    }
+
+    pub(crate) fn soft(&self) -> Sequence {
+        self.soft
     }
 
     pub(crate) fn newest(&self) -> Sequence {
@@ -101,6 +117,8 @@ pub(crate) struct Log {
     /// Written under the index's write lock, read without.
     current: AtomicU64,
     index: RwLock<Index>,
+    /// The newest number by which something began.
+    marked: AtomicU64,
     /// When the fills under way began, counted: the log must still know what came after each.
     under_way: Mutex<BTreeMap<Sequence, usize>>,
     dictionary: Arc<Dictionary>,
@@ -112,7 +130,7 @@ impl Log {
     pub(crate) fn new(hasher: RandomState, limit: usize) -> Self {
         let dictionary = Dictionary::new(hasher.clone());
         let index = RwLock::new(Index::new(hasher, Arc::clone(&dictionary), limit));
-        Self { current: AtomicU64::new(0), index, under_way: Mutex::default(), dictionary }
+        Self { current: AtomicU64::new(0), marked: AtomicU64::new(0), index, under_way: Mutex::default(), dictionary }
     }
 
     /// The number of the newest invalidation.
@@ -126,14 +144,22 @@ impl Log {
     }
 
     /// Appends invalidations, each with its number, and gives the last one's. Nobody sees some of them without the others.
-    pub(crate) fn append(&self, all: &[Invalidation], hardness: Hardness) -> Sequence {
+    ///
+    /// `now` is when they come, where that is known.
+    pub(crate) fn append(&self, all: &[Invalidation], hardness: Hardness, now: Option<Timestamp>) -> Sequence {
         // Made ready before the lock is taken.
         let ready: Vec<Entry> = all.iter().map(|what| self.entry(what)).collect();
         let mut index = self.index.write();
         let mut sequence = Sequence(self.current.load(Ordering::Relaxed));
+        if let (Hardness::Soft, Some(now)) = (hardness, now) {
+            index.times.note(Sequence(sequence.0 + 1), now);
+        }
         for entry in ready {
             sequence.0 += 1;
             index.append(entry, sequence, hardness);
+        }
+        if index.trim_due() {
+            index.trim(self.oldest_fill_of(sequence));
         }
         // Last, so that whoever sees the number also finds the invalidation.
         self.current.store(sequence.0, Ordering::Release);
@@ -155,7 +181,11 @@ impl Log {
             (upto, index.verdict(subject, since), index.scanned_since(since))
         };
         let verdict = newer.map_or(indexed, |newer| scanned::verdict(&newer, subject, since, indexed));
-        Checked { verdict, upto }
+        let softened = match verdict {
+            Verdict::Soft(sequence) => self.index.read().times.of(sequence),
+            _ => None,
+        };
+        Checked { verdict, upto, softened }
     }
 
     /// Evaluates the patterns over tags against every tag that there is, so that no hit has to.
@@ -166,11 +196,23 @@ impl Log {
         }
     }
 
+    /// The number of the newest invalidation, for something that begins now and is to know what came since.
+    pub(crate) fn mark(&self) -> Sequence {
+        let now = self.current();
+        self.marked.fetch_max(now.0, Ordering::AcqRel);
+        now
+    }
+
+    /// Whether nothing began since the invalidation with this number.
+    pub(crate) fn is_quiet_since(&self, sequence: Sequence) -> bool {
+        self.marked.load(Ordering::Acquire) < sequence.0
+    }
+
     /// Notes a fill that begins now. The number must be given back to [`Log::ended`].
     pub(crate) fn began(&self) -> Sequence {
         let mut under_way = self.under_way.lock();
         // Read under the lock: a sweep that looked before has a number that is no newer than this one.
-        let began = self.current();
+        let began = self.mark();
         *under_way.entry(began).or_default() += 1;
         began
     }
@@ -190,6 +232,13 @@ impl Log {
     pub(crate) fn oldest_fill(&self) -> Sequence {
         let under_way = self.under_way.lock();
         under_way.keys().next().copied().unwrap_or_else(|| self.current())
+    }
+
+    /// As [`Log::oldest_fill`], while `newest` is not yet to be seen.
+    fn oldest_fill_of(&self, newest: Sequence) -> Sequence {
+        // A fill that begins from here on, before that is seen, is told all the same: it began below the newest number.
+        let under_way = self.under_way.lock();
+        under_way.keys().next().copied().unwrap_or_else(|| self.current()).min(newest)
     }
 
     /// Forgets what is not newer than `upto`. From then on, whatever was last checked before it counts as invalid.

@@ -168,7 +168,7 @@ impl Memory {
         !full()
     }
 
-    /// Changes what is known for a key. Changes of one key come one after the other; a removal may come between.
+    /// Changes what is known for a key. Changes of one key come one after the other.
     pub(crate) fn change(&self, key: &CacheKey, change: impl FnOnce(Option<&Known>) -> Change) {
         let mut put = 0;
         self.cache.entry_by_ref(key).and_compute_with(|entry| {
@@ -191,13 +191,12 @@ impl Memory {
         self.settle_after(put);
     }
 
-    /// Removes all that is known for a key.
-    pub(crate) fn remove(&self, key: &CacheKey) -> Option<Arc<KeyEntry>> {
-        let entry = self.cache.remove(key);
-        if let Some(entry) = &entry {
-            entry.leave();
-        }
-        entry
+    /// Removes all that is known for a key, in turn with other changes of it.
+    pub(crate) fn remove(&self, key: &CacheKey) {
+        self.change(key, |known| match known {
+            Some(_) => Change::Put(Known::default(), None),
+            None => Change::Leave,
+        });
     }
 
     /// Each entry that is there from before the call to its end; what comes or goes meanwhile may be seen or not.

@@ -39,7 +39,7 @@ impl Store {
             return true;
         }
         // Its fields are not kept: what asks for some may mean it.
-        let answer = self.log().check(Subject { key, tags: &of.tags, fields: None }, of.checked);
+        let answer = self.log().check(Subject { key, tags: &of.tags, fields: None, stored: false }, of.checked);
         let holds = answer.verdict == Verdict::Clear;
         if holds {
             of.checked = answer.upto;

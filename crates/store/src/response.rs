@@ -105,7 +105,7 @@ impl HeadInfo {
 impl HeadInfo {
     /// As the log is asked about it.
     pub(crate) fn subject<'a>(&'a self, key: &'a CacheKey) -> Subject<'a> {
-        Subject { key, tags: &self.tags, fields: Some(&self.headers) }
+        Subject { key, tags: &self.tags, fields: Some(&self.headers), stored: false }
     }
 }
 
@@ -179,6 +179,7 @@ impl Kept {
             keep_until: freshness.response_time.plus(freshness.retention()).plus(beyond),
             began: made.began,
             checked: AtomicU64::new(made.began.0 << 1),
+            softened: AtomicU64::new(0),
             backoff: Backoff::default(),
             part: OnceLock::new(),
             body_weight: self.body_weight,
@@ -229,6 +230,9 @@ pub struct StoredResponse {
     /// Twice the number of the newest invalidation that is known not to forbid it, plus one when a soft one matched:
     /// one load answers both on a hit.
     checked: AtomicU64,
+    /// When the first soft invalidation that matched came, in milliseconds since the Unix epoch; 0 while none did, or when that
+    /// is not known.
+    softened: AtomicU64,
     backoff: Backoff,
     /// Worked out when it is first part of a page.
     part: OnceLock<AsPart>,
@@ -319,6 +323,8 @@ impl StoredResponse {
         let (stored_checked, stored_soft) = stored.checked();
         let upto = checked.min(stored_checked).0;
         one.checked.store((upto << 1) | u64::from(soft || stored_soft), Ordering::Release);
+        let softened = [self.softened_at(), stored.softened_at()].into_iter().flatten().min();
+        one.softened.store(softened.map_or(0, Timestamp::as_millis), Ordering::Release);
         one
     }
 
@@ -364,9 +370,17 @@ impl StoredResponse {
         self.weight
     }
 
+    /// When a soft invalidation made it stale, to the second; none when it did not, or when that is not known.
+    pub fn softened_at(&self) -> Option<Timestamp> {
+        match self.softened.load(Ordering::Acquire) {
+            0 => None,
+            at => Some(Timestamp::from_millis(at)),
+        }
+    }
+
     /// As the log is asked about it.
     pub(crate) fn subject<'a>(&'a self, key: &'a CacheKey) -> Subject<'a> {
-        Subject { key, tags: &self.tags, fields: Some(&self.headers) }
+        Subject { key, tags: &self.tags, fields: Some(&self.headers), stored: true }
     }
 
     /// Up to which number it was checked, and whether a soft invalidation matched.
@@ -377,9 +391,12 @@ impl StoredResponse {
 
     /// Remembers an answer of the log; a hard one is not remembered, because the response goes.
     pub(crate) fn note(&self, checked: Checked) {
-        let soft = u64::from(checked.verdict == Verdict::Soft);
+        let soft = u64::from(matches!(checked.verdict, Verdict::Soft(_)));
         if soft == 1 {
             self.backoff.forget();
+            let at = checked.softened.map_or(0, Timestamp::as_millis);
+            // Of several the first counts: it has been stale since then. Before the number, so that who sees that sees this.
+            let _ = self.softened.compare_exchange(0, at, Ordering::AcqRel, Ordering::Acquire);
         }
         // A soft invalidation sticks until the response is replaced; of two numbers the newer one holds.
         let merged = |before: u64| ((before >> 1).max(checked.upto.0) << 1) | (before & 1) | soft;

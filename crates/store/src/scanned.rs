@@ -104,9 +104,9 @@ impl Scanned {
         tag.note_evaluated(self.newest_tag_pattern);
     }
 
+    /// Those that are newer, the newest first.
     fn since(&self, since: Sequence) -> impl Iterator<Item = &Entry> {
-        let from = self.entries.partition_point(|entry| entry.sequence <= since);
-        self.entries.iter().skip(from).map(|entry| &**entry)
+        self.entries.iter().rev().take_while(move |entry| entry.sequence > since).map(|entry| &**entry)
     }
 }
 
@@ -130,12 +130,9 @@ pub(crate) fn verdict(scanned: &Scanned, subject: Subject<'_>, since: Sequence, 
         }
     }
     for entry in scanned.since(since) {
-        if verdict == Verdict::Hard {
-            break;
-        }
-        let found = Verdict::of(entry.hardness);
-        if found > verdict && !matches!(entry.naming, Naming::TagPattern(_)) && entry.naming.names(subject) {
-            verdict = found;
+        let is_for_tags = matches!(entry.naming, Naming::TagPattern(_));
+        if verdict.is_changed_by(entry.hardness) && !is_for_tags && entry.naming.names(subject) {
+            verdict = verdict.max(Verdict::of(entry.hardness, entry.sequence));
         }
     }
     verdict

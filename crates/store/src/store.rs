@@ -9,6 +9,7 @@ use copal_esi::Piece;
 use copal_semantics::{Brought, Timestamp};
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::compact;
 use crate::fill::{Discarded, FillPermit};
@@ -82,11 +83,26 @@ pub struct Store {
     counters: Arc<Counters>,
     responses_ever: AtomicU64,
     sweeping: Mutex<()>,
+    /// The length of the log from which a sweep is due.
+    sweep_from: AtomicU64,
+    sweep_wanted: Notify,
+    /// Up to here everything stored has been looked at.
+    swept: AtomicU64,
+    clock: Option<Box<dyn Fn() -> Timestamp + Send + Sync>>,
 }
 
 impl Store {
-    /// An empty store.
+    /// An empty store that is not told when invalidations come.
     pub fn new(settings: StoreSettings) -> Arc<Self> {
+        Self::make(settings, None)
+    }
+
+    /// An empty store. By the clock it knows since when what a soft invalidation names is stale.
+    pub fn with_clock(settings: StoreSettings, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Arc<Self> {
+        Self::make(settings, Some(Box::new(clock)))
+    }
+
+    fn make(settings: StoreSettings, clock: Option<Box<dyn Fn() -> Timestamp + Send + Sync>>) -> Arc<Self> {
         let hasher = RandomState::new();
         let counters = Arc::<Counters>::default();
         Arc::new(Self {
@@ -97,6 +113,10 @@ impl Store {
             counters,
             responses_ever: AtomicU64::new(0),
             sweeping: Mutex::new(()),
+            sweep_from: AtomicU64::new(settings.log_limit),
+            sweep_wanted: Notify::new(),
+            swept: AtomicU64::new(0),
+            clock,
             hasher,
             settings,
         })
@@ -195,9 +215,9 @@ impl Store {
     /// Drops all that is stored under a key, to make room. This is no invalidation: a fetch that is under way may bring it
     /// back.
     pub fn evict(&self, key: &CacheKey) {
-        if let Some(entry) = self.memory.remove(key) {
-            usage::add(&self.counters.evicted, entry.known.variants.len() as u64);
-        }
+        let stored = self.memory.get(key).map_or(0, |entry| entry.known.variants.len() as u64);
+        self.memory.remove(key);
+        usage::add(&self.counters.evicted, stored);
     }
 
     /// Invalidates what `what` names, from this moment on: what is stored, and what fills under way will bring. Costs the
@@ -209,20 +229,27 @@ impl Store {
     /// As [`Store::invalidate`] for several, which take the numbers up to the one that is given back: nobody sees the effect of
     /// some of them without that of the others.
     pub fn invalidate_all(&self, all: &[Invalidation], hardness: Hardness) -> Invalidated {
-        let mut removed = 0;
-        for what in all {
-            let Invalidation::Key(key) = what else { continue };
-            let entry = match hardness {
-                Hardness::Hard => self.memory.remove(key),
-                Hardness::Soft => self.memory.get(key),
-            };
-            removed += entry.map_or(0, |entry| self.count_valid(key, &entry.known)) as u64;
-        }
+        let mut keys: Vec<&CacheKey> = all.iter().filter_map(Invalidation::key).collect();
+        keys.sort_unstable_by_key(|key| key.hash());
+        keys.dedup();
+        let valid =
+            |key: &&CacheKey| self.memory.get(key).map_or(0, |entry| self.count_valid(key, &entry.known) as u64);
+        let removed = keys.iter().map(valid).sum();
+        let sequence = self.log.append(all, hardness, self.now()).0;
         if hardness == Hardness::Hard {
+            // After the log has it: what is put from here on is compared with it, so that it need not be kept for what is stored.
+            keys.into_iter().for_each(|key| self.memory.remove(key));
             usage::add(&self.counters.invalidated, removed);
         }
-        let sequence = self.log.append(all, hardness).0;
+        if self.sweep_due() {
+            self.sweep_wanted.notify_one();
+        }
         Invalidated { sequence, removed }
+    }
+
+    /// The present time, where the store is told it.
+    pub(crate) fn now(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock())
     }
 
     /// Applies the log to everything that is stored, frees what is invalid, and shortens the log; to be called every few
@@ -230,8 +257,10 @@ impl Store {
     /// stored: for a thread that may block. Returns at once when a sweep is running.
     pub fn sweep(&self) {
         let Some(_alone) = self.sweeping.try_lock() else { return };
-        if self.log.length() > 0 {
+        let upto = self.log.current();
+        if self.log.length() > 0 || upto > Sequence(self.swept.load(Ordering::Relaxed)) {
             self.apply_log();
+            self.swept.store(upto.0, Ordering::Relaxed);
         }
         self.memory.settle();
     }
@@ -255,11 +284,20 @@ impl Store {
         if self.log.length() > 8 * self.settings.log_limit {
             self.log.forget(upto);
         }
+        // What fills under way hold there is not to be swept for again.
+        self.sweep_from.store(self.log.length() + self.settings.log_limit, Ordering::Relaxed);
     }
 
     /// Whether the log has outgrown its limit, so that [`Store::sweep`] should be called soon.
     pub fn sweep_due(&self) -> bool {
-        self.log.length() > self.settings.log_limit
+        self.log.length() > self.sweep_from.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a sweep is due; for one that waits.
+    pub async fn sweep_wanted(&self) {
+        while !self.sweep_due() {
+            self.sweep_wanted.notified().await;
+        }
     }
 
     /// Evicts what is over the memory limit and drops what is of no use any more; otherwise that happens by and by.
@@ -283,6 +321,18 @@ impl Store {
         }
     }
 
+    /// The number of the newest invalidation, for whoever begins something now that [`Store::unnamed_since`] is to be asked
+    /// about later.
+    pub fn begin(&self) -> Sequence {
+        self.log.mark()
+    }
+
+    /// Whether nothing that could be stored has begun to be fetched since the invalidation with this number: doing the very
+    /// same once more would change nothing.
+    pub fn is_quiet_since(&self, sequence: u64) -> bool {
+        self.log.is_quiet_since(Sequence(sequence))
+    }
+
     /// The number of the newest invalidation.
     pub fn sequence(&self) -> Sequence {
         self.log.current()
@@ -297,7 +347,7 @@ impl Store {
         since: Sequence,
     ) -> Option<Sequence> {
         let tags = self.log.dictionary().tags(tags.iter().map(String::as_str), []);
-        let answer = self.log.check(Subject { key, tags: &tags, fields: Some(fields) }, since);
+        let answer = self.log.check(Subject { key, tags: &tags, fields: Some(fields), stored: false }, since);
         (answer.verdict == Verdict::Clear).then_some(answer.upto)
     }
 
@@ -357,7 +407,7 @@ impl Store {
             return None;
         }
         response.note(answer);
-        Some(soft || answer.verdict == Verdict::Soft)
+        Some(soft || matches!(answer.verdict, Verdict::Soft(_)))
     }
 
     /// Whether nothing named the key since a response for it was not to be stored.
@@ -366,7 +416,7 @@ impl Store {
         if checked >= self.log.current() {
             return true;
         }
-        let answer = self.log.check(Subject { key, tags: &Tags::default(), fields: None }, checked);
+        let answer = self.log.check(Subject { key, tags: &Tags::default(), fields: None, stored: true }, checked);
         // A soft one clears it as well: the next response may be another.
         let holds = answer.verdict == Verdict::Clear;
         if holds {

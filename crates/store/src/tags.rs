@@ -51,10 +51,11 @@ impl Tag {
 
     /// What the invalidations noted here say to what was last checked at `since`.
     pub(crate) fn verdict(&self, since: Sequence) -> Verdict {
+        let soft = self.soft.load(Ordering::Acquire);
         if self.hard.load(Ordering::Acquire) > since.0 {
             Verdict::Hard
-        } else if self.soft.load(Ordering::Acquire) > since.0 {
-            Verdict::Soft
+        } else if soft > since.0 {
+            Verdict::Soft(Sequence(soft))
         } else {
             Verdict::Clear
         }
@@ -227,5 +228,45 @@ impl Dictionary {
 impl fmt::Debug for Dictionary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dictionary").field("tags", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(tags: &Tags) -> Vec<&str> {
+        let mut texts: Vec<&str> = tags.iter().map(|tag| tag.text()).collect();
+        texts.sort_unstable();
+        texts
+    }
+
+    #[test]
+    fn a_text_is_there_once_and_as_long_as_it_is_held() {
+        let dictionary = Dictionary::new(RandomState::new());
+        let one = dictionary.tags(["a", "b", "a"], []);
+        assert_eq!((texts(&one), dictionary.len()), (vec!["a", "b"], 2));
+        let other = dictionary.tags(["c"], one.iter());
+        assert_eq!((texts(&other), dictionary.len()), (vec!["a", "b", "c"], 3));
+        let held = dictionary.hold("b");
+        assert!(one.iter().any(|tag| Arc::ptr_eq(tag, &held)));
+        drop(one.clone());
+        drop(one);
+        assert_eq!(dictionary.len(), 3);
+        drop(other);
+        assert_eq!(dictionary.len(), 1);
+        dictionary.release(&held);
+        assert_eq!(dictionary.len(), 0);
+        assert!(dictionary.tags([], []).iter().next().is_none());
+    }
+
+    #[test]
+    fn sixteen_bytes_a_tag_where_tags_are_shared() {
+        let dictionary = Dictionary::new(RandomState::new());
+        let texts: Vec<String> = (0..100).map(|number| format!("taxonomy_term:{number}")).collect();
+        let all: Vec<Tags> = (0..1000).map(|_| dictionary.tags(texts.iter().map(String::as_str), [])).collect();
+        let weight: usize = all.iter().map(Tags::weight).sum();
+        assert!(weight <= 16 * 100 * 1000, "{weight}");
+        assert!(all[0].weight() > 100 * (8 + 64), "who brings a text pays for it");
     }
 }

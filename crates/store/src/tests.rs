@@ -1,5 +1,6 @@
 //! Tests of the store as a whole. Each module has one subject; here is what they share.
 
+mod bounds;
 mod collapse;
 mod filing;
 mod freshening;
@@ -10,6 +11,7 @@ mod negotiation;
 mod parts;
 mod provenance;
 mod purge;
+mod soft;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

@@ -65,7 +65,7 @@ fn configurations(page: &str) -> Vec<String> {
 #[test]
 fn configurations_in_the_documents_load() {
     let mut count = 0;
-    for name in ["CONFIGURATION.md", "CONTEXTS.md", "ESI.md", "POLICIES.md"] {
+    for name in ["CONFIGURATION.md", "CONTEXTS.md", "ESI.md", "POLICIES.md", "PURGING.md"] {
         for text in configurations(&std::fs::read_to_string(docs(name)).unwrap()) {
             let loaded = load_str(name, &text, None);
             assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{text}\n{loaded:?}");
@@ -88,6 +88,7 @@ fn wrapped(path: &str, value: &str) -> String {
             "contexts.NAME" if !text.starts_with("path:") => ", path: /group",
             "purge.secret" if text.starts_with("header:") => ", value: 0123456789abcdef",
             "purge.htcp" if text.starts_with("allow:") => ", address: \"127.0.0.1:4827\"",
+            "sessions.cookies[]" if !text.starts_with("name:") => ", name: x",
             "rules[].respond" if text.starts_with("headers:") => ", status: 200",
             _ => "",
         };

@@ -2,6 +2,7 @@
 
 mod answers;
 mod documents;
+mod language;
 mod load;
 mod shipped;
 mod wrong;

@@ -29,6 +29,8 @@ pub struct Purged {
     pub refreshing: u64,
     /// It will be done once more, after [`Order::repurge_after`].
     pub again: bool,
+    /// The same was done a moment ago, and nothing has begun since that it could take: nothing was to be done.
+    pub merged: bool,
 }
 
 impl Proxy {
@@ -37,13 +39,24 @@ impl Proxy {
     /// [`Proxy::purge_counted`] for it.
     pub fn purge(self: &Arc<Self>, order: &Order) -> Purged {
         let config = self.config();
-        let whats = self.invalidations(&config, order);
         if order.dry_run {
+            let whats = self.invalidations(&config, order);
             let done = self.count(&whats);
             self.tell(order, &done);
             return done;
         }
+        let same = self.merging.id(&config, order);
+        // Where something was filed by an origin's word on the query, what a URL means changes with that word.
+        let done = self.merging.done(same, &self.store).filter(|_| !self.searching.is_used());
+        if let Some(sequence) = done {
+            let mut done = Purged { sequence, merged: true, ..Purged::default() };
+            self.follow(order, &mut done);
+            self.tell(order, &done);
+            return done;
+        }
+        let whats = self.invalidations(&config, order);
         let mut done = self.invalidate(&whats, order.hardness);
+        self.merging.note(same, done.sequence);
         self.follow(order, &mut done);
         self.tell(order, &done);
         done
@@ -107,7 +120,7 @@ impl Proxy {
     }
 
     fn follow(self: &Arc<Self>, order: &Order, done: &mut Purged) {
-        if order.refresh {
+        if order.refresh && !done.merged {
             done.refreshing = refresh::begin(self, order);
         }
         if let Some(after) = order.repurge_after.filter(|after| *after > Duration::ZERO) {
@@ -117,22 +130,32 @@ impl Proxy {
 
     /// The line of the audit log, and the count of the metrics.
     fn tell(&self, order: &Order, done: &Purged) {
-        let outcome = if order.dry_run { "dry-run" } else { "purged" };
+        let outcome = match done.merged {
+            _ if order.dry_run => "dry-run",
+            true => "merged",
+            false => "purged",
+        };
         self.observer.purge(order.by.dialect, outcome);
-        tracing::info!(
-            target: "copal::purge",
-            dialect = order.by.dialect,
-            peer = order.by.peer.map(tracing::field::display),
-            what = %Shortly(&order.what),
-            soft = order.hardness == Hardness::Soft,
-            dry_run = order.dry_run,
-            refreshing = done.refreshing,
-            again = done.again,
-            removed = done.removed,
-            matching = done.matching,
-            sequence = done.sequence,
-            "{outcome}"
-        );
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    target: "copal::purge",
+                    $level,
+                    dialect = order.by.dialect,
+                    peer = order.by.peer.map(tracing::field::display),
+                    what = %Shortly(&order.what),
+                    soft = order.hardness == Hardness::Soft,
+                    refreshing = done.refreshing,
+                    again = done.again,
+                    removed = done.removed,
+                    matching = done.matching,
+                    sequence = done.sequence,
+                    "{outcome}"
+                )
+            };
+        }
+        // Of a burst of equal ones the first is told.
+        if done.merged { line!(tracing::Level::DEBUG) } else { line!(tracing::Level::INFO) }
     }
 }
 

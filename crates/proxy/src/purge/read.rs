@@ -237,6 +237,13 @@ impl Reader<'_> {
             let value = self.call.line(name)?.map(str::trim);
             Ok::<_, WrongOrder>(value.filter(|value| !matches!(*value, "" | ".*" | "^.*$" | "^.*")))
         };
+        let mut said = false;
+        for name in ["x-host", "x-url", "x-content-type", "x-cache-tags", "x-site"] {
+            said |= self.call.line(name)?.is_some_and(|value| !value.trim().is_empty());
+        }
+        if !said {
+            return Err(nothing(self.dialect));
+        }
         let mut tags = given("x-cache-tags")?.map(TagExpression::parse).transpose()?;
         if let (None, Some(site)) = (&tags, given("x-site")?) {
             // Tags are of one site anyway.

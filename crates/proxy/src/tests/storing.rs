@@ -33,6 +33,7 @@ fn storable(
     let asks = decide::Asks::Get;
     let received = Received {
         asks,
+        request: &HeaderMap::new(),
         status,
         headers: &headers,
         request_time: NOW,

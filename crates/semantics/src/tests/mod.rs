@@ -19,6 +19,7 @@ mod range;
 mod reuse_properties;
 mod storability;
 mod structured;
+mod tags;
 mod target;
 mod targeted;
 mod time;
