@@ -185,6 +185,8 @@ mod tests {
             request_directives: None,
             limits: None,
             key_also: None,
+            context: None,
+            group: None,
             stores: None,
             request_fields: None,
             response_fields: None,

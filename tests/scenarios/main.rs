@@ -7,6 +7,7 @@ mod assembly;
 mod authorization;
 mod caching;
 mod collapsing;
+mod contexts;
 mod dialects;
 mod directives;
 mod esi_errors;

@@ -5,6 +5,7 @@ use copal_semantics::{Target, Timestamp, target};
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
+use crate::context::Visitor;
 use crate::decide::{self, Verdict};
 use crate::exchange::Exchange;
 use crate::purge;
@@ -46,6 +47,10 @@ pub struct Explanation {
     pub limits: Option<&'static str>,
     /// What else decides on the key, and is known only when the request comes.
     pub key_also: Option<&'static str>,
+    /// The context by whose groups it is keyed.
+    pub context: Option<String>,
+    /// How the group of this visitor is known.
+    pub group: Option<String>,
     /// Which responses are stored, where the rule says so.
     pub stores: Option<String>,
     /// Fields that the rule sets and removes on the way to the origin.
@@ -98,6 +103,8 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         request_directives: None,
         limits: None,
         key_also: None,
+        context: None,
+        group: None,
         stores: None,
         request_fields: rule.request.describe(),
         response_fields: rule.response.describe(),
@@ -126,7 +133,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             explanation.origin = None;
             explanation.cookies_kept.clear();
         }
-        Verdict::Cache(ref plan) | Verdict::CacheByBody(ref plan) => {
+        Verdict::Cache(ref plan) | Verdict::CacheByBody(ref plan) | Verdict::CacheByGroup(ref plan, _) => {
             let by_body = matches!(decision.verdict, Verdict::CacheByBody(_));
             let searched = rule.cache().is_some_and(|cache| cache.no_vary_search && cache.slice.is_none());
             explanation.key_also = match (by_body, searched) {
@@ -149,6 +156,9 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             let kept: Vec<String> = verdict.keyed.iter().map(|cookie| cookie.name.to_owned()).collect();
             explanation.cookies_dropped = names().filter(|name| !kept.contains(name)).collect();
             explanation.cookies_kept = kept;
+            if let Verdict::CacheByGroup(_, visitor) = &decision.verdict {
+                explanation.by_group_of(visitor);
+            }
         }
     }
     Ok(explanation)
@@ -166,6 +176,22 @@ impl Explanation {
         self.request_fields = None;
         self.response_fields = None;
         self.cookies_kept.clear();
+    }
+
+    fn by_group_of(&mut self, visitor: &Visitor) {
+        let context = &visitor.context;
+        self.context = Some(context.name.to_string());
+        self.group = Some(match (visitor.has_session(), &context.anonymous) {
+            (true, _) => format!("what {} answers to this session, in {}", context.path, context.header),
+            (false, Some(group)) => format!("anonymous: {}", group.to_str().unwrap_or_default()),
+            (false, None) => "anonymous: none is told".to_owned(),
+        });
+        if context.forward {
+            let (sent, dropped) =
+                std::mem::take(&mut self.cookies_dropped).into_iter().partition(|name| visitor.sends(name));
+            self.cookies_dropped = dropped;
+            self.cookies_kept.extend::<Vec<String>>(sent);
+        }
     }
 }
 

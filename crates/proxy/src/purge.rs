@@ -5,6 +5,7 @@ mod again;
 mod authorise;
 mod dialect;
 mod execute;
+mod explained;
 mod expression;
 pub mod htcp;
 mod merge;
@@ -38,6 +39,7 @@ use reply::Done;
 use wishes::Wishes;
 
 pub use execute::Purged;
+pub use explained::{Asking, Explained, Named};
 pub use expression::{LONGEST as LONGEST_EXPRESSION, TagExpression};
 pub use order::{By, MOST_NAMED, MatchText, Matching, Order, Url, What, WrongOrder};
 
