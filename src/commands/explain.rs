@@ -59,12 +59,15 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         ("cache key", Some(explanation.key.clone().unwrap_or_else(none))),
         ("and", explanation.key_also.map(str::to_owned)),
         ("variant", explanation.variant.clone()),
+        ("keyed by", explanation.context.as_ref().map(|context| format!("context {context}"))),
+        ("group", explanation.group.clone()),
         ("may be given", explanation.limits.map(str::to_owned)),
         ("lifetime", explanation.lifetime.clone().filter(|_| explanation.decision == "cache")),
         ("stored", explanation.stores.clone()),
         ("client asks", explanation.request_directives.map(client_asks)),
         ("slices of", explanation.slice.map(copal_policy::units::format_size)),
         ("ESI", (!matches!(explanation.decision, "respond" | "purge")).then(|| explanation.esi.to_owned())),
+        ("templates", explanation.esi_options.clone()),
         ("origin", Some(explanation.origin.clone().unwrap_or_else(none))),
         ("to the origin", explanation.request_fields.clone()),
         ("to the client", explanation.response_fields.clone()),
@@ -107,10 +110,13 @@ mod tests {
             cookies_dropped: vec!["_ga".to_owned(), "_gid".to_owned()],
             because_of_cookie: None,
             esi: "on",
+            esi_options: Some("ESI 1.0; at most 256 fragments, 5 deep, 64MiB, 30s".to_owned()),
             lifetime: Some("ttl 1h, grace 6h".to_owned()),
             request_directives: Some("harmless"),
             limits: None,
             key_also: None,
+            context: None,
+            group: None,
             stores: None,
             request_fields: None,
             response_fields: None,
@@ -132,6 +138,7 @@ mod tests {
              \n  lifetime         ttl 1h, grace 6h\
              \n  client asks      harmless: of its Cache-Control only what costs the origin nothing\
              \n  ESI              on\
+             \n  templates        ESI 1.0; at most 256 fragments, 5 deep, 64MiB, 30s\
              \n  origin           cms\
              \n  cookies kept     none\
              \n  cookies dropped  _ga, _gid"

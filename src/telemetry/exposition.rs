@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
-use copal_proxy::Reason;
+use copal_proxy::{ContextUsage, Reason};
 use copal_store::Usage;
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, Metrics, OUTCOMES};
@@ -16,6 +16,8 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Scrape {
     /// What the store holds.
     pub store: Usage,
+    /// User contexts.
+    pub contexts: ContextUsage,
     /// The limit of the store, in bytes.
     pub store_limit: u64,
     /// When the process began, in milliseconds since the Unix epoch.
@@ -34,6 +36,7 @@ pub fn text(metrics: &Metrics, scrape: &Scrape) -> String {
     origins(&mut page, metrics);
     purges(&mut page, metrics);
     store(&mut page, scrape);
+    contexts(&mut page, &scrape.contexts);
     page.0
 }
 
@@ -132,6 +135,14 @@ fn fragments(page: &mut Page, metrics: &Metrics) {
     }
     let failed = metrics.fragments_failed.load(Relaxed);
     page.one("copal_fragments_failed_total", "counter", "ESI fragments that could not be had.", failed);
+    page.head("copal_esi_limits_total", "counter", "Times that a limit of ESI was reached.");
+    for (limit, count) in &*metrics.esi_limits.lock() {
+        page.sample("copal_esi_limits_total", &[("limit", limit)], *count);
+    }
+    page.head("copal_esi_warnings_total", "counter", "What is wrong with templates, counted as they are parsed.");
+    for (kind, count) in &*metrics.esi_warnings.lock() {
+        page.sample("copal_esi_warnings_total", &[("kind", kind)], *count);
+    }
 }
 
 fn origins(page: &mut Page, metrics: &Metrics) {
@@ -182,6 +193,14 @@ fn store(page: &mut Page, scrape: &Scrape) {
         "Purges not yet applied to everything stored.",
         usage.log_length,
     );
+}
+
+fn contexts(page: &mut Page, usage: &ContextUsage) {
+    page.one("copal_context_sessions", "gauge", "Sessions whose group is remembered.", usage.sessions);
+    page.head("copal_context_groups_total", "counter", "Groups that pages of sessions were looked up by.");
+    page.sample("copal_context_groups_total", &[("from", "store")], usage.known);
+    page.sample("copal_context_groups_total", &[("from", "origin")], usage.asked);
+    page.one("copal_context_failed_total", "counter", "Requests let through for want of a group.", usage.failed);
 }
 
 /// Milliseconds, shown as seconds.
@@ -252,7 +271,13 @@ mod tests {
     use crate::telemetry::test_record::record;
 
     fn scrape() -> Scrape {
-        Scrape { store: Usage::default(), store_limit: 1 << 20, started: 784_111_777_123, resident: Some(4_096) }
+        Scrape {
+            store: Usage::default(),
+            contexts: ContextUsage { sessions: 3, known: 5, asked: 7, failed: 2 },
+            store_limit: 1 << 20,
+            started: 784_111_777_123,
+            resident: Some(4_096),
+        }
     }
 
     fn has(page: &str, line: &str) -> bool {
@@ -291,6 +316,9 @@ mod tests {
         let metrics = Metrics::default();
         metrics.fragment(Reason::Hit, false);
         metrics.fragment(Reason::FragmentTimeout, true);
+        Metrics::add(&metrics.esi_limits, "max_bytes", 1);
+        Metrics::add(&metrics.esi_warnings, "unclosed-tag", 1);
+        Metrics::add(&metrics.esi_warnings, "unclosed-tag", 2);
         metrics.origin(&"cms".into(), Some(StatusCode::OK), Duration::from_millis(20));
         metrics.origin(&"cms".into(), None, Duration::from_secs(60));
         metrics.config_loaded(784_111_777_123);
@@ -311,6 +339,8 @@ mod tests {
             "copal_config_loaded_timestamp_seconds 784111777.123",
             r#"copal_fragments_total{outcome="hit",reason="hit"} 1"#,
             "copal_fragments_failed_total 1",
+            r#"copal_esi_limits_total{limit="max_bytes"} 1"#,
+            r#"copal_esi_warnings_total{kind="unclosed-tag"} 3"#,
             r#"copal_origin_requests_total{origin="cms",status="2xx"} 1"#,
             r#"copal_origin_requests_total{origin="cms",status="failed"} 1"#,
             r#"copal_origin_latency_seconds_bucket{origin="cms",le="0.025"} 1"#,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use crate::{Networks, Policy, PurgeConfig};
+use crate::{Context, Networks, Policy, PurgeConfig};
 
 /// Everything that one server runs by.
 #[derive(Clone, Debug)]
@@ -34,7 +34,9 @@ pub struct Config {
     pub policy: Policy,
     /// How long a stop waits for requests under way.
     pub drain: Duration,
-    /// Some rule stores under more than a URL: slices of it, or request bodies with it.
+    /// Ways to ask for the group of a visitor: all that rules may name.
+    pub contexts: Vec<Arc<Context>>,
+    /// Something is stored under more than a URL: slices of it, request bodies or a session with it.
     pub has_sub_keys: bool,
 }
 
@@ -108,7 +110,7 @@ pub struct TagFrom {
 }
 
 /// Limits of ESI.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EsiConfig {
     /// How deep fragments may include fragments.
     pub max_depth: u32,
@@ -118,6 +120,14 @@ pub struct EsiConfig {
     pub max_concurrent: usize,
     /// Longest wait for one fragment.
     pub fragment_timeout: Duration,
+    /// Longest wait for all fragments that one client request leads to, from the first that is not at hand.
+    pub page_timeout: Duration,
+    /// Most bytes of one page's fragments together, nested ones counted.
+    pub max_bytes: u64,
+    /// Most fragments that are waited for at a time, by all pages together.
+    pub max_concurrent_total: usize,
+    /// Who may ask for a report on a page's fragments; empty = nobody.
+    pub debug_allow: Networks,
 }
 
 /// Limits on clients.

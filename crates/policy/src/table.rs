@@ -9,15 +9,17 @@ use crate::keys::{Default, Key, Kind};
 use Default::{Absent, Is, Required};
 
 /// Keys that a policy file may have too.
-pub(crate) const POLICY_KEYS: [&str; 3] = ["sessions", "rules", "purge"];
+pub(crate) const POLICY_KEYS: [&str; 4] = ["sessions", "contexts", "rules", "purge"];
 
 pub(crate) const UNKNOWN: &[&str] = &["bypass", "strip"];
 pub(crate) const SESSIONS: &[&str] = &["bypass", "ignore"];
+pub(crate) const CREDENTIALS: &[&str] = &["withhold", "forward"];
 pub(crate) const COMPAT: &[&str] = &["varnish"];
 pub(crate) const ESI: &[&str] = &["true", "false", "auto"];
 pub(crate) const ESI_MODES: &[&str] = &["true", "auto"];
 pub(crate) const ESI_DIALECTS: &[&str] = &["esi", "akamai"];
 pub(crate) const ESI_ON_ERROR: &[&str] = &["omit", "fail"];
+pub(crate) const ESI_TRIGGERS: &[&str] = &["surrogate-control", "x-esi", "edge-control"];
 pub(crate) const OVERRIDES: &[&str] =
     &["private", "no-store", "set-cookie", "share-set-cookie", "no-cache", "must-revalidate"];
 pub(crate) const REQUEST_DIRECTIVES: &[&str] = &["ignore", "harmless", "honour"];
@@ -229,6 +231,40 @@ pub(crate) static KEYS: &[Key] = &[
         "What becomes of a cookie on no list. `bypass`: the request bypasses the cache, as the cookie could be a session. `strip`: it is taken off, as if it were ignored; only for sites whose session cookies are all known.",
         "strip"),
 
+    key("contexts", Named, Absent("none beyond the policies'"),
+        "How the group of a visitor with a session is asked for, each way under a name of your own, so that pages of logged-in visitors are stored once for each group. See [Contexts](CONTEXTS.md).",
+        "{ fos: { path: /_fos_user_context_hash, accept: application/vnd.fos.user-context-hash, credentials: forward } }"),
+    key("contexts.NAME", Section, Required,
+        "One way to ask. A context of this file takes the place of a policy's of the same name.",
+        "{ path: /_fos_user_context_hash }"),
+    key("contexts.NAME.path", Text, Required,
+        "Path and query of the question: a `GET` to the host of the page, with the session cookies, `Authorization`, and nothing else of the visitor.",
+        "/_fos_user_context_hash"),
+    key("contexts.NAME.header", HeaderName, Is("X-User-Context-Hash"),
+        "The field of the answer that says the group, and the request field that tells it to the page's origin. A client that sends it itself is answered 400.",
+        "X-Group"),
+    key("contexts.NAME.accept", HeaderValue, Absent("none"),
+        "`Accept` of the question. A client that sends it itself is answered 400.",
+        "application/vnd.fos.user-context-hash"),
+    key("contexts.NAME.cookies", List(&NameGlob), Absent("all of `sessions.cookies`"),
+        "Session cookies with which the question is asked; they need not stand in `sessions.cookies` besides. A request with any other session cookie bypasses the cache.",
+        "[PHPSESSID, \"IBX_SESSION_ID*\"]"),
+    key("contexts.NAME.ttl", Duration, Absent("the origin's"),
+        "How long an answer holds for its session, whatever the origin states. An origin that states nothing is asked for every page.",
+        "5m"),
+    key("contexts.NAME.anonymous", Text, Absent("none: the field is not sent"),
+        "The group of visitors who send neither a session cookie nor `Authorization`. Nobody is asked for them.",
+        "anonymous"),
+    key("contexts.NAME.credentials", Word(CREDENTIALS), Is("withhold"),
+        "`withhold`: the page's origin sees the group and no session. `forward`: it sees the session too, as FOSHttpCache needs; then only what says `Vary` with the field is stored of what it answers.",
+        "forward"),
+    key("contexts.NAME.max_sessions", Count(1, 10_000_000), Is("10000"),
+        "Most sessions whose answers are stored; the one that was used longest ago goes first. All contexts share the sum.",
+        "100000"),
+    key("contexts.NAME.origin", Name, Absent("the first origin"),
+        "The name of the origin to ask.",
+        "cms"),
+
     key("rules", Sections(None), Absent("the policies' rules only"),
         "Tried from top to bottom; the first that fits decides. See [Rules](#rules).",
         "[{ name: pages, match: { path: \"/**\" }, cache: { ttl: 1h } }]"),
@@ -383,6 +419,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("rules[].sessions", Word(SESSIONS), Is("bypass"),
         "`bypass`: a request with a session cookie goes to the origin. `ignore`: this page is the same for everybody, as its personal part is an ESI fragment under a `pass` rule; session cookies are kept from the page's origin and sent to the fragment's.",
         "ignore"),
+    key("rules[].context", Name, Absent("none"),
+        "The context, one of `contexts`, by which pages under this rule are stored once for each group of visitors, and a session does not bypass the cache. Not together with `sessions: ignore`, `slice`, `no_vary_search`, `QUERY` or `POST`.",
+        "fos"),
     key("rules[].esi", SectionOr(&Word(ESI)), Is("auto"),
         "Whether responses are parsed for `<esi:include>` and the like. `auto`: when the origin asks for it by `Surrogate-Control: content=\"ESI/1.0\"`. A mapping says how pages are put together besides. See [ESI](ESI.md).",
         "true"),
@@ -404,6 +443,21 @@ pub(crate) static KEYS: &[Key] = &[
     key("rules[].esi.placeholder", Text, Absent("none"),
         "What is put in the place of a fragment that cannot be had.",
         "\"<p>Not to be had just now.</p>\""),
+    key("rules[].esi.hosts", List(&HostGlob), Absent("the page's own host only"),
+        "Other hosts that pages may include from. A fragment of one is a request with that host: under the rules for it and of their `origin`, without the visitor's cookies and credentials. What a page says never decides which server is asked.",
+        "[widgets.example.org]"),
+    key("rules[].esi.redirects", Count(0, 3), Is("0"),
+        "How many redirects of a fragment are followed, to the page's own host and `hosts`. 0: a redirect is a failure, so that no login page stands where a fragment was to be.",
+        "1"),
+    key("rules[].esi.trusted_only", List(&PathGlob), Absent("all paths"),
+        "Paths that pages may include from, and no others: what a visitor writes into a page that the CMS prints unescaped includes nothing else. Templates then read only the cookies and fields that `cookies` and `headers` name.",
+        "[\"/esi/**\", \"/fragments/**\"]"),
+    key("rules[].esi.post", List(&PathGlob), Absent("none"),
+        "Paths that templates of the `akamai` dialect may send a `POST` to (`method=\"POST\" entity=\"…\"`). Every view of the page sends it, in the visitor's name: name only what changes nothing.",
+        "[/api/search]"),
+    key("rules[].esi.triggers", List(&Word(ESI_TRIGGERS)), Is("[surrogate-control]"),
+        "By which response fields the origin asks for ESI under `auto`: `Surrogate-Control: content=\"ESI/1.0\"`, `X-Esi: 1`, `Edge-Control: dca=esi`. Those that are named here are taken off what visitors get.",
+        "[surrogate-control, x-esi]"),
     key("rules[].esi.raw", Bool, Is("false"),
         "Whether the values of variables are put out as they are. **Dangerous:** what a visitor sends can then become markup. `copal check` warns about it.",
         "true"),
@@ -447,6 +501,18 @@ pub(crate) static KEYS: &[Key] = &[
     key("esi.fragment_timeout", Duration, Is("10s"),
         "Longest wait for one fragment.",
         "3s"),
+    key("esi.page_timeout", Duration, Is("30s"),
+        "Longest wait for all fragments of a request of a client together, from the first that is not at hand. What is still waited for then counts as failed.",
+        "5s"),
+    key("esi.max_bytes", Size, Is("64MiB"),
+        "Most bytes that the fragments of one page may have together, nested ones counted. One that does not fit counts as failed; one that outgrows it while it is sent cuts the connection, so that the client can tell.",
+        "8MiB"),
+    key("esi.max_concurrent_total", Count(1, 1_000_000), Is("1024"),
+        "Most fragments that are waited for at a time, by all pages together. Further ones wait for their turn, within `page_timeout` and `fragment_timeout`.",
+        "256"),
+    key("esi.debug_allow", List(&Network), Absent("nobody"),
+        "Clients that may ask for a report on a page's fragments by `X-Copal-ESI-Debug: 1`. See [ESI](ESI.md).",
+        "[\"127.0.0.0/8\"]"),
 
     key("limits", Section, Absent("the values below"),
         "Limits on clients.",

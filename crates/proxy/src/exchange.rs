@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use copal_origin::{RequestBody, Upgrading};
 use copal_policy::Networks;
-use copal_semantics::{RequestDirectives, Target, Timestamp, fields, takes_trailers, target};
+use copal_semantics::{Freshness, RequestDirectives, Target, Timestamp, fields, takes_trailers, target};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use crate::fault::Fault;
-use crate::fragment::Lineage;
 use crate::interim::Interim;
+use crate::lineage::Lineage;
 use crate::reason::{Reason, Told};
+use crate::report::Spot;
 
 /// What the listener knows of the connection that a request came on.
 pub struct ClientInfo {
@@ -55,6 +56,10 @@ pub(crate) struct Exchange {
     pub(crate) fwd: Option<&'static str>,
     /// The pages that this fragment is in; none for a client's request.
     pub(crate) lineage: Option<Arc<Lineage>>,
+    /// A fragment of another host than its page, or within one: nothing of who the visitor is goes with it.
+    pub(crate) abroad: bool,
+    /// Where the report on the client's page tells of this request; mostly nobody asks for one.
+    pub(crate) spot: Option<Spot>,
     /// What the page that includes this fragment asks of the cache, in the place of what the client does.
     pub(crate) wishes: Option<RequestDirectives>,
 }
@@ -112,6 +117,8 @@ impl Exchange {
             trailers,
             fwd: None,
             lineage: None,
+            abroad: false,
+            spot: None,
             wishes: None,
             headers: parts.headers,
         };
@@ -138,6 +145,8 @@ impl Exchange {
             trailers: false,
             fwd: None,
             lineage: None,
+            abroad: false,
+            spot: None,
             wishes: None,
         }
     }
@@ -150,12 +159,27 @@ impl Exchange {
     /// Whether the client is in these networks: the peer's own address, and, where the peer is a trusted proxy that speaks
     /// for somebody, that somebody's too. Otherwise whoever reaches a TLS terminator on the same machine would be in.
     pub(crate) fn is_from(&self, networks: &Networks) -> bool {
-        let spoken_for = self.headers.get_all("x-forwarded-for").iter().next_back().filter(|_| self.trusted);
         networks.contains(self.peer)
-            && spoken_for.is_none_or(|chain| {
-                let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
-                last.and_then(|address| address.trim().parse().ok()).is_some_and(|address| networks.contains(address))
-            })
+            && self.spoken_for().is_none_or(|address| address.is_some_and(|address| networks.contains(address)))
+    }
+
+    /// Who asks: the peer, or whom a trusted peer speaks for, where that is an address.
+    pub(crate) fn asker(&self) -> IpAddr {
+        self.spoken_for().flatten().unwrap_or(self.peer)
+    }
+
+    /// Whom a trusted peer speaks for, if for anybody; nothing within where it is no address.
+    fn spoken_for(&self) -> Option<Option<IpAddr>> {
+        let chain = self.headers.get_all("x-forwarded-for").iter().next_back().filter(|_| self.trusted)?;
+        let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
+        Some(last.and_then(|address| address.trim().parse().ok()))
+    }
+
+    /// Tells the report, where there is one, how fresh the answer is.
+    pub(crate) fn saw(&self, freshness: &Freshness) {
+        if let Some(spot) = &self.spot {
+            spot.fresh(freshness, self.now);
+        }
     }
 
     /// The reason as `Cache-Status` tells it for this request: with why this one went forward, where the reason is told of

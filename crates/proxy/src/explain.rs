@@ -1,10 +1,11 @@
 //! What would happen with a request, without a network: the same decision as on the request path.
 
-use copal_policy::{Action, Config, Cookies, RequestDirectivesMode, RuleSource};
+use copal_policy::{Action, Config, Cookies, EsiDialect, EsiMode, RequestDirectivesMode, Rule, RuleSource};
 use copal_semantics::{Target, Timestamp, target};
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
+use crate::context::Visitor;
 use crate::decide::{self, Verdict};
 use crate::exchange::Exchange;
 use crate::purge;
@@ -36,6 +37,8 @@ pub struct Explanation {
     pub because_of_cookie: Option<String>,
     /// ESI: `on`, `off` or `auto`.
     pub esi: &'static str,
+    /// How templates are put together, and what their fragments may cost; none where ESI is off.
+    pub esi_options: Option<String>,
     /// What the rule says of time: `ttl 1h`, `grace 6h`, in words.
     pub lifetime: Option<String>,
     /// Which directives of a request's `Cache-Control` count, in the words of the configuration; none where nothing is looked up.
@@ -44,6 +47,10 @@ pub struct Explanation {
     pub limits: Option<&'static str>,
     /// What else decides on the key, and is known only when the request comes.
     pub key_also: Option<&'static str>,
+    /// The context by whose groups it is keyed.
+    pub context: Option<String>,
+    /// How the group of this visitor is known.
+    pub group: Option<String>,
     /// Which responses are stored, where the rule says so.
     pub stores: Option<String>,
     /// Fields that the rule sets and removes on the way to the origin.
@@ -87,14 +94,17 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         cookies_dropped: Vec::new(),
         because_of_cookie: None,
         esi: match rule.esi {
-            copal_policy::EsiMode::On => "on",
-            copal_policy::EsiMode::Off => "off",
-            copal_policy::EsiMode::Auto => "auto",
+            EsiMode::On => "on",
+            EsiMode::Off => "off",
+            EsiMode::Auto => "auto",
         },
+        esi_options: esi_options(config, rule),
         lifetime: lifetime(&rule.action),
         request_directives: None,
         limits: None,
         key_also: None,
+        context: None,
+        group: None,
         stores: None,
         request_fields: rule.request.describe(),
         response_fields: rule.response.describe(),
@@ -123,7 +133,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             explanation.origin = None;
             explanation.cookies_kept.clear();
         }
-        Verdict::Cache(ref plan) | Verdict::CacheByBody(ref plan) => {
+        Verdict::Cache(ref plan) | Verdict::CacheByBody(ref plan) | Verdict::CacheByGroup(ref plan, _) => {
             let by_body = matches!(decision.verdict, Verdict::CacheByBody(_));
             let searched = rule.cache().is_some_and(|cache| cache.no_vary_search && cache.slice.is_none());
             explanation.key_also = match (by_body, searched) {
@@ -146,6 +156,9 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             let kept: Vec<String> = verdict.keyed.iter().map(|cookie| cookie.name.to_owned()).collect();
             explanation.cookies_dropped = names().filter(|name| !kept.contains(name)).collect();
             explanation.cookies_kept = kept;
+            if let Verdict::CacheByGroup(_, visitor) = &decision.verdict {
+                explanation.by_group_of(visitor);
+            }
         }
     }
     Ok(explanation)
@@ -163,6 +176,22 @@ impl Explanation {
         self.request_fields = None;
         self.response_fields = None;
         self.cookies_kept.clear();
+    }
+
+    fn by_group_of(&mut self, visitor: &Visitor) {
+        let context = &visitor.context;
+        self.context = Some(context.name.to_string());
+        self.group = Some(match (visitor.has_session(), &context.anonymous) {
+            (true, _) => format!("what {} answers to this session, in {}", context.path, context.header),
+            (false, Some(group)) => format!("anonymous: {}", group.to_str().unwrap_or_default()),
+            (false, None) => "anonymous: none is told".to_owned(),
+        });
+        if context.forward {
+            let (sent, dropped) =
+                std::mem::take(&mut self.cookies_dropped).into_iter().partition(|name| visitor.sends(name));
+            self.cookies_dropped = dropped;
+            self.cookies_kept.extend::<Vec<String>>(sent);
+        }
     }
 }
 
@@ -186,6 +215,34 @@ pub(crate) fn asked(method: &Method, url: &str, headers: &HeaderMap) -> Result<E
 pub(crate) fn exchange(method: &Method, target: Target, headers: &HeaderMap) -> Exchange {
     let upgrades = *method == Method::GET && headers.contains_key(http::header::UPGRADE);
     Exchange { upgrades, ..Exchange::of_copal(method.clone(), target, headers.clone(), Timestamp::from_secs(0)) }
+}
+
+fn esi_options(config: &Config, rule: &Rule) -> Option<String> {
+    if rule.esi == EsiMode::Off || matches!(rule.action, Action::Respond(_)) {
+        return None;
+    }
+    let (options, limits) = (&rule.esi_options, &config.esi);
+    let mut words = vec![match options.dialect {
+        EsiDialect::Esi10 => "ESI 1.0".to_owned(),
+        EsiDialect::Akamai => "dialect akamai".to_owned(),
+    }];
+    let hosts: Vec<&str> = options.hosts().collect();
+    if !hosts.is_empty() {
+        words.push(format!("also of {}", hosts.join(", ")));
+    }
+    if options.is_wary() {
+        words.push("trusted paths only".to_owned());
+    }
+    if options.posts() {
+        words.push("POST to some paths".to_owned());
+    }
+    if options.redirects > 0 {
+        words.push(format!("redirects {}", options.redirects));
+    }
+    let bytes = copal_policy::units::format_size(limits.max_bytes);
+    let time = copal_policy::units::format_duration(limits.page_timeout);
+    words.push(format!("at most {} fragments, {} deep, {bytes}, {time}", limits.max_includes, limits.max_depth));
+    Some(words.join("; "))
 }
 
 fn lifetime(action: &Action) -> Option<String> {

@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::partial::Wanted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, body_key, deliver, fill, hints, pass, purge, slice};
+use crate::{assemble, body_key, context, deliver, fill, hints, pass, purge, slice};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -27,6 +27,14 @@ pub(crate) enum Begun {
 }
 
 impl Begun {
+    /// The same, with something done to the answer.
+    pub(crate) fn map(self, change: impl FnOnce(Answer) -> Answer + Send + 'static) -> Self {
+        match self {
+            Self::Ready(answer) => Self::Ready(change(answer)),
+            Self::Later(later) => Self::Later(Box::pin(async move { change(later.await) })),
+        }
+    }
+
     pub(crate) async fn finish(self) -> Answer {
         match self {
             Self::Ready(answer) => answer,
@@ -44,9 +52,23 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, mut exchange: Ex
     {
         return purge::answer(proxy, runtime, exchange, once, purge);
     }
+    if let Some(fault) = context::refuse(&runtime.config, &exchange) {
+        return Begun::Ready(fault.answer(NAME));
+    }
     if forward_loop(runtime, &exchange) {
         return Begun::Ready(deliver::loop_detected());
     }
+    if exchange.depth == 0 && !runtime.config.contexts.is_empty() {
+        let hide = Arc::clone(&runtime.config);
+        return decided(proxy, runtime, exchange, once).map(move |mut answer| {
+            context::hide(&hide, &mut answer);
+            answer
+        });
+    }
+    decided(proxy, runtime, exchange, once)
+}
+
+fn decided(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchange, once: Once) -> Begun {
     let decision = decide::decide(&runtime.config, &exchange);
     let rule = decision.rule;
     match decision.verdict {
@@ -62,6 +84,9 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, mut exchange: Ex
         Verdict::Cache(mut plan) => {
             proxy.searching.apply(rule, &mut plan);
             look_up(proxy, runtime, rule, exchange, plan)
+        }
+        Verdict::CacheByGroup(plan, visitor) => {
+            context::begin(proxy, runtime, rule, context::Page { exchange, once, plan }, *visitor)
         }
         Verdict::CacheByBody(plan) => {
             let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));

@@ -65,7 +65,7 @@ fn configurations(page: &str) -> Vec<String> {
 #[test]
 fn configurations_in_the_documents_load() {
     let mut count = 0;
-    for name in ["CONFIGURATION.md", "ESI.md", "POLICIES.md", "PURGING.md"] {
+    for name in ["CONFIGURATION.md", "CONTEXTS.md", "ESI.md", "POLICIES.md", "PURGING.md"] {
         for text in configurations(&std::fs::read_to_string(docs(name)).unwrap()) {
             let loaded = load_str(name, &text, None);
             assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{text}\n{loaded:?}");
@@ -118,6 +118,7 @@ fn wrapped(path: &str, value: &str) -> String {
             "rules[]" if ["cache:", "pass:", "respond:"].iter().any(|action| text.starts_with(action)) => ", name: x",
             "rules[]" => ", name: x, cache: {}",
             "origins.NAME" if !text.starts_with("servers:") => ", servers: \"http://a\"",
+            "contexts.NAME" if !text.starts_with("path:") => ", path: /group",
             "purge.secret" if text.starts_with("header:") => ", value: 0123456789abcdef",
             "purge.htcp" if text.starts_with("allow:") => ", address: \"127.0.0.1:4827\"",
             "sessions.cookies[]" if !text.starts_with("name:") => ", name: x",
@@ -130,6 +131,9 @@ fn wrapped(path: &str, value: &str) -> String {
             None => format!("{}: {{ {text}{beside} }}", name.replace("NAME", "cms")),
         };
         rest = parent.rsplit_once('.').map(|(parent, _)| parent);
+    }
+    if path == "rules[].context" {
+        text.push_str(&format!(", contexts: {{ {value}: {{ path: /group }} }}"));
     }
     if path.starts_with("origins") {
         format!("{{ {text} }}")
