@@ -43,7 +43,7 @@ pub use contexts::{Context, MAX_GROUP};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use edits::{FieldEdits, ResponseEdits};
-pub use esi::{EsiDialect, EsiOnError, EsiOptions};
+pub use esi::{EsiDialect, EsiOnError, EsiOptions, EsiTriggers};
 pub use facts::RequestFacts;
 pub use key::{KeyRule, Parameters, QueryRule};
 pub use load::{Loaded, for_origin, load, load_str};
