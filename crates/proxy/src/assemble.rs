@@ -51,27 +51,49 @@ pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<Stor
     if exchange.depth > 0 {
         return deliver::fragment(response.status, &response.headers, body, reason).under(&asked.rule).made(made);
     }
-    let mut headers = page_head(&response.headers, &asked.runtime.config, &asked.rule, true);
-    let age = response.freshness.current_age(exchange.now);
-    if let Some(made) = made {
-        let told = asked.rule.cache().is_some_and(|cache| cache.client_cache_control.is_some());
-        if let Some(max_age) = made.keep.filter(|_| !told).and_then(|keep| made::max_age(keep, age)) {
+    let headers = page_head(&response.headers, &asked.runtime.config, &asked.rule, true);
+    let told = Told { headers, made: made.map(|made| (made.entity_tag(), made.keep)) };
+    whole(exchange, &asked.rule, (response, reason), told, || body)
+}
+
+/// What a page from the store says of itself.
+pub(crate) struct Told {
+    /// Its fields, as [`page_head`] makes them.
+    pub(crate) headers: HeaderMap,
+    /// Its validator, and how long clients may keep it; none where not all of it is at hand.
+    pub(crate) made: Option<(Option<HeaderValue>, Option<Duration>)>,
+}
+
+/// A page of a stored template, to the client.
+pub(crate) fn whole(
+    exchange: &Exchange,
+    rule: &Arc<Rule>,
+    (template, reason): (&StoredResponse, Reason),
+    told: Told,
+    body: impl FnOnce() -> Body,
+) -> Answer {
+    let Told { mut headers, made } = told;
+    let at_hand = made.is_some();
+    let age = template.freshness.current_age(exchange.now);
+    if let Some((tag, keep)) = made {
+        let told = rule.cache().is_some_and(|cache| cache.client_cache_control.is_some());
+        if let Some(max_age) = keep.filter(|_| !told).and_then(|keep| made::max_age(keep, age)) {
             headers.insert(header::CACHE_CONTROL, max_age);
         }
-        if let Some(tag) = made.entity_tag() {
+        if let Some(tag) = tag {
             headers.insert(header::ETAG, tag);
         }
     }
-    let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, response.status, &headers);
+    let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, template.status, &headers);
     let (status, mut headers, body) = match unchanged {
-        Precondition::NotModified if made.is_some() => {
+        Precondition::NotModified if at_hand => {
             (StatusCode::NOT_MODIFIED, conditional::not_modified_head(&headers), Body::empty())
         }
-        _ => (response.status, headers, body),
+        _ => (template.status, headers, body()),
     };
     deliver::age(&mut headers, age.as_secs());
-    deliver::cache_status(&mut headers, exchange.told(reason), Some(response.freshness.ttl(exchange.now)));
-    deliver::respond_with(status, headers, body, reason).under(&asked.rule)
+    deliver::cache_status(&mut headers, exchange.told(reason), Some(template.freshness.ttl(exchange.now)));
+    deliver::respond_with(status, headers, body, reason).under(rule)
 }
 
 /// A template that is being filled: put out while it comes in.
@@ -296,7 +318,7 @@ impl Assembly {
         let made = self
             .making
             .map(|making| Made { identity: making.identity.finish(), keep: making.keep.filter(|_| !personal) });
-        Ok((Body::parts(parts).with_fragments(self.started), made))
+        Ok((Body::runs(&parts.iter().collect::<Vec<_>>()).with_fragments(self.started), made))
     }
 
     /// Puts out what is at hand; whether that was all.

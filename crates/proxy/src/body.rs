@@ -49,6 +49,12 @@ enum Trailers {
     Pass,
 }
 
+/// A run of bytes up to this length is copied to its neighbours: that costs less than to hand it to the connection by itself.
+const SHORT: usize = 4 << 10;
+
+/// So much is put together at most.
+const JOINED: usize = 64 << 10;
+
 /// Windows on a body that is being filled.
 struct Growing {
     reader: FillReader,
@@ -103,6 +109,33 @@ impl Body {
     pub(crate) fn parts(parts: VecDeque<Bytes>) -> Self {
         let length = parts.iter().map(|part| part.len() as u64).sum();
         Self::of(Kind::Parts(parts), Some(length))
+    }
+
+    /// Runs of bytes, one after the other, the short ones put together: a page of many small parts is one run and one write.
+    pub(crate) fn runs(parts: &[&Bytes]) -> Self {
+        let mut runs = VecDeque::new();
+        let mut rest = parts;
+        while let Some((first, others)) = rest.split_first() {
+            let mut length = 0;
+            let together = |part: &&&Bytes| {
+                length += part.len();
+                part.len() <= SHORT && length <= JOINED
+            };
+            match rest.iter().take_while(together).count() {
+                0 | 1 => {
+                    runs.push_back((*first).clone());
+                    rest = others;
+                }
+                count => {
+                    let (short, others) = rest.split_at(count);
+                    let mut run = Vec::with_capacity(short.iter().map(|part| part.len()).sum());
+                    short.iter().for_each(|part| run.extend_from_slice(part));
+                    runs.push_back(run.into());
+                    rest = others;
+                }
+            }
+        }
+        if runs.len() < 2 { Self::bytes(runs.pop_front().unwrap_or_default()) } else { Self::parts(runs) }
     }
 
     /// A body that is being filled; `length` where the origin announced it.

@@ -202,6 +202,11 @@ impl Page {
         }
     }
 
+    /// Whether its fragments are not nested too deep.
+    pub(crate) fn is_shallow(&self) -> bool {
+        self.depth <= self.runtime.config.esi.max_depth
+    }
+
     /// Whether something went into the page that is not the same for all who ask for its URL.
     pub(crate) fn is_personal(&self) -> bool {
         self.personal.load(Ordering::Relaxed)
@@ -276,9 +281,16 @@ impl Page {
     /// Asks for a fragment as a client would.
     fn ask(&self, include: &Include, reference: &str) -> Result<Begun, Reason> {
         let limits = &self.runtime.config.esi;
-        if self.depth > limits.max_depth || !self.lineage.take(limits.max_includes) {
+        if !self.is_shallow() || !self.lineage.take(limits.max_includes) {
             return Err(Reason::FragmentRefused);
         }
+        let exchange = self.request(include, reference)?;
+        Ok(request::begin(&self.proxy, &self.runtime, exchange, Once::nothing()))
+    }
+
+    /// The request for a fragment. The same for all requests for the page that have the same target, but for what it takes over of their
+    /// fields and of who asks.
+    pub(crate) fn request(&self, include: &Include, reference: &str) -> Result<Exchange, Reason> {
         let target = target::resolve(&self.target, reference).map_err(|_| Reason::FragmentRefused)?;
         // Only the page's own site: what a page says never decides which host is asked.
         if target.host != self.target.host {
@@ -287,7 +299,7 @@ impl Page {
         if self.lineage.has(&target.path_and_query()) {
             return Err(Reason::FragmentCycle);
         }
-        let exchange = Exchange {
+        Ok(Exchange {
             method: Method::GET,
             target: Target { scheme: self.target.scheme, ..target },
             headers: self.headers.clone(),
@@ -304,8 +316,7 @@ impl Page {
             fwd: None,
             lineage: Some(Arc::clone(&self.lineage)),
             wishes: wishes(include),
-        };
-        Ok(request::begin(&self.proxy, &self.runtime, exchange, Once::nothing()))
+        })
     }
 
     /// Whether an answer can be spliced in: 2xx, and not encoded.

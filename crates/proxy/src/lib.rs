@@ -32,6 +32,7 @@ mod preview;
 mod proxy;
 pub mod purge;
 mod reason;
+mod recall;
 mod recent;
 mod record;
 mod representation;
