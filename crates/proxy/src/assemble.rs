@@ -359,7 +359,7 @@ impl Assembly {
         let before = self.started;
         while let Some((id, include)) = self.plan.start_next() {
             self.started += 1;
-            match self.page.begin(&include) {
+            match self.page.begin(&include, self.running.is_empty()) {
                 running @ Fragment::Running(_) => {
                     self.running.push(id);
                     self.fragments.insert(id, running);
@@ -391,6 +391,8 @@ impl Assembly {
     /// The next bytes of the page; none at its end.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         if let Some(bytes) = self.ready.pop_front() {
+            // What waits behind them is under way meanwhile.
+            self.hear(cx);
             return Poll::Ready(Ok(Some(bytes)));
         }
         loop {
@@ -434,7 +436,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Hears from the fragments' tasks; a slot that is free starts the next fragment.
+    /// Hears from the fragments under way; a slot that is free starts the next fragment.
     fn hear(&mut self, cx: &mut Context<'_>) {
         let (fragments, mut ended) = (&mut self.fragments, Vec::new());
         self.running.retain(|id| {

@@ -101,24 +101,38 @@ pub(crate) enum Fragment {
     Failed { silent: bool },
 }
 
-/// A fragment's task; dropped with the page that no one reads any more.
-pub(crate) struct Running(JoinHandle<Fragment>);
+/// A fragment on its way; dropped with the page that no one reads any more.
+pub(crate) enum Running {
+    /// Driven by whoever reads the page: one that is alone needs no task.
+    Here(Pin<Box<dyn Future<Output = Fragment> + Send>>),
+    Task(Task),
+}
 
-impl Drop for Running {
+/// A fragment's task, which ends with the page.
+pub(crate) struct Task(JoinHandle<Fragment>);
+
+impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 impl Running {
-    /// What the task came to: never itself one that runs.
+    fn new(fragment: impl Future<Output = Fragment> + Send + 'static, alone: bool) -> Self {
+        if alone { Self::Here(Box::pin(fragment)) } else { Self::Task(Task(tokio::spawn(fragment))) }
+    }
+
+    /// What it came to: never itself one that runs.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Fragment> {
-        Pin::new(&mut self.0).poll(cx).map(|ended| {
-            ended.unwrap_or_else(|error| {
-                tracing::error!(%error, "a fragment's task failed");
-                Fragment::Failed { silent: false }
-            })
-        })
+        match self {
+            Self::Here(fragment) => fragment.as_mut().poll(cx),
+            Self::Task(Task(task)) => Pin::new(task).poll(cx).map(|ended| {
+                ended.unwrap_or_else(|error| {
+                    tracing::error!(%error, "a fragment's task failed");
+                    Fragment::Failed { silent: false }
+                })
+            }),
+        }
     }
 }
 
@@ -229,8 +243,9 @@ impl Page {
         tracing::warn!(page = %self.target.path, %error, goes_on, "an ESI fragment broke off");
     }
 
-    /// Begins a fragment. One that is stored and fresh is at hand at once; another gets a task of its own.
-    pub(crate) fn begin(self: &Arc<Self>, include: &Arc<Include>) -> Fragment {
+    /// Begins a fragment. One that is stored and fresh is at hand at once; another gets a task of its own, unless it is `alone`
+    /// under way.
+    pub(crate) fn begin(self: &Arc<Self>, include: &Arc<Include>, alone: bool) -> Fragment {
         for attempt in [Attempt::Src, Attempt::Alt] {
             let Some(reference) = attempt.reference(include) else { break };
             match self.ask(include, reference) {
@@ -240,8 +255,9 @@ impl Page {
                 },
                 Ok(Begun::Later(later)) => {
                     let (page, include) = (Arc::clone(self), Arc::clone(include));
-                    let task = async move { page.resolve(&include, attempt, later).await };
-                    return Fragment::Running(Running(tokio::spawn(task)));
+                    let fragment = async move { page.resolve(&include, attempt, later).await };
+                    // A page within a page is only read when its turn has come.
+                    return Fragment::Running(Running::new(fragment, alone && self.depth == 1));
                 }
                 Err(reason) => self.failed(include, reference, reason),
             }
