@@ -9,6 +9,7 @@ mod caching;
 mod collapsing;
 mod dialects;
 mod directives;
+mod esi_by_heart;
 mod esi_errors;
 mod esi_language;
 mod esi_validators;

@@ -3,7 +3,7 @@
 //! `COPAL_SIMULATOR_SEED` and `COPAL_SIMULATOR_STEPS` repeat it or go further.
 
 mod date;
-mod dice;
+pub(crate) mod dice;
 mod model;
 mod site;
 

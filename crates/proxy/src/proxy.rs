@@ -61,6 +61,7 @@ pub struct Proxy {
     warned: AtomicU64,
     /// Where the random numbers stand.
     random: AtomicU64,
+    pub(crate) by_heart: AtomicU64,
 }
 
 /// Seconds between two warnings that stale pages are served because an origin fails.
@@ -108,6 +109,7 @@ impl Proxy {
             no_rule: "".into(),
             warned: AtomicU64::new(0),
             random: AtomicU64::new(seed()),
+            by_heart: AtomicU64::new(0),
         })
     }
 
@@ -155,6 +157,12 @@ impl Proxy {
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// How many assembled pages were put together by what was remembered of them.
+    #[must_use]
+    pub fn pages_by_heart(&self) -> u64 {
+        self.by_heart.load(Ordering::Relaxed)
     }
 
     /// [`Store::sweep`], and the same for what is remembered beside the store.

@@ -6,6 +6,7 @@
 //! the functions that do it on the long way; whatever does not come out as a plain hit sends the whole page there.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use copal_esi::{Include, Piece};
@@ -88,6 +89,7 @@ pub(crate) fn page(
                     template.note.write(known);
                 }
             }
+            proxy.by_heart.fetch_add(1, Ordering::Relaxed);
             Some(*answer)
         }
         Some(Recalled::Not) => None,
