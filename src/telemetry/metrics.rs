@@ -138,6 +138,10 @@ fn class(status: Option<StatusCode>) -> usize {
 }
 
 impl Metrics {
+    pub(super) fn fragments(&self, reason: Reason, count: u64) {
+        self.fragments.0[reason as usize].fetch_add(count, Relaxed);
+    }
+
     pub(super) fn fragment(&self, reason: Reason, failed: bool) {
         self.fragments.0[reason as usize].fetch_add(1, Relaxed);
         if failed {

@@ -91,6 +91,10 @@ impl Observer for Recorder {
         self.metrics.purge(dialect, outcome);
     }
 
+    fn fragments(&self, reason: Reason, count: u64) {
+        self.metrics.fragments(reason, count);
+    }
+
     fn origin(&self, origin: &Arc<str>, status: Option<StatusCode>, elapsed: Duration) {
         self.metrics.origin(origin, status, elapsed);
     }

@@ -1,6 +1,7 @@
 //! Assembly: a template's text and its fragments, in document order, the fragments fetched concurrently.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,29 +26,69 @@ use crate::fragment::{Fragment, Page};
 use crate::made::{Identity, Made};
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
+use crate::request::Begun;
 use crate::send::Fetched;
 use crate::{decide, deliver, fill, made, pass};
 
-/// A stored template. With all fragments at hand the page is one run of slices of known length, with a validator of its own.
-pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
-    let exchange = &asked.exchange;
-    let mut made = None;
-    let body = if exchange.method == Method::HEAD {
-        Body::empty()
-    } else {
-        let page = Page::new(proxy, &asked.runtime, &asked.rule, exchange, &response.headers);
-        let mut assembly = Assembly::new(page, Source::Stored(Arc::clone(response), 0));
-        let keep = made::keep(response, &asked.rule, reason, exchange.now).filter(|_| !asked.plan.authorized);
-        assembly.making = Some(Making::of(response, keep));
-        assembly.begin_stored();
-        match assembly.into_body() {
-            Ok((body, of)) => {
-                made = of;
-                body
+/// How long a page from the store waits for what is not at hand before its first bytes leave. What comes in time goes out in one
+/// piece and with a length, and what fails in time is told by the status.
+const HELD: Duration = Duration::from_millis(5);
+
+/// So many bytes are worth sending at once.
+const HELD_BYTES: usize = 64 << 10;
+
+/// A stored template of a page that a client asks for. With all fragments at hand it is answered at once.
+pub(crate) fn begin(proxy: &Arc<Proxy>, asked: Asked, response: Arc<StoredResponse>, reason: Reason) -> Begun {
+    match put_together(proxy, &asked, &response, reason) {
+        Ok(Put::Rest(assembly)) if asked.exchange.depth == 0 => Begun::Later(Box::pin(async move {
+            match assembly.held().await {
+                Ok(body) => answer(&asked, &response, reason, body, None),
+                Err(fault) => fault.answer(NAME).under(&asked.rule),
             }
-            Err(fault) => return fault.answer(NAME).under(&asked.rule),
-        }
-    };
+        })),
+        put => Begun::Ready(at_once(&asked, &response, reason, put)),
+    }
+}
+
+/// A stored template. With all fragments at hand the page is one run of slices of known length, with a validator of its own.
+pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Asked, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
+    at_once(asked, response, reason, put_together(proxy, asked, response, reason))
+}
+
+/// A page of a stored template, as far as it is at hand.
+enum Put {
+    Whole(Body, Option<Made>),
+    Rest(Box<Assembly>),
+}
+
+fn put_together(
+    proxy: &Arc<Proxy>,
+    asked: &Asked,
+    response: &Arc<StoredResponse>,
+    reason: Reason,
+) -> Result<Put, Fault> {
+    let exchange = &asked.exchange;
+    if exchange.method == Method::HEAD {
+        return Ok(Put::Whole(Body::empty(), None));
+    }
+    let page = Page::new(proxy, &asked.runtime, &asked.rule, exchange, &response.headers);
+    let mut assembly = Assembly::new(page, Source::Stored(Arc::clone(response), 0));
+    let keep = made::keep(response, &asked.rule, reason, exchange.now).filter(|_| !asked.plan.authorized);
+    assembly.making = Some(Making::of(response, keep));
+    assembly.begin_stored();
+    assembly.put_together()
+}
+
+fn at_once(asked: &Asked, response: &StoredResponse, reason: Reason, put: Result<Put, Fault>) -> Answer {
+    match put {
+        Ok(Put::Whole(body, made)) => answer(asked, response, reason, body, made),
+        Ok(Put::Rest(assembly)) => answer(asked, response, reason, Body::assembled(*assembly), None),
+        Err(fault) => fault.answer(NAME).under(&asked.rule),
+    }
+}
+
+fn answer(asked: &Asked, response: &StoredResponse, reason: Reason, body: Body, made: Option<Made>) -> Answer {
+    let exchange = &asked.exchange;
     if exchange.depth > 0 {
         return deliver::fragment(response.status, &response.headers, body, reason).under(&asked.rule).made(made);
     }
@@ -300,11 +341,11 @@ impl Assembly {
         self.start();
     }
 
-    /// The page as a run of slices if every fragment is at hand, with what it is made of; else as a stream.
+    /// The page as a run of bytes if every fragment is at hand, with what it is made of; else what is to be waited for.
     ///
     /// # Errors
     /// A fragment failed already, and the page is to fail with it.
-    fn into_body(mut self) -> Result<(Body, Option<Made>), Fault> {
+    fn put_together(mut self) -> Result<Put, Fault> {
         let mut parts = VecDeque::new();
         let whole = self.gather(&mut parts);
         if self.failed {
@@ -312,13 +353,55 @@ impl Assembly {
         }
         if !whole {
             self.ready = parts;
-            return Ok((Body::assembled(self), None));
+            return Ok(Put::Rest(Box::new(self)));
         }
         let personal = self.page.is_personal();
         let made = self
             .making
+            .take()
             .map(|making| Made { identity: making.identity.finish(), keep: making.keep.filter(|_| !personal) });
-        Ok((Body::runs(&parts.iter().collect::<Vec<_>>()).with_fragments(self.started), made))
+        Ok(Put::Whole(self.run_of(&parts), made))
+    }
+
+    fn run_of(&self, parts: &VecDeque<Bytes>) -> Body {
+        Body::runs(&parts.iter().collect::<Vec<_>>()).with_fragments(self.started)
+    }
+
+    /// The page, after it was waited for a moment: whole, where it is by then.
+    ///
+    /// # Errors
+    /// A fragment has failed meanwhile, and the page is to fail with it.
+    async fn held(mut self: Box<Self>) -> Result<Body, Fault> {
+        let (mut parts, mut length) = (VecDeque::new(), 0);
+        let all = poll_fn(|cx| self.poll_held(&mut parts, &mut length, cx));
+        match tokio::time::timeout(HELD, all).await {
+            Ok(Ok(true)) => Ok(self.run_of(&parts)),
+            Ok(Err(_)) => Err(Fault::fragment_failed()),
+            Ok(Ok(false)) | Err(_) => {
+                parts.append(&mut self.ready);
+                self.ready = parts;
+                Ok(Body::assembled(*self))
+            }
+        }
+    }
+
+    /// Takes what comes, while that is little; whether it is all.
+    fn poll_held(
+        &mut self,
+        parts: &mut VecDeque<Bytes>,
+        length: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<bool, BodyError>> {
+        while *length < HELD_BYTES {
+            match ready!(self.poll(cx))? {
+                Some(bytes) => {
+                    *length += bytes.len();
+                    parts.push_back(bytes);
+                }
+                None => return Poll::Ready(Ok(true)),
+            }
+        }
+        Poll::Ready(Ok(false))
     }
 
     /// Puts out what is at hand; whether that was all.

@@ -61,8 +61,13 @@ pub struct Proxy {
     warned: AtomicU64,
     /// Where the random numbers stand.
     random: AtomicU64,
-    pub(crate) by_heart: AtomicU64,
+    pub(crate) by_heart: Apart,
 }
+
+/// A count that shares no cache line with what every request reads.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Apart(pub(crate) AtomicU64);
 
 /// Seconds between two warnings that stale pages are served because an origin fails.
 const WARN_EVERY: u64 = 10;
@@ -109,7 +114,7 @@ impl Proxy {
             no_rule: "".into(),
             warned: AtomicU64::new(0),
             random: AtomicU64::new(seed()),
-            by_heart: AtomicU64::new(0),
+            by_heart: Apart::default(),
         })
     }
 
@@ -162,7 +167,7 @@ impl Proxy {
     /// How many assembled pages were put together by what was remembered of them.
     #[must_use]
     pub fn pages_by_heart(&self) -> u64 {
-        self.by_heart.load(Ordering::Relaxed)
+        self.by_heart.0.load(Ordering::Relaxed)
     }
 
     /// [`Store::sweep`], and the same for what is remembered beside the store.

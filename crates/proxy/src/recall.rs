@@ -89,7 +89,7 @@ pub(crate) fn page(
                     template.note.write(known);
                 }
             }
-            proxy.by_heart.fetch_add(1, Ordering::Relaxed);
+            proxy.by_heart.0.fetch_add(1, Ordering::Relaxed);
             Some(*answer)
         }
         Some(Recalled::Not) => None,
@@ -163,9 +163,7 @@ impl Known {
             keep = keep.zip(made.keep).map(|(one, other)| one.min(other));
             found.push((response, made.identity));
         }
-        for _ in &found {
-            proxy.observer.fragment(Reason::Hit, false);
-        }
+        proxy.observer.fragments(Reason::Hit, found.len() as u64);
         let same = |(identities, _): &&(Box<[u128]>, HeaderValue)| {
             identities.len() == found.len() && identities.iter().zip(&found).all(|(one, (_, other))| one == other)
         };

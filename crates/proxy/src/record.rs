@@ -25,6 +25,11 @@ pub trait Observer: Send + Sync {
         let _ = (dialect, outcome);
     }
 
+    /// As [`Observer::fragment`] for so many that were had for one reason.
+    fn fragments(&self, reason: Reason, count: u64) {
+        (0..count).for_each(|_| self.fragment(reason, false));
+    }
+
     /// Once per exchange with an origin server: its name, the status (none: it failed) and the time to the head.
     fn origin(&self, origin: &Arc<str>, status: Option<StatusCode>, elapsed: Duration) {
         let _ = (origin, status, elapsed);

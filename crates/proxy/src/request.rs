@@ -136,7 +136,11 @@ pub(crate) fn look_up(
                 return Begun::Ready(answer);
             }
             let wanted = Wanted::of(&exchange, rule, Some(&response));
-            let asked = Arc::new(asked(exchange, plan, key, wanted));
+            let asked = asked(exchange, plan, key, wanted);
+            if response.body.template && reason != Reason::StaleRefreshing {
+                return assemble::begin(proxy, asked, response, reason);
+            }
+            let asked = Arc::new(asked);
             if reason == Reason::StaleRefreshing {
                 fill::refresh(proxy, &asked, &response);
             }
