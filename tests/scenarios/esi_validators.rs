@@ -129,3 +129,28 @@ async fn the_validator_tells_visitors_apart_by_what_they_see() {
     let other = client.get("/").header("cookie", "theme=dark").header("if-none-match", &*tags[0]).send().await;
     assert_eq!((other.status, other.text()), (200, "dark"));
 }
+
+#[tokio::test]
+async fn a_passed_fragment_that_comes_at_once_leaves_with_its_page() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/", lasting("[<esi:include src='/user'/>]", 600));
+    front.origin.on("/user", page("user"));
+    assert_eq!(front.get("/").await.text(), "[user]");
+    let front = &front;
+    // Within some milliseconds, which a busy machine may need for something else.
+    front
+        .until(|| async {
+            let got = front.get("/").await;
+            assert_eq!((got.text(), got.header("etag")), ("[user]", None));
+            got.header("content-length") == Some("6")
+        })
+        .await;
+    // One that does not come is not waited for.
+    let (gate, late) = Answer::gated("late");
+    front.origin.on("/user", late);
+    let mut client = front.client().await;
+    let mut reading = client.get("/").stream().await;
+    assert_eq!(reading.read_some().await.unwrap(), "[");
+    gate.open();
+    assert_eq!(reading.rest().await.text(), "[late]");
+}

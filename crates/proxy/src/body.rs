@@ -359,3 +359,34 @@ impl std::fmt::Debug for Body {
         f.debug_struct("Body").field("remaining", &self.remaining).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put_together(lengths: &[usize]) -> Vec<usize> {
+        let parts: Vec<Bytes> =
+            lengths.iter().enumerate().map(|(index, length)| vec![index as u8; *length].into()).collect();
+        let body = Body::runs(&parts.iter().collect::<Vec<_>>());
+        assert_eq!(body.size_hint().exact(), Some(lengths.iter().sum::<usize>() as u64));
+        let runs = body.into_parts_at_hand().unwrap_or_default();
+        assert_eq!(runs.concat(), parts.concat(), "{lengths:?}");
+        runs.iter().map(Bytes::len).collect()
+    }
+
+    #[test]
+    fn short_runs_go_together_and_long_ones_alone() {
+        let many = [1000; 70];
+        for (lengths, expected) in [
+            (&[][..], &[][..]),
+            (&[0, 0], &[]),
+            (&[5], &[5]),
+            (&[2048, 410, 2048, 410], &[4916]),
+            (&[5, SHORT + 1, 5, 0, 6], &[5, SHORT + 1, 11]),
+            (&[SHORT, SHORT + 1, SHORT + 1], &[SHORT, SHORT + 1, SHORT + 1]),
+            (&many, &[65_000, 5000]),
+        ] {
+            assert_eq!(put_together(lengths), expected, "{lengths:?}");
+        }
+    }
+}
