@@ -28,7 +28,7 @@ use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::request::Begun;
 use crate::send::Fetched;
-use crate::{decide, deliver, fill, made, pass};
+use crate::{decide, deliver, fill, made, pass, recall};
 
 /// How long a page from the store waits for what is not at hand before its first bytes leave. What comes in time goes out in one
 /// piece and with a length, and what fails in time is told by the status.
@@ -92,7 +92,8 @@ fn answer(asked: &Asked, response: &StoredResponse, reason: Reason, body: Body, 
     if exchange.depth > 0 {
         return deliver::fragment(response.status, &response.headers, body, reason).under(&asked.rule).made(made);
     }
-    let headers = page_head(&response.headers, &asked.runtime.config, &asked.rule, true);
+    let headers = recall::head(&asked.runtime, &asked.rule, response)
+        .unwrap_or_else(|| page_head(&response.headers, &asked.runtime.config, &asked.rule, true));
     let told = Told { headers, made: made.map(|made| (made.entity_tag(), made.keep)) };
     whole(exchange, &asked.rule, (response, reason), told, || body)
 }

@@ -100,6 +100,16 @@ pub(crate) fn page(
     }
 }
 
+/// The head of a template's page, as [`assemble::page_head`] makes it, where that is known.
+pub(crate) fn head(runtime: &Arc<Runtime>, rule: &Arc<Rule>, template: &StoredResponse) -> Option<HeaderMap> {
+    let head = |known: &Known| {
+        let kind = &known.kind;
+        let same = std::ptr::eq(kind.runtime.as_ptr(), Arc::as_ptr(runtime)) && Arc::ptr_eq(&kind.rule, rule);
+        same.then(|| (*known.head).clone())
+    };
+    template.note.read(head).flatten()
+}
+
 /// Whether nothing of a request but its target decides on its page's fragments.
 fn is_like_all(runtime: &Runtime, exchange: &Exchange, plan: &CachePlan) -> bool {
     exchange.method == Method::GET
