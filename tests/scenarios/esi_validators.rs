@@ -131,21 +131,15 @@ async fn the_validator_tells_visitors_apart_by_what_they_see() {
 }
 
 #[tokio::test]
-async fn a_passed_fragment_that_comes_at_once_leaves_with_its_page() {
+async fn a_stored_page_leaves_before_a_fragment_that_is_late_and_with_one_that_is_not() {
     let front = Front::with(YAML).await;
     front.origin.on("/", lasting("[<esi:include src='/user'/>]", 600));
     front.origin.on("/user", page("user"));
-    assert_eq!(front.get("/").await.text(), "[user]");
-    let front = &front;
-    // Within some milliseconds, which a busy machine may need for something else.
-    front
-        .until(|| async {
-            let got = front.get("/").await;
-            assert_eq!((got.text(), got.header("etag")), ("[user]", None));
-            got.header("content-length") == Some("6")
-        })
-        .await;
-    // One that does not come is not waited for.
+    for _ in 0..3 {
+        // Framed alike, in time or not.
+        let got = front.get("/").await;
+        assert_eq!((got.text(), got.header("etag"), got.header("content-length")), ("[user]", None, None));
+    }
     let (gate, late) = Answer::gated("late");
     front.origin.on("/user", late);
     let mut client = front.client().await;

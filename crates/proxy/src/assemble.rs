@@ -30,8 +30,8 @@ use crate::request::Begun;
 use crate::send::Fetched;
 use crate::{decide, deliver, fill, made, pass, recall};
 
-/// How long a page from the store waits for what is not at hand before its first bytes leave. What comes in time goes out in one
-/// piece and with a length, and what fails in time is told by the status.
+/// How long a page from the store waits for what is not at hand before its first bytes leave: what comes in time goes out with them in one
+/// write. It is the same response as without the wait, with the same framing.
 const HELD: Duration = Duration::from_millis(5);
 
 /// So many bytes are worth sending at once.
@@ -41,10 +41,8 @@ const HELD_BYTES: usize = 64 << 10;
 pub(crate) fn begin(proxy: &Arc<Proxy>, asked: Asked, response: Arc<StoredResponse>, reason: Reason) -> Begun {
     match put_together(proxy, &asked, &response, reason) {
         Ok(Put::Rest(assembly)) if asked.exchange.depth == 0 => Begun::Later(Box::pin(async move {
-            match assembly.held().await {
-                Ok(body) => answer(&asked, &response, reason, body, None),
-                Err(fault) => fault.answer(NAME).under(&asked.rule),
-            }
+            let body = Body::assembled(*assembly.held().await);
+            answer(&asked, &response, reason, body, None)
         })),
         put => Begun::Ready(at_once(&asked, &response, reason, put)),
     }
@@ -310,6 +308,13 @@ pub(crate) struct Assembly {
     failed: bool,
     /// None where something in it is not of the store.
     making: Option<Making>,
+    /// It broke off while it was waited for.
+    broken: Option<Broken>,
+}
+
+struct Broken {
+    error: BodyError,
+    told: bool,
 }
 
 impl Assembly {
@@ -326,6 +331,7 @@ impl Assembly {
             ready: VecDeque::new(),
             failed: false,
             making: None,
+            broken: None,
         }
     }
 
@@ -368,41 +374,36 @@ impl Assembly {
         Body::runs(&parts.iter().collect::<Vec<_>>()).with_fragments(self.started)
     }
 
-    /// The page, after it was waited for a moment: whole, where it is by then.
-    ///
-    /// # Errors
-    /// A fragment has failed meanwhile, and the page is to fail with it.
-    async fn held(mut self: Box<Self>) -> Result<Body, Fault> {
+    /// The same, after it was waited a moment for what is not at hand.
+    async fn held(mut self: Box<Self>) -> Box<Self> {
         let (mut parts, mut length) = (VecDeque::new(), 0);
         let all = poll_fn(|cx| self.poll_held(&mut parts, &mut length, cx));
-        match tokio::time::timeout(HELD, all).await {
-            Ok(Ok(true)) => Ok(self.run_of(&parts)),
-            Ok(Err(_)) => Err(Fault::fragment_failed()),
-            Ok(Ok(false)) | Err(_) => {
-                parts.append(&mut self.ready);
-                self.ready = parts;
-                Ok(Body::assembled(*self))
-            }
+        if let Ok(Err(error)) = tokio::time::timeout(HELD, all).await {
+            self.broken = Some(Broken { error, told: false });
         }
+        parts.append(&mut self.ready);
+        let runs: Vec<&Bytes> = parts.iter().collect();
+        self.ready = Body::runs(&runs).into_parts_at_hand().unwrap_or_default().into();
+        self
     }
 
-    /// Takes what comes, while that is little; whether it is all.
+    /// Takes what comes, while that is little.
     fn poll_held(
         &mut self,
         parts: &mut VecDeque<Bytes>,
         length: &mut usize,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<bool, BodyError>> {
+    ) -> Poll<Result<(), BodyError>> {
         while *length < HELD_BYTES {
             match ready!(self.poll(cx))? {
                 Some(bytes) => {
                     *length += bytes.len();
                     parts.push_back(bytes);
                 }
-                None => return Poll::Ready(Ok(true)),
+                None => break,
             }
         }
-        Poll::Ready(Ok(false))
+        Poll::Ready(Ok(()))
     }
 
     /// Puts out what is at hand; whether that was all.
@@ -478,6 +479,16 @@ impl Assembly {
             // What waits behind them is under way meanwhile.
             self.hear(cx);
             return Poll::Ready(Ok(Some(bytes)));
+        }
+        if let Some(broken) = &mut self.broken {
+            // What came before it leaves first: the connection drops what it has not sent when it hears of this.
+            if !std::mem::replace(&mut broken.told, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        if let Some(broken) = self.broken.take() {
+            return Poll::Ready(Err(broken.error));
         }
         loop {
             self.read_ahead(cx)?;
