@@ -1,5 +1,6 @@
 //! Accepts connections and speaks HTTP/1.1 on them (RFC 9112). The only file that names hyper's server.
 
+mod cut;
 mod interim;
 mod patience;
 
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::telemetry::ConnectionCounts;
+use cut::Told;
 use interim::{InterimIo, Line, Requests};
 use patience::{ClientBody, ClientIo, HeadTimer, Patience, Waits};
 
@@ -51,7 +53,7 @@ const LEAST_BUFFER: usize = 64 * 1024;
 /// Answers requests.
 pub trait Service: Clone + Send + Sync + 'static {
     /// The response body.
-    type Body: http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static;
+    type Body: http_body::Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static;
     /// The response to come.
     type Answer: Future<Output = Response<Self::Body>> + Send + Unpin + 'static;
 
@@ -272,11 +274,13 @@ async fn serve_connection<S: Service>(
     let (io, requests) = (InterimIo::new(io, Arc::clone(&line)), Requests::new(line));
     let body_waits = Arc::clone(&waits);
     let service = service_fn(move |request| {
+        let version = request.version();
         let (request, upgrade) = read(request, &body_waits);
         // An older client takes an interim response for the final one (RFC 9110 §15.2).
-        let (turn, interim) = requests.next(request.version() == Version::HTTP_11);
+        let (turn, interim) = requests.next(version == Version::HTTP_11);
         let answer = turn.answering(service.answer(request, ClientInfo { peer, secure: false, upgrade, interim }));
-        async move { Ok::<_, Infallible>(answer.await) }
+        let waits = Arc::clone(&body_waits);
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Told::new(body, version, &waits))) }
     });
     let mut connection = pin!(http.timer(timer).serve_connection(io, service).with_upgrades());
     let mut patience = Patience::new(waits, &limits);

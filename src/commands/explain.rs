@@ -60,6 +60,7 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         ("client asks", explanation.request_directives.map(client_asks)),
         ("slices of", explanation.slice.map(copal_policy::units::format_size)),
         ("ESI", (explanation.decision != "respond").then(|| explanation.esi.to_owned())),
+        ("templates", explanation.esi_options.clone()),
         ("origin", Some(explanation.origin.clone().unwrap_or_else(none))),
         ("to the origin", explanation.request_fields.clone()),
         ("to the client", explanation.response_fields.clone()),
@@ -102,6 +103,7 @@ mod tests {
             cookies_dropped: vec!["_ga".to_owned(), "_gid".to_owned()],
             because_of_cookie: None,
             esi: "on",
+            esi_options: Some("ESI 1.0; at most 256 fragments, 5 deep, 64MiB, 30s".to_owned()),
             lifetime: Some("ttl 1h, grace 6h".to_owned()),
             request_directives: Some("harmless"),
             limits: None,
@@ -125,6 +127,7 @@ mod tests {
              \n  lifetime         ttl 1h, grace 6h\
              \n  client asks      harmless: of its Cache-Control only what costs the origin nothing\
              \n  ESI              on\
+             \n  templates        ESI 1.0; at most 256 fragments, 5 deep, 64MiB, 30s\
              \n  origin           cms\
              \n  cookies kept     none\
              \n  cookies dropped  _ga, _gid"

@@ -178,6 +178,7 @@ mod tests {
             cookies_dropped: Vec::new(),
             because_of_cookie: None,
             esi: "auto",
+            esi_options: None,
             lifetime: None,
             request_directives: None,
             limits: None,

@@ -38,9 +38,16 @@ pub(super) struct Waits {
     blocked: AtomicBool,
     /// Counts what got on, body or response.
     progress: AtomicU32,
+    /// A response broke off, and only a reset tells the client.
+    cut: AtomicBool,
 }
 
 impl Waits {
+    /// The connection is to be reset when it ends.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Relaxed);
+    }
+
     fn await_head(&self) {
         self.heads.fetch_add(1, Relaxed);
         self.begun.store(false, Relaxed);
@@ -254,7 +261,19 @@ impl Write for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.waits.cut.load(Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+impl Drop for ClientIo {
+    fn drop(&mut self) {
+        if self.waits.cut.load(Relaxed) {
+            // A socket that is gone already needs no reset.
+            let _ = self.socket.inner().set_zero_linger();
+        }
     }
 }
 

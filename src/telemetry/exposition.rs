@@ -132,6 +132,14 @@ fn fragments(page: &mut Page, metrics: &Metrics) {
     }
     let failed = metrics.fragments_failed.load(Relaxed);
     page.one("copal_fragments_failed_total", "counter", "ESI fragments that could not be had.", failed);
+    page.head("copal_esi_limits_total", "counter", "Times that a limit of ESI was reached.");
+    for (limit, count) in &*metrics.esi_limits.lock() {
+        page.sample("copal_esi_limits_total", &[("limit", limit)], *count);
+    }
+    page.head("copal_esi_warnings_total", "counter", "What is wrong with templates, counted as they are parsed.");
+    for (kind, count) in &*metrics.esi_warnings.lock() {
+        page.sample("copal_esi_warnings_total", &[("kind", kind)], *count);
+    }
 }
 
 fn origins(page: &mut Page, metrics: &Metrics) {
@@ -291,6 +299,9 @@ mod tests {
         let metrics = Metrics::default();
         metrics.fragment(Reason::Hit, false);
         metrics.fragment(Reason::FragmentTimeout, true);
+        Metrics::add(&metrics.esi_limits, "max_bytes", 1);
+        Metrics::add(&metrics.esi_warnings, "unclosed-tag", 1);
+        Metrics::add(&metrics.esi_warnings, "unclosed-tag", 2);
         metrics.origin(&"cms".into(), Some(StatusCode::OK), Duration::from_millis(20));
         metrics.origin(&"cms".into(), None, Duration::from_secs(60));
         metrics.config_loaded(784_111_777_123);
@@ -311,6 +322,8 @@ mod tests {
             "copal_config_loaded_timestamp_seconds 784111777.123",
             r#"copal_fragments_total{outcome="hit",reason="hit"} 1"#,
             "copal_fragments_failed_total 1",
+            r#"copal_esi_limits_total{limit="max_bytes"} 1"#,
+            r#"copal_esi_warnings_total{kind="unclosed-tag"} 3"#,
             r#"copal_origin_requests_total{origin="cms",status="2xx"} 1"#,
             r#"copal_origin_requests_total{origin="cms",status="failed"} 1"#,
             r#"copal_origin_latency_seconds_bucket{origin="cms",le="0.025"} 1"#,

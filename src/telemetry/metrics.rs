@@ -31,6 +31,10 @@ pub struct Metrics {
     pub(super) requests: Mutex<Requests>,
     pub(super) fragments: ReasonCounts,
     pub(super) fragments_failed: AtomicU64,
+    /// By the limit's key.
+    pub(super) esi_limits: Words,
+    /// By the kind of warning.
+    pub(super) esi_warnings: Words,
     pub(super) origins: Mutex<BTreeMap<Arc<str>, OriginCounts>>,
     /// By dialect and outcome.
     pub(super) purges: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
@@ -40,6 +44,9 @@ pub struct Metrics {
     /// The connections of the listeners.
     pub connections: Arc<ConnectionCounts>,
 }
+
+/// Counts of what is rare, by words that are fixed in the program.
+pub(super) type Words = Mutex<BTreeMap<&'static str, u64>>;
 
 /// How the configuration in force came to be.
 #[derive(Debug, Default)]
@@ -140,6 +147,10 @@ fn class(status: Option<StatusCode>) -> usize {
 impl Metrics {
     pub(super) fn fragments(&self, reason: Reason, count: u64) {
         self.fragments.0[reason as usize].fetch_add(count, Relaxed);
+    }
+
+    pub(super) fn add(counts: &Words, word: &'static str, count: u64) {
+        *counts.lock().entry(word).or_default() += count;
     }
 
     pub(super) fn fragment(&self, reason: Reason, failed: bool) {

@@ -95,6 +95,14 @@ impl Observer for Recorder {
         self.metrics.fragments(reason, count);
     }
 
+    fn esi_limit(&self, limit: &'static str) {
+        Metrics::add(&self.metrics.esi_limits, limit, 1);
+    }
+
+    fn esi_warning(&self, kind: &'static str, count: u64) {
+        Metrics::add(&self.metrics.esi_warnings, kind, count);
+    }
+
     fn origin(&self, origin: &Arc<str>, status: Option<StatusCode>, elapsed: Duration) {
         self.metrics.origin(origin, status, elapsed);
     }

@@ -129,6 +129,87 @@ async fn a_visitor_cannot_choose_which_fragment_is_fetched() {
 }
 
 #[tokio::test]
+async fn what_a_visitor_sends_stays_one_component_of_a_reference() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/user", "SECRET");
+    front.origin.on("/secret", "SECRET");
+    for (index, (template, sent, asked)) in [
+        ("/frag/$(QUERY_STRING{id})", "7", Some("/frag/7")),
+        ("/frag/$(QUERY_STRING{id})", "%2F..%2Fuser", Some("/frag/%2F..%2Fuser")),
+        ("/frag/$(QUERY_STRING{id})", "/../user", Some("/frag/%2F..%2Fuser")),
+        ("/frag/$(QUERY_STRING{id})", "%252F..%252Fuser", Some("/frag/%252F..%252Fuser")),
+        ("/frag/$(QUERY_STRING{id})", "%5C..%5Cuser", Some("/frag/%5C..%5Cuser")),
+        ("/frag/$(QUERY_STRING{id})", "//evil.example/x", Some("/frag/%2F%2Fevil.example%2Fx")),
+        ("/frag/$(QUERY_STRING{id})", "x%0D%0AHost:%20evil", Some("/frag/x%0D%0AHost%3A%20evil")),
+        ("/frag/$(QUERY_STRING{id})", "x%00", Some("/frag/x%00")),
+        ("/frag/$(QUERY_STRING{id})", "x?a=b%23c", Some("/frag/x%3Fa%3Db%23c")),
+        ("/frag/x?q=$(QUERY_STRING{id})", "1%26admin=1", Some("/frag/x?q=1%26admin%3D1")),
+        // The page's own host, with its port.
+        ("http://$(HTTP_HOST)/frag/host", "", Some("/frag/host")),
+        // These would be other places.
+        ("/frag/$(QUERY_STRING{id})/user", "..", None),
+        ("/frag/$(QUERY_STRING{id})/user", "%2e%2e", None),
+        ("/frag/.$(QUERY_STRING{id})/user", ".", None),
+        ("/$(QUERY_STRING{id})/test.example/secret", "", None),
+        ("$(QUERY_STRING{id})", "http:%2F%2Ftest.example%2Fsecret", Some("/pick/http%3A%2F%2Ftest.example%2Fsecret")),
+        ("/frag/$(QUERY_STRING)", "x/../../secret", Some("/frag/id%3Dx%2F..%2F..%2Fsecret")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/pick/{index}?id={sent}");
+        front.origin.on(&format!("/pick/{index}"), page(&format!("[<esi:include src=\"{template}\"/>]")));
+        front.origin.on("/frag/*", "found");
+        for _ in 0..2 {
+            let before = front.origin.requests().len();
+            let got = front.client().await.get(&path).host("test.example:8080").send().await;
+            assert_eq!(got.status, 200, "{path}");
+            assert!(!got.text().contains("SECRET"), "{path}: {}", got.text());
+            let seen: Vec<_> = front.origin.requests().split_off(before).into_iter().map(|seen| seen.target).collect();
+            let others: Vec<_> = seen.iter().filter(|target| !target.starts_with(&format!("/pick/{index}"))).collect();
+            // Stored after the first time.
+            assert!(others.iter().all(|target| Some(target.as_str()) == asked), "{template}, {sent}: {others:?}");
+            if let Some(asked) = asked {
+                assert!(
+                    front.origin.requests().iter().any(|seen| seen.target == asked),
+                    "{template}, {sent}: {seen:?}"
+                );
+            }
+        }
+    }
+    assert_eq!((front.origin.count("/user"), front.origin.count("/secret")), (0, 0));
+}
+
+/// In attributes, comments and CDATA, and in what is not UTF-8.
+#[tokio::test]
+async fn what_a_visitor_sends_stays_within_its_place() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/frag/secret", "SECRET");
+    let hostile = "%22%20onclick=%22x%27--%3E]]%3E%3Cesi:include%20src=%27/frag/secret%27/%3E%00%1B%0D%0A%26";
+    let put = "&quot; onclick=&quot;x&#39;--&gt;]]&gt;&lt;esi:include src=&#39;/frag/secret&#39;/&gt;&#xFFFD;&#xFFFD;\r\n&amp;";
+    for (index, (before, after)) in
+        [("<a title=\"", "\">"), ("<a title='", "'>"), ("<!-- ", " -->"), ("<![CDATA[", "]]>"), ("<p>", "</p>")]
+            .into_iter()
+            .enumerate()
+    {
+        let path = format!("/within/{index}?q={hostile}");
+        front.origin.on(
+            &format!("/within/{index}"),
+            page(&format!("<esi:vars>{before}$(QUERY_STRING{{q}}){after}</esi:vars>")),
+        );
+        for _ in 0..2 {
+            assert_eq!(shown(&front, &path, &[]).await, format!("{before}{put}{after}"));
+        }
+    }
+    // A script in Shift_JIS, where a stray byte before a backslash would take it for its own.
+    let script = Answer::ok("x = \"<esi:vars>$(QUERY_STRING{q})</esi:vars>\";")
+        .header("content-type", "text/javascript; charset=shift_jis");
+    front.origin.on("/script", script);
+    assert_eq!(shown(&front, "/script?q=%C3%81%22;alert(1)//", &[]).await, "x = \"\\u00c1\\\";alert(1)//\";");
+    assert_eq!(front.origin.count("/frag/secret"), 0);
+}
+
+#[tokio::test]
 async fn blocks_within_blocks_and_fragments_within_fragments() {
     let front = Front::with(YAML).await;
     front.origin.on(

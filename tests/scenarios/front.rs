@@ -33,6 +33,13 @@ impl Front {
         Self::of(origin, &yaml)
     }
 
+    /// Before the scripted origin and another that rules name `other`.
+    pub(crate) async fn with_other(other: &str, yaml: &str) -> Self {
+        let origin = ScriptedOrigin::start().await;
+        let origins = format!("origins: {{site: '{}', other: '{other}'}}", origin.url());
+        Self::of(origin, &format!("purge: {{allow: ['127.0.0.0/8']}}\n{origins}\n{yaml}"))
+    }
+
     /// Before these servers.
     pub(crate) async fn before(servers: &[String], yaml: &str) -> Self {
         let yaml = format!("origins: {{site: {{servers: {servers:?}}}}}\n{yaml}");
@@ -98,6 +105,12 @@ impl Front {
     /// Where HTCP is taken.
     pub(crate) fn htcp_address(&self) -> SocketAddr {
         self.server.htcp_address().unwrap_or_else(|| panic!("no HTCP"))
+    }
+
+    /// Removes everything whose path and query begin so.
+    pub(crate) fn purge_prefix(&self, path: &str) {
+        let prefix = Invalidation::Prefix { host: None, path: path.to_owned() };
+        self.server.proxy().store().invalidate(&prefix, Hardness::Hard);
     }
 
     /// Asks again and again until it holds.

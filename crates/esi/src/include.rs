@@ -63,6 +63,14 @@ pub(crate) fn read(tag: &Tag<'_>, dialect: Dialect, at: Position, warnings: &mut
     };
     let alt = reference("alt", alt, &mut references.alt);
     let src = reference("src", src, &mut references.src).ok_or(Refused::MissingSrc)?;
+    let entity = options.as_deref().and_then(|options: &IncludeOptions| options.entity.as_deref());
+    if let Some(entity) = entity.filter(|entity| entity.contains('$')) {
+        let read = Interpolation::read(&Bytes::copy_from_slice(entity.as_bytes()), dialect);
+        if read.broken > 0 {
+            warnings.add(at, || Message::BadVariable);
+        }
+        references.entity = read.interpolation;
+    }
     let has_variables = references != References::default();
     Ok(Include {
         src,
@@ -128,16 +136,11 @@ fn option(name: &str, raw: &str, options: &mut Box<IncludeOptions>) -> Attribute
                 _ => None,
             }
         }
-        // A fragment is asked for by GET, and which fields its request has is not a page's to say.
+        // A POST where the rule lets it; which fields a request has is not a page's to say.
         "method" if value == "GET" || value.is_empty() => {}
-        "method" => {
-            options.method = Some(value.into());
-            return Attributed::Ignored;
-        }
-        "entity" => {
-            options.entity = (!value.is_empty()).then(|| value.into());
-            return Attributed::Ignored;
-        }
+        "method" if value == "POST" => options.method = Some(value.into()),
+        "entity" => options.entity = (!value.is_empty()).then(|| value.into()),
+        "method" => return Attributed::Ignored,
         "appendheader" | "appendheaders" | "setheader" | "setheaders" | "removeheader" | "removeheaders" => {
             return Attributed::Ignored;
         }
@@ -208,7 +211,10 @@ mod tests {
         for (attributes, expected, words) in [
             (r#"maxwait="500" ttl="2h" no-store="on" dca="esi""#, true, ""),
             (r#"method="GET""#, false, ""),
-            (r#"method="POST" entity="a=b""#, true, "ignored-attribute ignored-attribute"),
+            (r#"method="POST" entity="a=b""#, true, ""),
+            (r#"method="POST" entity="a=$(QUERY_STRING{b})""#, true, ""),
+            (r#"method="POST" entity="a=$(""#, true, "bad-variable"),
+            (r#"method="PUT""#, false, "ignored-attribute"),
             (r#"setheader="X-A: b""#, false, "ignored-attribute"),
             (r#"stylesheet="x""#, false, "unknown-attribute"),
         ] {

@@ -192,8 +192,9 @@ impl Plan {
     }
 
     fn run(&mut self, work: impl FnOnce(&mut Run<'_, '_>) -> Flow) {
-        let language =
-            self.language.get_or_insert_with(|| Box::new(Language { scope: Scope::default(), inlines: Vec::new() }));
+        let language = self
+            .language
+            .get_or_insert_with(|| Box::new(Language { scope: Scope::default(), inlines: Inlines::new() }));
         let mut context = Context {
             variables: &*self.setting.variables,
             scope: &mut language.scope,

@@ -1,5 +1,6 @@
 //! Runs the blocks of a template for one request, in document order: what remains is text and includes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,7 +30,7 @@ pub(crate) enum Flow {
 }
 
 /// The inline fragments that a page has brought so far, by name.
-pub(crate) type Inlines = Vec<(Box<str>, Arc<[Piece]>)>;
+pub(crate) type Inlines = HashMap<Box<str>, Arc<[Piece]>>;
 
 /// Most iterations of one loop.
 const MAX_ITERATIONS: usize = 1_000;
@@ -75,9 +76,7 @@ impl Run<'_, '_> {
         if include.src.is_empty() && include.alt.is_none() {
             return Flow::On;
         }
-        let inline =
-            self.inlines.iter().rev().find(|(name, _)| **name == *include.src).map(|(_, body)| Arc::clone(body));
-        match inline {
+        match self.inlines.get(&*include.src).map(Arc::clone) {
             Some(body) if self.depth < MAX_INLINE_DEPTH => {
                 self.depth += 1;
                 let flow = self.pieces(&body, out);
@@ -121,8 +120,7 @@ impl Run<'_, '_> {
                 return flow;
             }
             Kind::Inline { name, body, .. } => {
-                self.inlines.retain(|(known, _)| known != name);
-                self.inlines.push((name.clone(), Arc::clone(body)));
+                self.inlines.insert(name.clone(), Arc::clone(body));
             }
             Kind::Assign { name, key, value } => {
                 let key = key.as_ref().map(|key| self.context.evaluate(key));

@@ -37,7 +37,7 @@ pub struct Include {
     pub column: u32,
     /// What only the Akamai dialect has; none where the tag says nothing of it.
     pub options: Option<Box<IncludeOptions>>,
-    /// `src` and `alt` where they have variables in them; then the fields above hold them as written.
+    /// `src`, `alt` and `entity` where they have variables in them; then the fields above hold them as written.
     pub(crate) references: Option<Box<References>>,
 }
 
@@ -46,6 +46,8 @@ pub struct Include {
 pub(crate) struct References {
     pub(crate) src: Option<Interpolation>,
     pub(crate) alt: Option<Interpolation>,
+    /// Of the Akamai dialect.
+    pub(crate) entity: Option<Interpolation>,
 }
 
 /// Attributes of an include in the Akamai dialect. What is done with them is the processor's to decide.
@@ -59,7 +61,7 @@ pub struct IncludeOptions {
     pub no_store: bool,
     /// `dca="none"`: the fragment is put in as it is; `dca="esi"`: it is processed. None: as the fragment's own rule says.
     pub process: Option<bool>,
-    /// `method`, where it is not GET.
+    /// `method`, where it is `POST`.
     pub method: Option<Box<str>>,
     /// `entity`: the body that goes with the method.
     pub entity: Option<Box<str>>,
@@ -84,7 +86,12 @@ impl Include {
         };
         let src = compute(&references.src, Some(&self.src)).unwrap_or_default();
         let alt = compute(&references.alt, self.alt.as_deref()).filter(|alt| !alt.is_empty());
-        let (options, on_error) = (self.options.clone(), self.continue_on_error);
+        let entity = compute(&references.entity, None);
+        let mut options = self.options.clone();
+        if let (Some(options), Some(entity)) = (&mut options, entity) {
+            options.entity = Some(entity);
+        }
+        let on_error = self.continue_on_error;
         let (line, column) = (self.line, self.column);
         Some(Self { src, alt, continue_on_error: on_error, line, column, options, references: None })
     }
@@ -154,7 +161,7 @@ impl Piece {
                 });
                 let references = include.references.as_ref().map_or(0, |references| {
                     let part = |part: &Option<Interpolation>| part.as_ref().map_or(0, Interpolation::weight);
-                    size_of::<References>() + part(&references.src) + part(&references.alt)
+                    size_of::<References>() + part(&references.src) + part(&references.alt) + part(&references.entity)
                 });
                 ARC_COUNTS + size_of::<Include>() + include.src.len() + alt + options + references
             }

@@ -40,7 +40,9 @@ fn write_include(f: &mut fmt::Formatter<'_>, include: &Include, depth: usize) ->
     let alt = include.alt.as_deref().map(|alt| format!(", alt {alt}")).unwrap_or_default();
     let on_error = if include.continue_on_error { ", onerror continue" } else { "" };
     let variables = if include.has_variables() { ", with variables" } else { "" };
-    line(f, depth, format_args!("include {}{alt}{on_error}{variables} (line {})", include.src, include.line))
+    let options = include.options.as_deref();
+    let post = if options.is_some_and(|options| options.method.is_some()) { ", by POST" } else { "" };
+    line(f, depth, format_args!("include {}{post}{alt}{on_error}{variables} (line {})", include.src, include.line))
 }
 
 fn write_kind(f: &mut fmt::Formatter<'_>, kind: &Kind, at: u32, depth: usize) -> fmt::Result {

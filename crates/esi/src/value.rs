@@ -1,9 +1,11 @@
 //! What an expression can come to.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-/// A value of an ESI expression (ESI 1.0, section 4; lists and dictionaries of the Akamai dialect).
+/// A value of an ESI expression (ESI 1.0, sections 4 and 5; lists and dictionaries of the Akamai dialect).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Value {
     /// Not there, or of incompatible types.
@@ -28,7 +30,7 @@ impl Value {
         Self::Text(text.into())
     }
 
-    /// Undefined, or an empty text, list or dictionary (section 4.4: such an operand makes a comparison false).
+    /// Undefined, or an empty text, list or dictionary (section 5.1: such an operand makes a comparison false).
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match self {
@@ -50,11 +52,20 @@ impl Value {
         }
     }
 
-    /// As a number, where it is one: section 4.4 compares `3.01.23` and `1.05a` as texts.
-    pub(crate) fn number(&self) -> Option<f64> {
+    /// How it compares to another as a number, where both are one: section 5.1 compares `3.01.23` and `1.05a` as texts.
+    /// Exact, so that no two identifiers are taken for the same, however long.
+    pub(crate) fn numeric_order(&self, other: &Value) -> Option<Ordering> {
+        if let (Self::Integer(left), Self::Integer(right)) = (self, other) {
+            return Some(left.cmp(right));
+        }
+        let (left, right) = (self.digits()?, other.digits()?);
+        Decimal::read(&left).zip(Decimal::read(&right)).map(|(left, right)| left.order(&right))
+    }
+
+    fn digits(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Integer(number) => Some(*number as f64),
-            Self::Text(text) => decimal(text),
+            Self::Integer(number) => Some(Cow::Owned(number.to_string())),
+            Self::Text(text) => Some(Cow::Borrowed(text)),
             _ => None,
         }
     }
@@ -97,12 +108,45 @@ impl Value {
     }
 }
 
-/// Digits with at most one point between or before them, and a sign.
-fn decimal(text: &str) -> Option<f64> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let has_digit = digits.bytes().any(|byte| byte.is_ascii_digit());
-    (plain && has_digit && digits.bytes().filter(|byte| *byte == b'.').count() <= 1).then(|| text.parse().ok())?
+/// A decimal number, without the zeros that mean nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Decimal<'a> {
+    negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+}
+
+impl<'a> Decimal<'a> {
+    /// Digits with at most one point between, before or after them, and a sign.
+    fn read(text: &'a str) -> Option<Self> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !plain(whole) || !plain(fraction) || whole.len() + fraction.len() == 0 {
+            return None;
+        }
+        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+        let is_zero = whole.is_empty() && fraction.is_empty();
+        Some(Self { negative: digits.len() < text.len() && !is_zero, whole, fraction })
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        let size = || {
+            let whole = self.whole.len().cmp(&other.whole.len()).then_with(|| self.whole.cmp(other.whole));
+            whole.then_with(|| self.fraction.cmp(other.fraction))
+        };
+        match (self.negative, other.negative) {
+            (false, false) => size(),
+            (true, true) => size().reverse(),
+            (negative, _) => {
+                if negative {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
+        }
+    }
 }
 
 impl fmt::Display for Value {
@@ -168,23 +212,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn section_4_4_what_is_a_number() {
-        for (text, number) in [
-            ("1", Some(1.0)),
-            ("-1", Some(-1.0)),
-            ("3.01", Some(3.01)),
-            (".5", Some(0.5)),
-            ("3.01.23", None),
-            ("1.05a", None),
-            ("", None),
-            ("-", None),
-            (".", None),
-            ("1e5", None),
-            ("inf", None),
-            ("+1", None),
-        ] {
-            assert_eq!(Value::text(text).number(), number, "{text}");
+    fn section_5_1_what_is_a_number() {
+        for text in ["1", "-1", "3.01", ".5", "1.", "007", "-0"] {
+            assert_eq!(Value::text(text).numeric_order(&Value::text(text)), Some(Ordering::Equal), "{text}");
         }
+        for text in ["3.01.23", "1.05a", "", "-", ".", "1e5", "inf", "NaN", "+1", " 1", "--1", "1,5"] {
+            assert_eq!(Value::text(text).numeric_order(&Value::Integer(1)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_exactly() {
+        let ascending = [
+            "-12345678901234567890124",
+            "-12345678901234567890123",
+            "-1.5",
+            "-1.25",
+            "-0.1",
+            "0",
+            "0.09",
+            "0.1",
+            "0.1000000000000000000001",
+            "9",
+            "10",
+            "9007199254740992",
+            "9007199254740993",
+            "12345678901234567890123",
+        ];
+        for (index, left) in ascending.iter().enumerate() {
+            for (other, right) in ascending.iter().enumerate() {
+                let order = Value::text(*left).numeric_order(&Value::text(*right));
+                assert_eq!(order, Some(index.cmp(&other)), "{left} {right}");
+            }
+        }
+        for (one, other) in [("-0", "0"), ("1.50", "1.5"), ("007", "7"), ("1.", "1"), (".5", "0.5"), ("-.0", "0.")] {
+            assert_eq!(Value::text(one).numeric_order(&Value::text(other)), Some(Ordering::Equal), "{one} {other}");
+        }
+        assert_eq!(Value::Integer(i64::MIN).numeric_order(&Value::text("-9223372036854775808")), Some(Ordering::Equal));
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl fmt::Display for Message {
                 write!(f, "<esi:include> has no attribute {name}: it is ignored")
             }
             Self::IgnoredAttribute(name) => {
-                write!(f, "{name} has no effect: a fragment is asked for by GET, with the visitor's own fields")
+                write!(f, "{name} has no effect: a fragment is asked for by GET or POST, with the visitor's own fields")
             }
             Self::DuplicateAttribute(name) => {
                 write!(f, "{name} is given twice: the first one counts")

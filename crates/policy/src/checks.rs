@@ -7,6 +7,7 @@ use http::Uri;
 use crate::diagnostic::At;
 use crate::glob::NameGlob;
 use crate::load::{DEFAULT, Part};
+use crate::matcher::HostGlob;
 use crate::reader::Reader;
 use crate::rules::Written;
 use crate::units::format_size;
@@ -119,6 +120,25 @@ pub(crate) fn slices(parts: &mut [Part], max_body: u64) {
                 let message =
                     format!("`slice` ({shown}) is larger than `cache.max_body` ({limit}): no such slice is stored");
                 part.reader.warning(*at, message, "make slices smaller, or raise `cache.max_body`");
+            }
+        }
+    }
+}
+
+/// A host that pages may include from, and that no rule is for.
+pub(crate) fn esi_hosts(parts: &mut [Part]) {
+    let named: Vec<HostGlob> =
+        parts.iter().flat_map(|part| &part.rules).flat_map(|written| written.rule.matcher.hosts.clone()).collect();
+    for part in parts {
+        for Written { rule, at, .. } in &part.rules {
+            let without_rule = rule.esi_options.hosts.iter().find(|host| !named.iter().any(|rule| rule.overlaps(host)));
+            if let Some(host) = without_rule {
+                let (name, host) = (&rule.name, host.as_str());
+                let message = format!("rule `{name}`: pages may include from `{host}`, and no rule is for that host");
+                let hint = format!(
+                    "its fragments are asked of the origin that any request is: add a rule `match: {{ host: \"{host}\" }}` with its `origin`"
+                );
+                part.reader.warning(*at, message, hint);
             }
         }
     }

@@ -108,7 +108,7 @@ pub struct TagFrom {
 }
 
 /// Limits of ESI.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EsiConfig {
     /// How deep fragments may include fragments.
     pub max_depth: u32,
@@ -118,6 +118,14 @@ pub struct EsiConfig {
     pub max_concurrent: usize,
     /// Longest wait for one fragment.
     pub fragment_timeout: Duration,
+    /// Longest wait for all fragments that one client request leads to, from the first that is not at hand.
+    pub page_timeout: Duration,
+    /// Most bytes of one page's fragments together, nested ones counted.
+    pub max_bytes: u64,
+    /// Most fragments that are waited for at a time, by all pages together.
+    pub max_concurrent_total: usize,
+    /// Who may ask for a report on a page's fragments; empty = nobody.
+    pub debug_allow: Networks,
 }
 
 /// Limits on clients.

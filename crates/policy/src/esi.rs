@@ -6,9 +6,11 @@ use bytes::Bytes;
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 
+use crate::glob::PathGlob;
+use crate::matcher::HostGlob;
 use crate::reader::{Read, Reader, Section, Wrong};
 use crate::settings::plain;
-use crate::table::{ESI, ESI_DIALECTS, ESI_MODES, ESI_ON_ERROR};
+use crate::table::{ESI, ESI_DIALECTS, ESI_MODES, ESI_ON_ERROR, ESI_TRIGGERS};
 use crate::yaml::Value;
 use crate::{EsiMode, values};
 
@@ -33,7 +35,7 @@ pub enum EsiOnError {
 }
 
 /// How the templates under a rule are put together, beyond whether they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct EsiOptions {
     /// The language.
     pub dialect: EsiDialect,
@@ -47,6 +49,27 @@ pub struct EsiOptions {
     pub placeholder: Option<Bytes>,
     /// Whether the values of variables are put out as they are.
     pub raw: bool,
+    /// How many redirects of a fragment are followed.
+    pub redirects: usize,
+    /// By which response fields the origin asks for ESI; `None` = by `Surrogate-Control` alone.
+    pub triggers: Option<EsiTriggers>,
+    /// Hosts beside the page's own.
+    pub(crate) hosts: Vec<HostGlob>,
+    /// Paths that fragments may be of; `None` = all.
+    pub(crate) trusted_only: Option<Vec<PathGlob>>,
+    /// Paths that a template may send a POST to.
+    pub(crate) post: Vec<PathGlob>,
+}
+
+/// The response fields by which an origin can ask for ESI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EsiTriggers {
+    /// `Surrogate-Control: content="ESI/1.0"`.
+    pub surrogate_control: bool,
+    /// `X-Esi: 1`.
+    pub x_esi: bool,
+    /// `Edge-Control: dca=esi`.
+    pub edge_control: bool,
 }
 
 impl EsiOptions {
@@ -54,6 +77,41 @@ impl EsiOptions {
     #[must_use]
     pub fn reads_cookie(&self, name: &str) -> bool {
         self.cookies.iter().any(|cookie| **cookie == *name)
+    }
+
+    /// Whether fragments of this host may be included, beside those of the page's own.
+    #[must_use]
+    pub fn allows_host(&self, host: &str) -> bool {
+        self.hosts.iter().any(|glob| glob.matches(host))
+    }
+
+    /// Those hosts, as written.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().map(HostGlob::as_str)
+    }
+
+    /// Whether fragments of this path may be included.
+    #[must_use]
+    pub fn trusts(&self, path: &str) -> bool {
+        self.trusted_only.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(path)))
+    }
+
+    /// Whether only some paths are included from, as others may write into the templates.
+    #[must_use]
+    pub fn is_wary(&self) -> bool {
+        self.trusted_only.is_some()
+    }
+
+    /// Whether templates may send a POST to some path.
+    #[must_use]
+    pub fn posts(&self) -> bool {
+        !self.post.is_empty()
+    }
+
+    /// Whether a template may send a POST to this path.
+    #[must_use]
+    pub fn may_post(&self, path: &str) -> bool {
+        self.post.iter().any(|glob| glob.matches(path))
     }
 }
 
@@ -85,8 +143,59 @@ pub(crate) fn read(reader: &mut Reader, rule: &Section<'_>, name: &str) -> (Opti
         on_error: reader.value(&section, "on_error", values::word(ESI_ON_ERROR, &on_error)).unwrap_or_default(),
         placeholder: reader.value(&section, "placeholder", values::text).map(Bytes::from),
         raw,
+        redirects: reader.value(&section, "redirects", values::count(0, 3)).unwrap_or_default(),
+        triggers: triggers(reader, &section),
+        hosts: hosts(reader, &section),
+        trusted_only: section.entry("trusted_only").map(|_| paths(reader, &section, "trusted_only")),
+        post: paths(reader, &section, "post"),
     };
+    if !options.post.is_empty() && options.dialect != EsiDialect::Akamai {
+        let hint = "add `dialect: akamai`, or leave `post` out";
+        reader.warning(section.at_of("post"), "only the `akamai` dialect has `method=\"POST\"`", hint);
+    }
     (mode, Arc::new(options))
+}
+
+fn triggers(reader: &mut Reader, esi: &Section<'_>) -> Option<EsiTriggers> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum By {
+        SurrogateControl,
+        XEsi,
+        EdgeControl,
+    }
+    esi.entry("triggers")?;
+    let all = [By::SurrogateControl, By::XEsi, By::EdgeControl];
+    let named = plain(reader.list(esi, "triggers", values::word(ESI_TRIGGERS, &all)));
+    let has = |by| named.contains(&by);
+    let triggers = EsiTriggers {
+        surrogate_control: has(By::SurrogateControl),
+        x_esi: has(By::XEsi),
+        edge_control: has(By::EdgeControl),
+    };
+    if esi.entry("mode").is_none() {
+        let hint = "add `mode: auto`: without it every response under the rule is read for ESI";
+        reader.warning(esi.at_of("triggers"), "`triggers` does nothing without `mode: auto`", hint);
+    }
+    Some(triggers)
+}
+
+fn hosts(reader: &mut Reader, esi: &Section<'_>) -> Vec<HostGlob> {
+    let hosts = reader.list(esi, "hosts", values::host_glob);
+    if let Some((_, at)) = hosts.iter().find(|(glob, _)| glob.matches("any.example") && glob.matches("other.test")) {
+        let hint = "name the hosts that fragments come from";
+        reader.warning(*at, "pages may include from every host that somebody writes into them", hint);
+    }
+    plain(hosts)
+}
+
+/// A list of paths that says nothing is a slip.
+fn paths(reader: &mut Reader, esi: &Section<'_>, name: &str) -> Vec<PathGlob> {
+    if let Some(entry) = esi.entry(name)
+        && matches!(&entry.node.value, Value::List(items) if items.is_empty())
+    {
+        reader.error(entry.node.at, format!("`{name}` is an empty list, which nothing fits"), "leave the key out");
+    }
+    reader.list(esi, name, values::path_glob).into_iter().flat_map(|(globs, _)| globs).collect()
 }
 
 /// One cookie by its name: a glob could take in a session.

@@ -41,7 +41,7 @@ pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, L
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use edits::{FieldEdits, ResponseEdits};
-pub use esi::{EsiDialect, EsiOnError, EsiOptions};
+pub use esi::{EsiDialect, EsiOnError, EsiOptions, EsiTriggers};
 pub use facts::RequestFacts;
 pub use key::{KeyRule, Parameters, QueryRule};
 pub use load::{Loaded, for_origin, load, load_str};

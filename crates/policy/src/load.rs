@@ -178,6 +178,7 @@ fn assemble(
     checks::ignored(&mut parts);
     checks::unreachable(&mut parts);
     checks::slices(&mut parts, cache.max_body);
+    checks::esi_hosts(&mut parts);
 
     let purge = purge::together(parts.iter_mut().map(|part| std::mem::take(&mut part.purge)));
     let sessions = Sessions::new(parts.iter().flat_map(|part| &part.sessions).map(|(cookie, _)| cookie));

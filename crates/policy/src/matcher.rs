@@ -37,8 +37,20 @@ impl HostGlob {
         Self { glob: NameGlob::ignoring_case(text), with_port: split_port(text).1.is_some() }
     }
 
-    fn matches(&self, host: &str) -> bool {
+    pub(crate) fn matches(&self, host: &str) -> bool {
         self.glob.matches(if self.with_port { host } else { split_port(host).0 })
+    }
+}
+
+impl HostGlob {
+    /// Whether some host fits both.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let name = |glob: &Self| NameGlob::ignoring_case(split_port(glob.glob.as_str()).0);
+        name(self).overlaps(&name(other))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.glob.as_str()
     }
 }
 

@@ -229,7 +229,7 @@ fn key_body(text: &str) -> Result<u64, Wrong> {
     }
 }
 
-/// `purge.allow`, `cache.revalidate_allow` or `trusted_proxies`.
+/// `purge.allow`, `cache.revalidate_allow`, `esi.debug_allow` or `trusted_proxies`.
 pub(crate) fn networks(reader: &mut Reader, section: &Section<'_>, name: &str) -> Networks {
     let mut networks = Networks::default();
     for (text, at) in reader.list(section, name, values::network) {
@@ -241,6 +241,10 @@ pub(crate) fn networks(reader: &mut Reader, section: &Section<'_>, name: &str) -
                 "allow" => {
                     ("lets everybody purge", "name the machines that may: `127.0.0.0/8`, the site's own servers")
                 }
+                "debug_allow" => (
+                    "shows everybody how pages are made",
+                    "name your own machines: `127.0.0.0/8`, the office's network",
+                ),
                 "revalidate_allow" => (
                     "lets every visitor make Copal ask the origin",
                     "name your own machines; to honour everybody's directives, say so in a rule: `request_directives: honour`",
@@ -263,6 +267,10 @@ pub(crate) fn esi(reader: &mut Reader, file: &Section<'_>) -> EsiConfig {
         max_includes: reader.value(&section, "max_includes", values::count(1, 65_536)).unwrap_or(1),
         max_concurrent: reader.value(&section, "max_concurrent", values::count(1, 1024)).unwrap_or(1),
         fragment_timeout: reader.value(&section, "fragment_timeout", values::timeout).unwrap_or_default(),
+        page_timeout: reader.value(&section, "page_timeout", values::timeout).unwrap_or_default(),
+        max_bytes: reader.value(&section, "max_bytes", values::size).unwrap_or(u64::MAX),
+        max_concurrent_total: reader.value(&section, "max_concurrent_total", values::count(1, 1_000_000)).unwrap_or(1),
+        debug_allow: networks(reader, &section, "debug_allow"),
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) const ESI: &[&str] = &["true", "false", "auto"];
 pub(crate) const ESI_MODES: &[&str] = &["true", "auto"];
 pub(crate) const ESI_DIALECTS: &[&str] = &["esi", "akamai"];
 pub(crate) const ESI_ON_ERROR: &[&str] = &["omit", "fail"];
+pub(crate) const ESI_TRIGGERS: &[&str] = &["surrogate-control", "x-esi", "edge-control"];
 pub(crate) const OVERRIDES: &[&str] =
     &["private", "no-store", "set-cookie", "share-set-cookie", "no-cache", "must-revalidate"];
 pub(crate) const REQUEST_DIRECTIVES: &[&str] = &["ignore", "harmless", "honour"];
@@ -404,6 +405,21 @@ pub(crate) static KEYS: &[Key] = &[
     key("rules[].esi.placeholder", Text, Absent("none"),
         "What is put in the place of a fragment that cannot be had.",
         "\"<p>Not to be had just now.</p>\""),
+    key("rules[].esi.hosts", List(&HostGlob), Absent("the page's own host only"),
+        "Other hosts that pages may include from. A fragment of one is a request with that host: under the rules for it and of their `origin`, without the visitor's cookies and credentials. What a page says never decides which server is asked.",
+        "[widgets.example.org]"),
+    key("rules[].esi.redirects", Count(0, 3), Is("0"),
+        "How many redirects of a fragment are followed, to the page's own host and `hosts`. 0: a redirect is a failure, so that no login page stands where a fragment was to be.",
+        "1"),
+    key("rules[].esi.trusted_only", List(&PathGlob), Absent("all paths"),
+        "Paths that pages may include from, and no others: what a visitor writes into a page that the CMS prints unescaped includes nothing else. Templates then read only the cookies and fields that `cookies` and `headers` name.",
+        "[\"/esi/**\", \"/fragments/**\"]"),
+    key("rules[].esi.post", List(&PathGlob), Absent("none"),
+        "Paths that templates of the `akamai` dialect may send a `POST` to (`method=\"POST\" entity=\"…\"`). Every view of the page sends it, in the visitor's name: name only what changes nothing.",
+        "[/api/search]"),
+    key("rules[].esi.triggers", List(&Word(ESI_TRIGGERS)), Is("[surrogate-control]"),
+        "By which response fields the origin asks for ESI under `auto`: `Surrogate-Control: content=\"ESI/1.0\"`, `X-Esi: 1`, `Edge-Control: dca=esi`. Those that are named here are taken off what visitors get.",
+        "[surrogate-control, x-esi]"),
     key("rules[].esi.raw", Bool, Is("false"),
         "Whether the values of variables are put out as they are. **Dangerous:** what a visitor sends can then become markup. `copal check` warns about it.",
         "true"),
@@ -447,6 +463,18 @@ pub(crate) static KEYS: &[Key] = &[
     key("esi.fragment_timeout", Duration, Is("10s"),
         "Longest wait for one fragment.",
         "3s"),
+    key("esi.page_timeout", Duration, Is("30s"),
+        "Longest wait for all fragments of a request of a client together, from the first that is not at hand. What is still waited for then counts as failed.",
+        "5s"),
+    key("esi.max_bytes", Size, Is("64MiB"),
+        "Most bytes that the fragments of one page may have together, nested ones counted. One that does not fit counts as failed; one that outgrows it while it is sent cuts the connection, so that the client can tell.",
+        "8MiB"),
+    key("esi.max_concurrent_total", Count(1, 1_000_000), Is("1024"),
+        "Most fragments that are waited for at a time, by all pages together. Further ones wait for their turn, within `page_timeout` and `fragment_timeout`.",
+        "256"),
+    key("esi.debug_allow", List(&Network), Absent("nobody"),
+        "Clients that may ask for a report on a page's fragments by `X-Copal-ESI-Debug: 1`. See [ESI](ESI.md).",
+        "[\"127.0.0.0/8\"]"),
 
     key("limits", Section, Absent("the values below"),
         "Limits on clients.",

@@ -26,6 +26,7 @@ use crate::fragment::{Fragment, Page};
 use crate::made::{Identity, Made};
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
+use crate::report::Spot;
 use crate::request::Begun;
 use crate::send::Fetched;
 use crate::{decide, deliver, fill, made, pass, recall};
@@ -88,6 +89,7 @@ fn at_once(asked: &Asked, response: &StoredResponse, reason: Reason, put: Result
 fn answer(asked: &Asked, response: &StoredResponse, reason: Reason, body: Body, made: Option<Made>) -> Answer {
     let exchange = &asked.exchange;
     if exchange.depth > 0 {
+        exchange.saw(&response.freshness);
         return deliver::fragment(response.status, &response.headers, body, reason).under(&asked.rule).made(made);
     }
     let headers = recall::head(&asked.runtime, &asked.rule, response)
@@ -147,6 +149,7 @@ pub(crate) fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader
         Body::assembled(Assembly::new(page, Source::Growing(reader)))
     };
     if exchange.depth > 0 {
+        exchange.saw(&head.freshness);
         return deliver::fragment(head.status, &head.headers, body, reason).under(&asked.rule);
     }
     let mut headers = page_head(&head.headers, &asked.runtime.config, &asked.rule, true);
@@ -166,7 +169,8 @@ pub(crate) fn passed(
 ) -> Answer {
     let page = Page::new(proxy, runtime, rule, &exchange, &fetched.headers);
     let parser = Box::new(fill::parser(&runtime.config, rule));
-    let source = Source::Passing { body: Box::new(fetched.body), parser: Some(parser), ready: VecDeque::new() };
+    let (body, proxy) = (Box::new(fetched.body), Arc::clone(proxy));
+    let source = Source::Passing { proxy, body, parser: Some(parser), ready: VecDeque::new() };
     let body = Body::assembled(Assembly::new(page, source));
     pass::clean(&mut fetched.headers, runtime, rule);
     if exchange.depth > 0 {
@@ -219,7 +223,7 @@ pub(crate) fn page_head(template: &HeaderMap, config: &Config, rule: &Rule, stor
 enum Source {
     Stored(Arc<StoredResponse>, usize),
     Growing(FillReader),
-    Passing { body: Box<OriginBody>, parser: Option<Box<Parser>>, ready: VecDeque<Piece> },
+    Passing { proxy: Arc<Proxy>, body: Box<OriginBody>, parser: Option<Box<Parser>>, ready: VecDeque<Piece> },
 }
 
 impl Source {
@@ -233,7 +237,7 @@ impl Source {
             Self::Growing(reader) => {
                 reader.poll_next(cx).map(|piece| piece.map(|piece| piece.map_err(|error| error.to_string().into())))
             }
-            Self::Passing { body, parser, ready } => loop {
+            Self::Passing { proxy, body, parser, ready } => loop {
                 if let Some(piece) = ready.pop_front() {
                     return Poll::Ready(Some(Ok(piece)));
                 }
@@ -248,7 +252,7 @@ impl Source {
                     Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                     None => {
                         parsing.finish(&mut pieces);
-                        fill::warn_of_template("a passed page", parsing);
+                        fill::warn_of_template(proxy, "a passed page", parsing);
                         *parser = None;
                     }
                 }
@@ -301,6 +305,8 @@ pub(crate) struct Assembly {
     plan: Plan,
     fragments: HashMap<FragmentId, Fragment>,
     running: Vec<FragmentId>,
+    /// Where the report tells of them; empty where nobody asks for one.
+    spots: Vec<(FragmentId, Spot)>,
     started: u32,
     /// What goes out before anything else.
     ready: VecDeque<Bytes>,
@@ -327,6 +333,7 @@ impl Assembly {
             source_ended: false,
             fragments: HashMap::new(),
             running: Vec::new(),
+            spots: Vec::new(),
             started: 0,
             ready: VecDeque::new(),
             failed: false,
@@ -444,7 +451,10 @@ impl Assembly {
         let before = self.started;
         while let Some((id, include)) = self.plan.start_next() {
             self.started += 1;
-            match self.page.begin(&include, self.running.is_empty()) {
+            let spot = self.page.spot(&include);
+            let fragment = self.page.begin(&include, spot.as_ref(), self.running.is_empty());
+            self.spots.extend(spot.map(|spot| (id, spot)));
+            match fragment {
                 running @ Fragment::Running(_) => {
                     self.running.push(id);
                     self.fragments.insert(id, running);
@@ -459,6 +469,9 @@ impl Assembly {
     fn settle(&mut self, id: FragmentId, fragment: Fragment) {
         let fragment = match fragment {
             Fragment::Failed { silent: false } if self.plan.is_attempted(id) => {
+                if let Some(spot) = spot_of(&self.spots, id) {
+                    spot.instead("<esi:except>");
+                }
                 self.plan.failed(id);
                 return;
             }
@@ -556,11 +569,19 @@ impl Assembly {
             None | Some(Fragment::Failed { .. }) => Poll::Ready(Ok(None)),
             Some(Fragment::Running(_)) => Poll::Pending,
             Some(Fragment::AtHand(parts, _)) => Poll::Ready(Ok(parts.next())),
-            Some(Fragment::Streaming(body)) => loop {
+            Some(Fragment::Streaming { body, counted }) => loop {
                 match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                     None => return Poll::Ready(Ok(None)),
                     Some(Ok(frame)) => {
                         if let Ok(bytes) = frame.into_data() {
+                            if !*counted {
+                                if !self.page.spend(bytes.len() as u64) {
+                                    return Poll::Ready(Err("more bytes of ESI fragments than esi.max_bytes".into()));
+                                }
+                                if let Some(spot) = spot_of(&self.spots, id) {
+                                    spot.brought(bytes.len() as u64);
+                                }
+                            }
                             return Poll::Ready(Ok(Some(bytes)));
                         }
                     }
@@ -572,4 +593,8 @@ impl Assembly {
             },
         }
     }
+}
+
+fn spot_of(spots: &[(FragmentId, Spot)], id: FragmentId) -> Option<&Spot> {
+    spots.iter().find(|(of, _)| *of == id).map(|(_, spot)| spot)
 }

@@ -9,7 +9,7 @@ use copal_policy::{
 };
 use copal_semantics::{
     self as semantics, Freshness, FreshnessState, LifetimeRules, NotStored, Overrides, StaleRules, StoreFacts,
-    SurrogateControl, Timestamp, Vary, conditional, fields, targeted,
+    Timestamp, Vary, conditional, fields, targeted,
 };
 use copal_store::{Head, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -20,6 +20,7 @@ use crate::leave::{Leave, stated_only};
 use crate::reason::Reason;
 use crate::searching::Search;
 use crate::sub_key::SubKey;
+use crate::trigger;
 
 /// What happens with a request.
 pub(crate) struct Decision<'c> {
@@ -226,6 +227,7 @@ fn tell_rules_apart(extras: &mut String, config: &Config, rule: &Rule) {
         EsiMode::On => extras.push_str("\nesi"),
         EsiMode::Off => extras.push_str("\nno esi"),
     }
+    trigger::tell_apart(extras, rule);
     if rule.esi != EsiMode::Off && rule.esi_options.dialect == EsiDialect::Akamai {
         extras.push_str("\nakamai");
     }
@@ -432,11 +434,11 @@ fn not_stored(why: NotStored) -> Reason {
 }
 
 /// Whether a response is to be read as an ESI template.
-pub(crate) fn is_template(mode: EsiMode, headers: &HeaderMap) -> bool {
-    let wanted = match mode {
+pub(crate) fn is_template(rule: &Rule, headers: &HeaderMap) -> bool {
+    let wanted = match rule.esi {
         EsiMode::Off => false,
         EsiMode::On => true,
-        EsiMode::Auto => SurrogateControl::parse(headers).is_some_and(|control| control.wants_esi()),
+        EsiMode::Auto => trigger::asks(rule.esi_options.triggers, headers),
     };
     wanted && is_text(headers)
 }
@@ -549,6 +551,7 @@ pub(crate) fn is_internal(name: &HeaderName, cache: &CacheConfig) -> bool {
 /// Removes the fields that are between the origin and Copal.
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
     headers.remove("surrogate-control");
+    trigger::fields_out(headers, rule.esi_options.triggers);
     for name in config.cache.internal() {
         headers.remove(name);
     }

@@ -47,6 +47,7 @@ pub(crate) fn stored(exchange: &Exchange, rule: &Arc<Rule>, response: &Arc<Store
         Shape::NotModified | Shape::Unsatisfiable { .. } => Body::empty(),
     };
     if exchange.depth > 0 {
+        exchange.saw(&response.freshness);
         let made = Made::of(response, rule, reason, exchange.now);
         return fragment(response.status, &response.headers, body, reason).under(rule).made(made);
     }
@@ -86,6 +87,7 @@ pub(crate) fn growing(exchange: &Exchange, rule: &Arc<Rule>, reader: FillReader,
         Shape::NotModified | Shape::Unsatisfiable { .. } => Body::empty(),
     };
     if exchange.depth > 0 {
+        exchange.saw(&head.freshness);
         return fragment(head.status, &head.headers, body, reason).under(rule);
     }
     age_of_growing(&mut headers, &head, reason, exchange.now);
@@ -272,8 +274,10 @@ impl Selected<'_> {
 /// The answer to a fragment's request. Its head goes nowhere: only what the assembly looks at is kept.
 pub(crate) fn fragment(status: StatusCode, headers: &HeaderMap, body: Body, reason: Reason) -> Answer {
     let mut kept = HeaderMap::new();
-    if let Some(coding) = headers.get(header::CONTENT_ENCODING) {
-        kept.insert(header::CONTENT_ENCODING, coding.clone());
+    for name in [header::CONTENT_ENCODING, header::LOCATION] {
+        if let Some(value) = headers.get(&name) {
+            kept.insert(name, value.clone());
+        }
     }
     respond_with(status, kept, body, reason)
 }

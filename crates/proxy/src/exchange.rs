@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use copal_origin::{RequestBody, Upgrading};
 use copal_policy::Networks;
-use copal_semantics::{RequestDirectives, Target, Timestamp, fields, takes_trailers, target};
+use copal_semantics::{Freshness, RequestDirectives, Target, Timestamp, fields, takes_trailers, target};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use crate::fault::Fault;
-use crate::fragment::Lineage;
 use crate::interim::Interim;
+use crate::lineage::Lineage;
 use crate::reason::{Reason, Told};
+use crate::report::Spot;
 
 /// What the listener knows of the connection that a request came on.
 pub struct ClientInfo {
@@ -55,6 +56,10 @@ pub(crate) struct Exchange {
     pub(crate) fwd: Option<&'static str>,
     /// The pages that this fragment is in; none for a client's request.
     pub(crate) lineage: Option<Arc<Lineage>>,
+    /// A fragment of another host than its page, or within one: nothing of who the visitor is goes with it.
+    pub(crate) abroad: bool,
+    /// Where the report on the client's page tells of this request; mostly nobody asks for one.
+    pub(crate) spot: Option<Spot>,
     /// What the page that includes this fragment asks of the cache, in the place of what the client does.
     pub(crate) wishes: Option<RequestDirectives>,
 }
@@ -112,6 +117,8 @@ impl Exchange {
             trailers,
             fwd: None,
             lineage: None,
+            abroad: false,
+            spot: None,
             wishes: None,
             headers: parts.headers,
         };
@@ -138,6 +145,8 @@ impl Exchange {
             trailers: false,
             fwd: None,
             lineage: None,
+            abroad: false,
+            spot: None,
             wishes: None,
         }
     }
@@ -156,6 +165,13 @@ impl Exchange {
                 let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
                 last.and_then(|address| address.trim().parse().ok()).is_some_and(|address| networks.contains(address))
             })
+    }
+
+    /// Tells the report, where there is one, how fresh the answer is.
+    pub(crate) fn saw(&self, freshness: &Freshness) {
+        if let Some(spot) = &self.spot {
+            spot.fresh(freshness, self.now);
+        }
     }
 
     /// The reason as `Cache-Status` tells it for this request: with why this one went forward, where the reason is told of

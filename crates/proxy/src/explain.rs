@@ -1,6 +1,6 @@
 //! What would happen with a request, without a network: the same decision as on the request path.
 
-use copal_policy::{Action, Config, Cookies, RequestDirectivesMode, RuleSource};
+use copal_policy::{Action, Config, Cookies, EsiDialect, EsiMode, RequestDirectivesMode, Rule, RuleSource};
 use copal_semantics::{Target, Timestamp, target};
 use http::{HeaderMap, Method};
 use serde::Serialize;
@@ -35,6 +35,8 @@ pub struct Explanation {
     pub because_of_cookie: Option<String>,
     /// ESI: `on`, `off` or `auto`.
     pub esi: &'static str,
+    /// How templates are put together, and what their fragments may cost; none where ESI is off.
+    pub esi_options: Option<String>,
     /// What the rule says of time: `ttl 1h`, `grace 6h`, in words.
     pub lifetime: Option<String>,
     /// Which directives of a request's `Cache-Control` count, in the words of the configuration; none where nothing is looked up.
@@ -81,10 +83,11 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         cookies_dropped: Vec::new(),
         because_of_cookie: None,
         esi: match rule.esi {
-            copal_policy::EsiMode::On => "on",
-            copal_policy::EsiMode::Off => "off",
-            copal_policy::EsiMode::Auto => "auto",
+            EsiMode::On => "on",
+            EsiMode::Off => "off",
+            EsiMode::Auto => "auto",
         },
+        esi_options: esi_options(config, rule),
         lifetime: lifetime(&rule.action),
         request_directives: None,
         limits: None,
@@ -157,6 +160,34 @@ pub(crate) fn asked(method: &Method, url: &str, headers: &HeaderMap) -> Result<E
 pub(crate) fn exchange(method: &Method, target: Target, headers: &HeaderMap) -> Exchange {
     let upgrades = *method == Method::GET && headers.contains_key(http::header::UPGRADE);
     Exchange { upgrades, ..Exchange::of_copal(method.clone(), target, headers.clone(), Timestamp::from_secs(0)) }
+}
+
+fn esi_options(config: &Config, rule: &Rule) -> Option<String> {
+    if rule.esi == EsiMode::Off || matches!(rule.action, Action::Respond(_)) {
+        return None;
+    }
+    let (options, limits) = (&rule.esi_options, &config.esi);
+    let mut words = vec![match options.dialect {
+        EsiDialect::Esi10 => "ESI 1.0".to_owned(),
+        EsiDialect::Akamai => "dialect akamai".to_owned(),
+    }];
+    let hosts: Vec<&str> = options.hosts().collect();
+    if !hosts.is_empty() {
+        words.push(format!("also of {}", hosts.join(", ")));
+    }
+    if options.is_wary() {
+        words.push("trusted paths only".to_owned());
+    }
+    if options.posts() {
+        words.push("POST to some paths".to_owned());
+    }
+    if options.redirects > 0 {
+        words.push(format!("redirects {}", options.redirects));
+    }
+    let bytes = copal_policy::units::format_size(limits.max_bytes);
+    let time = copal_policy::units::format_duration(limits.page_timeout);
+    words.push(format!("at most {} fragments, {} deep, {bytes}, {time}", limits.max_includes, limits.max_depth));
+    Some(words.join("; "))
 }
 
 fn lifetime(action: &Action) -> Option<String> {

@@ -345,7 +345,7 @@ pub(crate) fn is_final_word(status: StatusCode) -> bool {
 
 /// Whether the response is read as an ESI template; an encoded one cannot be, and is passed on as it is.
 fn is_template(asked: &Asked, fetched: &Fetched) -> bool {
-    let template = decide::is_template(asked.rule.esi, &fetched.headers);
+    let template = decide::is_template(&asked.rule, &fetched.headers);
     if template && decide::is_encoded(&fetched.headers) {
         tracing::warn!(
             key = asked.key.as_str(),
@@ -399,7 +399,7 @@ pub(crate) async fn pump(
                 return;
             }
         }
-        warn_of_template(asked.key.as_str(), parser);
+        warn_of_template(proxy, asked.key.as_str(), parser);
     }
     match writer.finish(proxy.clock.now()) {
         Ok(_) => {}
@@ -414,9 +414,15 @@ pub(crate) async fn pump(
     }
 }
 
-/// Says in the log what is wrong with a template, with line and column.
-pub(crate) fn warn_of_template(page: &str, parser: &mut Parser) {
+/// Says in the log what is wrong with a template, with line and column, and counts it.
+pub(crate) fn warn_of_template(proxy: &Proxy, page: &str, parser: &mut Parser) {
     for warning in parser.warnings() {
+        proxy.observer.esi_warning(warning.message.as_str(), 1);
         tracing::warn!(page, line = warning.line, column = warning.column, "ESI: {}", warning.message);
+    }
+    let more = parser.suppressed_warnings();
+    if more > 0 {
+        proxy.observer.esi_warning("further", more);
+        tracing::warn!(page, more, "ESI: there is more wrong with this template");
     }
 }

@@ -173,7 +173,8 @@ fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
     headers
 }
 
-/// What the origin may rely on (Edge Architecture Specification): ESI, and that responses are purged by their tags.
+/// What the origin may rely on (Edge Architecture Specification): ESI, and that responses are purged by their tags;
+/// beside what a trusted proxy in front says that it can do itself.
 fn advertise(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
     let capabilities = match (rule.esi != EsiMode::Off, !runtime.config.cache.tag_headers.is_empty()) {
         (true, true) => "copal=\"ESI/1.0 tags/1\"",
@@ -181,7 +182,7 @@ fn advertise(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
         (false, true) => "copal=\"tags/1\"",
         (false, false) => return,
     };
-    headers.insert("surrogate-capability", HeaderValue::from_static(capabilities));
+    headers.append("surrogate-capability", HeaderValue::from_static(capabilities));
 }
 
 /// `X-Forwarded-For`, `-Proto` and, where the origin sees another host, `-Host`.

@@ -3,14 +3,17 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use copal_esi::{Dialect, Escape, Include, Setting, Value, Variables};
+use copal_origin::RequestBody;
 use copal_policy::{EsiDialect, EsiOnError, Rule};
-use copal_semantics::{RequestDirectives, Target, Timestamp, target};
-use http::{HeaderMap, Method, header};
+use copal_semantics::{RequestDirectives, Target, Timestamp};
+use http::{HeaderMap, HeaderValue, Method, header};
+use http_body::Body as _;
+use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::answer::Answer;
@@ -18,9 +21,12 @@ use crate::body::Body;
 use crate::decide;
 use crate::exchange::{Exchange, Once};
 use crate::forward;
+use crate::lineage::{Limit, Lineage};
 use crate::made::Made;
 use crate::proxy::{Proxy, Runtime};
+use crate::reach;
 use crate::reason::Reason;
+use crate::report::Spot;
 use crate::request::{self, Begun, Later};
 use crate::variables::{self, Visible};
 
@@ -33,7 +39,7 @@ pub(crate) struct Page {
     escape: Escape,
     /// A variable was read that is not the same for all who ask for the URL.
     personal: AtomicBool,
-    /// The page's own target: relative references start from it, and its site is the only one included from.
+    /// The page's own target: relative references start from it, and its site is included from.
     target: Target,
     method: Method,
     headers: HeaderMap,
@@ -42,59 +48,19 @@ pub(crate) struct Page {
     now: Timestamp,
     depth: u32,
     lineage: Arc<Lineage>,
-}
-
-/// The pages that a fragment is in, up to the one that the client asked for, and what they may still include together.
-#[derive(Debug)]
-pub(crate) struct Lineage {
-    /// Scheme and host are the same for all.
-    path_and_query: String,
-    within: Option<Arc<Lineage>>,
-    budget: Arc<Budget>,
-}
-
-/// Fragments that one client request has asked for, nested ones counted.
-#[derive(Debug, Default)]
-struct Budget {
-    asked: AtomicUsize,
-    told: AtomicBool,
-}
-
-impl Lineage {
-    fn of(exchange: &Exchange) -> Arc<Self> {
-        let budget = exchange.lineage.as_ref().map_or_else(Arc::default, |within| Arc::clone(&within.budget));
-        let path_and_query = exchange.target.path_and_query();
-        Arc::new(Self { path_and_query, within: exchange.lineage.clone(), budget })
-    }
-
-    /// A page that would include itself.
-    fn has(&self, path_and_query: &str) -> bool {
-        let mut page = Some(self);
-        while let Some(this) = page {
-            if this.path_and_query == path_and_query {
-                return true;
-            }
-            page = this.within.as_deref();
-        }
-        false
-    }
-
-    /// Takes one more fragment, while there may be.
-    fn take(&self, limit: usize) -> bool {
-        let within = self.budget.asked.fetch_add(1, Ordering::Relaxed) < limit;
-        if !within && !self.budget.told.swap(true, Ordering::Relaxed) {
-            tracing::warn!(page = %self.path_and_query, limit, "more ESI fragments than esi.max_includes; the rest is left out");
-        }
-        within
-    }
+    /// It is of another host than the client's page, or within a fragment that is.
+    abroad: bool,
+    /// Bytes of its fragments so far.
+    bytes: AtomicU64,
+    spot: Option<Spot>,
 }
 
 /// A fragment that was begun.
 pub(crate) enum Fragment {
     /// All of it is at hand; with what it is made of, where that is known.
     AtHand(std::vec::IntoIter<Bytes>, Option<Made>),
-    /// Its body comes.
-    Streaming(Body),
+    /// Its body comes. `counted`: its length is known, and taken from what the page's fragments may have.
+    Streaming { body: Body, counted: bool },
     /// Its answer is waited for.
     Running(Running),
     /// It cannot be had, nor what was to stand for it. `silent`: the page says that it does not matter.
@@ -137,10 +103,10 @@ impl Running {
 }
 
 impl Fragment {
-    fn of((body, made): (Body, Option<Made>)) -> Self {
+    fn of(body: Body, made: Option<Made>, counted: bool) -> Self {
         match body.into_parts_at_hand() {
             Ok(parts) => Self::AtHand(parts.into_iter(), made),
-            Err(body) => Self::Streaming(body),
+            Err(body) => Self::Streaming { body, counted },
         }
     }
 
@@ -198,6 +164,9 @@ impl Page {
             now: exchange.now,
             depth: exchange.depth + 1,
             lineage: Lineage::of(exchange),
+            abroad: exchange.abroad,
+            bytes: AtomicU64::new(0),
+            spot: exchange.spot.clone(),
         })
     }
 
@@ -243,100 +212,236 @@ impl Page {
         tracing::warn!(page = %self.target.path, %error, goes_on, "an ESI fragment broke off");
     }
 
+    /// Where the report tells of an include, if there is one.
+    pub(crate) fn spot(&self, include: &Include) -> Option<Spot> {
+        self.spot.as_ref().map(|spot| spot.within(include))
+    }
+
+    /// Takes so many bytes of what the fragments of a client's page may have together.
+    pub(crate) fn spend(&self, bytes: u64) -> bool {
+        // Those of a fragment's fragments count as the fragment's.
+        if self.depth > 1 {
+            return true;
+        }
+        let spent = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let within = spent <= self.runtime.config.esi.max_bytes;
+        if !within {
+            // A smaller one may fit.
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.limited(Limit::MaxBytes);
+        }
+        within
+    }
+
+    /// A limit is reached: counted each time, told once for each request of a client.
+    fn limited(&self, limit: Limit) {
+        self.proxy.observer.esi_limit(limit.as_str());
+        // In a crowd every page would say so.
+        let crowd = limit == Limit::MaxConcurrentTotal;
+        if !self.lineage.tell(limit) && (!crowd || self.proxy.may_warn_of_crowd()) {
+            tracing::warn!(page = %self.target.path, limit = limit.as_str(), "{}", limit.sentence());
+        }
+    }
+
     /// Begins a fragment. One that is stored and fresh is at hand at once; another gets a task of its own, unless it is `alone`
     /// under way.
-    pub(crate) fn begin(self: &Arc<Self>, include: &Arc<Include>, alone: bool) -> Fragment {
+    pub(crate) fn begin(self: &Arc<Self>, include: &Arc<Include>, spot: Option<&Spot>, alone: bool) -> Fragment {
         for attempt in [Attempt::Src, Attempt::Alt] {
             let Some(reference) = attempt.reference(include) else { break };
-            match self.ask(include, reference) {
-                Ok(Begun::Ready(answer)) => match self.judge(answer) {
-                    Ok(brought) => return Fragment::of(brought),
-                    Err(reason) => self.failed(include, reference, reason),
+            match self.ask(include, &self.target, reference, spot) {
+                Ok((_, Begun::Ready(answer))) if !self.follows(include, &answer) => match self.judge(answer, spot) {
+                    Ok(brought) => return brought,
+                    Err(reason) => self.failed(include, reference, reason, spot),
                 },
-                Ok(Begun::Later(later)) => {
-                    let (page, include) = (Arc::clone(self), Arc::clone(include));
-                    let fragment = async move { page.resolve(&include, attempt, later).await };
+                Ok((target, begun)) => {
+                    let (page, include, spot) = (Arc::clone(self), Arc::clone(include), spot.cloned());
+                    let fragment = async move { page.resolve(&include, attempt, (target, begun), spot.as_ref()).await };
                     // A page within a page is only read when its turn has come.
                     return Fragment::Running(Running::new(fragment, alone && self.depth == 1));
                 }
-                Err(reason) => self.failed(include, reference, reason),
+                Err(reason) => self.failed(include, reference, reason, spot),
             }
         }
-        Fragment::Failed { silent: include.continue_on_error }
+        self.lacking(include, spot)
+    }
+
+    /// Neither `src` nor `alt` can be had.
+    fn lacking(&self, include: &Include, spot: Option<&Spot>) -> Fragment {
+        let silent = include.continue_on_error;
+        if let Some(spot) = spot {
+            let placeholder = self.rule.esi_options.placeholder.is_some();
+            spot.instead(match (silent, placeholder, self.fails()) {
+                (true, ..) => "nothing (onerror)",
+                (false, true, _) => "placeholder",
+                (false, false, true) => "the page fails",
+                (false, false, false) => "nothing",
+            });
+        }
+        Fragment::Failed { silent }
     }
 
     /// Waits for an attempt; when `src` fails, `alt` is asked for.
-    async fn resolve(self: &Arc<Self>, include: &Include, attempt: Attempt, later: Later) -> Fragment {
-        let failed = Fragment::Failed { silent: include.continue_on_error };
-        let Some(reference) = attempt.reference(include) else { return failed };
-        match self.in_time(include, later).await.and_then(|answer| self.judge(answer)) {
-            Ok(brought) => return Fragment::of(brought),
-            Err(reason) => self.failed(include, reference, reason),
+    async fn resolve(
+        self: &Arc<Self>,
+        include: &Include,
+        attempt: Attempt,
+        begun: (Option<Target>, Begun),
+        spot: Option<&Spot>,
+    ) -> Fragment {
+        let reference = attempt.reference(include).unwrap_or_default();
+        match self.follow(include, begun, spot).await {
+            Ok(brought) => return brought,
+            Err(reason) => self.failed(include, reference, reason, spot),
         }
-        let Some(reference) = include.alt.as_deref().filter(|_| attempt == Attempt::Src) else { return failed };
-        let answer = match self.ask(include, reference) {
-            Ok(Begun::Ready(answer)) => Ok(answer),
-            Ok(Begun::Later(later)) => self.in_time(include, later).await,
-            Err(reason) => Err(reason),
-        };
-        match answer.and_then(|answer| self.judge(answer)) {
-            Ok(brought) => Fragment::of(brought),
-            Err(reason) => {
-                self.failed(include, reference, reason);
-                failed
+        if let Some(reference) = include.alt.as_deref().filter(|_| attempt == Attempt::Src) {
+            let brought = match self.ask(include, &self.target, reference, spot) {
+                Ok(begun) => self.follow(include, begun, spot).await,
+                Err(reason) => Err(reason),
+            };
+            match brought {
+                Ok(brought) => return brought,
+                Err(reason) => self.failed(include, reference, reason, spot),
             }
         }
+        self.lacking(include, spot)
     }
 
+    /// Waits for an answer, and for that of the place to which it redirects, as often as the rule lets it.
+    async fn follow(
+        &self,
+        include: &Include,
+        (mut target, mut begun): (Option<Target>, Begun),
+        spot: Option<&Spot>,
+    ) -> Result<Fragment, Reason> {
+        let mut left = self.rule.esi_options.redirects;
+        loop {
+            let answer = match begun {
+                Begun::Ready(answer) => answer,
+                Begun::Later(later) => self.in_time(include, later).await?,
+            };
+            let location = reach::redirect(&answer).filter(|_| left > 0 && self.follows(include, &answer));
+            let (Some(location), Some(base)) = (location, &target) else { return self.judge(answer, spot) };
+            if let Some(spot) = spot {
+                spot.answered(&answer);
+            }
+            (target, begun) = self.ask(include, base, location, spot)?;
+            left -= 1;
+        }
+    }
+
+    /// Whether an answer is a redirect that is to be followed.
+    fn follows(&self, include: &Include, answer: &Answer) -> bool {
+        self.rule.esi_options.redirects > 0 && reach::posted(include).is_none() && reach::redirect(answer).is_some()
+    }
+
+    /// Waits for an answer, for a turn first, and not beyond what is left for the page.
     async fn in_time(&self, include: &Include, later: Later) -> Result<Answer, Reason> {
-        let limit = self.runtime.config.esi.fragment_timeout;
+        let limits = &self.runtime.config.esi;
+        let limit = limits.fragment_timeout;
         let limit = include.options.as_ref().and_then(|options| options.max_wait).map_or(limit, |wait| wait.min(limit));
-        tokio::time::timeout(limit, later).await.map_err(|_| Reason::FragmentTimeout)
+        let left = self.lineage.left(limits.page_timeout);
+        let answer = async {
+            // Given back when the head is there: a body that a slow client reads holds up nobody, and what a fragment includes
+            // itself never waits for a turn that it holds.
+            let _turn = self.turn().await;
+            later.await
+        };
+        let answered = if left.is_zero() { None } else { tokio::time::timeout(limit.min(left), answer).await.ok() };
+        answered.ok_or_else(|| {
+            if left <= limit {
+                self.limited(Limit::PageTimeout);
+            }
+            Reason::FragmentTimeout
+        })
     }
 
-    /// Asks for a fragment as a client would.
-    fn ask(&self, include: &Include, reference: &str) -> Result<Begun, Reason> {
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(turn) = self.runtime.turns.try_acquire() {
+            return Some(turn);
+        }
+        self.limited(Limit::MaxConcurrentTotal);
+        // Nobody closes it.
+        self.runtime.turns.acquire().await.ok()
+    }
+
+    /// Asks for a fragment as a client would; `base` is what its reference is relative to. Also gives its target, where a
+    /// redirect may be followed from it.
+    fn ask(
+        &self,
+        include: &Include,
+        base: &Target,
+        reference: &str,
+        spot: Option<&Spot>,
+    ) -> Result<(Option<Target>, Begun), Reason> {
         let limits = &self.runtime.config.esi;
-        if !self.is_shallow() || !self.lineage.take(limits.max_includes) {
+        if !self.is_shallow() {
+            self.limited(Limit::MaxDepth);
             return Err(Reason::FragmentRefused);
         }
-        let exchange = self.request(include, reference)?;
-        Ok(request::begin(&self.proxy, &self.runtime, exchange, Once::nothing()))
+        if !self.lineage.take(limits.max_includes) {
+            self.limited(Limit::MaxIncludes);
+            return Err(Reason::FragmentRefused);
+        }
+        let (exchange, once) = self.request(include, base, reference)?;
+        if let Some(spot) = spot {
+            spot.asked(exchange.target.url());
+        }
+        let base = (self.rule.esi_options.redirects > 0).then(|| exchange.target.clone());
+        let exchange = Exchange { spot: spot.cloned(), ..exchange };
+        Ok((base, request::begin(&self.proxy, &self.runtime, exchange, once)))
     }
 
     /// The request for a fragment. The same for all requests for the page that have the same target, but for what it takes over of their
     /// fields and of who asks.
-    pub(crate) fn request(&self, include: &Include, reference: &str) -> Result<Exchange, Reason> {
-        let target = target::resolve(&self.target, reference).map_err(|_| Reason::FragmentRefused)?;
-        // Only the page's own site: what a page says never decides which host is asked.
-        if target.host != self.target.host {
-            return Err(Reason::FragmentRefused);
-        }
-        if self.lineage.has(&target.path_and_query()) {
+    pub(crate) fn request(
+        &self,
+        include: &Include,
+        base: &Target,
+        reference: &str,
+    ) -> Result<(Exchange, Once), Reason> {
+        let target = reach::admit(&self.target, &self.rule, base, reference)?;
+        let abroad = self.abroad || target.host != self.target.host;
+        if self.lineage.has(abroad.then_some(&*target.host), &target.path_and_query()) {
             return Err(Reason::FragmentCycle);
         }
-        Ok(Exchange {
-            method: Method::GET,
-            target: Target { scheme: self.target.scheme, ..target },
-            headers: self.headers.clone(),
+        let mut headers = if abroad && !self.abroad { reach::abroad(&self.headers) } else { self.headers.clone() };
+        let (method, once) = match reach::posted(include) {
+            None => (Method::GET, Once::nothing()),
+            Some(_) if abroad || !self.rule.esi_options.may_post(&target.path) => return Err(Reason::FragmentRefused),
+            Some(entity) => {
+                headers.insert(header::CONTENT_TYPE, FORM);
+                let body = RequestBody::Full(Bytes::copy_from_slice(entity.as_bytes()));
+                (Method::POST, Once { body, upgrade: None })
+            }
+        };
+        let exchange = Exchange {
+            has_body: method == Method::POST,
+            method,
+            target,
+            headers,
             peer: self.peer,
             absolute: false,
             anew: false,
             trusted: self.trusted,
             now: self.now,
             depth: self.depth,
-            has_body: false,
             upgrades: false,
             interim: None,
             trailers: false,
             fwd: None,
             lineage: Some(Arc::clone(&self.lineage)),
+            abroad,
+            spot: None,
             wishes: wishes(include),
-        })
+        };
+        Ok((exchange, once))
     }
 
-    /// Whether an answer can be spliced in: 2xx, and not encoded.
-    fn judge(&self, answer: Answer) -> Result<(Body, Option<Made>), Reason> {
+    /// Whether an answer can be spliced in: 2xx, not encoded, and not too large.
+    fn judge(&self, answer: Answer, spot: Option<&Spot>) -> Result<Fragment, Reason> {
+        if let Some(spot) = spot {
+            spot.answered(&answer);
+        }
         let status = answer.response.status();
         if !status.is_success() {
             let own = answer.reason.outcome() == crate::Outcome::Error;
@@ -345,14 +450,24 @@ impl Page {
         if answer.response.headers().contains_key(header::CONTENT_ENCODING) {
             return Err(Reason::FragmentStatus);
         }
+        let length = answer.response.body().size_hint().exact();
+        if length.is_some_and(|length| !self.spend(length)) {
+            return Err(Reason::FragmentTooLarge);
+        }
+        if let (Some(spot), Some(length)) = (spot, length) {
+            spot.brought(length);
+        }
         self.proxy.observer.fragment(answer.reason, false);
-        Ok((answer.response.into_body(), answer.made.map(|made| *made)))
+        Ok(Fragment::of(answer.response.into_body(), answer.made.map(|made| *made), length.is_some()))
     }
 
-    fn failed(&self, include: &Include, reference: &str, reason: Reason) {
+    fn failed(&self, include: &Include, reference: &str, reason: Reason, spot: Option<&Spot>) {
+        if let Some(spot) = spot {
+            spot.failed(reference, reason);
+        }
         self.proxy.observer.fragment(reason, true);
         // What goes beyond the budget was told of once.
-        let beyond = self.lineage.budget.told.load(Ordering::Relaxed) && reason == Reason::FragmentRefused;
+        let beyond = self.lineage.was_told(Limit::MaxIncludes) && reason == Reason::FragmentRefused;
         if include.continue_on_error || beyond {
             tracing::debug!(page = %self.target.path, reference, reason = reason.as_str(), "ESI fragment failed");
         } else {
@@ -367,6 +482,9 @@ impl Page {
         }
     }
 }
+
+/// What forms send; the only thing that a template can say of a body is its text.
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 /// The language of a rule's templates.
 pub(crate) fn dialect(rule: &Rule) -> Dialect {

@@ -64,7 +64,7 @@ fn answered(
     let says = match fetched.status {
         StatusCode::OK if stale.status_of_whole() == StatusCode::OK => {
             // A template's length is not that of the page that it came as, and a part's not that of the whole.
-            let whole = !stale.esi && stale.parts.is_none() && !decide::is_template(asked.rule.esi, &fetched.headers);
+            let whole = !stale.esi && stale.parts.is_none() && !decide::is_template(&asked.rule, &fetched.headers);
             head_says(&fetched.headers, &stale.headers, whole.then_some(stale.body.length))
         }
         // It was there, and is not any more.

@@ -90,7 +90,7 @@ fn being_stored(exchange: &Exchange, mut headers: HeaderMap, reader: FillReader,
 
 /// The fields for the client; to HEAD, those that its GET would have (RFC 9110 §9.3.2).
 fn head_of(exchange: &Exchange, runtime: &Runtime, rule: &Rule, headers: &mut HeaderMap) {
-    let template = exchange.method == Method::HEAD && decide::is_template(rule.esi, headers);
+    let template = exchange.method == Method::HEAD && decide::is_template(rule, headers);
     clean(headers, runtime, rule);
     if template {
         *headers = assemble::page_head(headers, &runtime.config, rule, false);
@@ -120,7 +120,7 @@ fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: R
 fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
     exchange.method != Method::HEAD
         && !matches!(fetched.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
-        && decide::is_template(rule.esi, &fetched.headers)
+        && decide::is_template(rule, &fetched.headers)
         && !decide::is_encoded(&fetched.headers)
 }
 

@@ -11,6 +11,7 @@ use copal_origin::{Origin, RequestBody};
 use copal_policy::{Config, Rule};
 use copal_store::{Store, StoredResponse};
 use http::{Request, Response};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
@@ -23,6 +24,7 @@ use crate::fault::Fault;
 use crate::hints::Hints;
 use crate::purge::{Again, Counting, Merging, Refreshing};
 use crate::record::{Observer, Record, RequestText};
+use crate::report;
 use crate::request::{self, Begun};
 use crate::searching::Searching;
 use crate::watch::Watch;
@@ -59,6 +61,8 @@ pub struct Proxy {
     no_rule: Arc<str>,
     /// When it was last said that an origin fails while stale pages are served, in seconds.
     warned: AtomicU64,
+    /// When it was last said that fragments wait for their turn, in seconds.
+    crowded: AtomicU64,
     /// Where the random numbers stand.
     random: AtomicU64,
     pub(crate) by_heart: Apart,
@@ -69,7 +73,7 @@ pub struct Proxy {
 #[repr(align(128))]
 pub(crate) struct Apart(pub(crate) AtomicU64);
 
-/// Seconds between two warnings that stale pages are served because an origin fails.
+/// Seconds between two warnings of the same state, which many requests see at once.
 const WARN_EVERY: u64 = 10;
 
 /// The settings that one reload puts in the place of another, as a whole.
@@ -80,6 +84,8 @@ pub(crate) struct Runtime {
     pub(crate) instance: Arc<str>,
     /// This server in `Via`.
     pub(crate) via: Arc<str>,
+    /// Turns of the fragments that are waited for, of all pages together. A reload hands out new ones.
+    pub(crate) turns: Semaphore,
 }
 
 impl Runtime {
@@ -99,7 +105,8 @@ impl Proxy {
     pub fn new(parts: Parts) -> Arc<Self> {
         let instance: Arc<str> = format!("{:x}", instance()).into();
         let via = format!("{NAME} ({instance})").into();
-        let runtime = Runtime { config: parts.config, origins: parts.origins, instance, via };
+        let turns = Semaphore::new(parts.config.esi.max_concurrent_total);
+        let runtime = Runtime { config: parts.config, origins: parts.origins, instance, via, turns };
         Arc::new(Self {
             store: parts.store,
             observer: parts.observer,
@@ -113,6 +120,7 @@ impl Proxy {
             runtime: ArcSwap::from_pointee(runtime),
             no_rule: "".into(),
             warned: AtomicU64::new(0),
+            crowded: AtomicU64::new(0),
             random: AtomicU64::new(seed()),
             by_heart: Apart::default(),
         })
@@ -123,7 +131,8 @@ impl Proxy {
     pub fn reconfigure(&self, config: Arc<Config>, origins: Vec<Arc<Origin>>) {
         let before = self.runtime.load();
         let (instance, via) = (Arc::clone(&before.instance), Arc::clone(&before.via));
-        self.runtime.store(Arc::new(Runtime { config, origins, instance, via }));
+        let turns = Semaphore::new(config.esi.max_concurrent_total);
+        self.runtime.store(Arc::new(Runtime { config, origins, instance, via, turns }));
         self.merging.forget();
     }
 
@@ -139,13 +148,21 @@ impl Proxy {
     /// Says that an origin fails while visitors are served stale pages and see nothing of it: once in a while, or a busy
     /// site's log would hold nothing else.
     pub(crate) fn warn_of_refresh(&self, asked: &Asked, stale: Option<&StoredResponse>, fault: &Fault) {
-        let (now, last) = (self.clock.now().as_secs(), self.warned.load(Ordering::Relaxed));
-        if stale.is_none() || now < last.saturating_add(WARN_EVERY) {
-            return;
-        }
-        if self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if stale.is_some() && self.may_warn(&self.warned) {
             tracing::warn!(key = asked.key.as_str(), %fault, "cannot refresh; stale pages are served as long as they may be");
         }
+    }
+
+    /// Whether to say now that fragments wait for their turn.
+    pub(crate) fn may_warn_of_crowd(&self) -> bool {
+        self.may_warn(&self.crowded)
+    }
+
+    /// Whether it is long enough since it was last said.
+    fn may_warn(&self, last_said: &AtomicU64) -> bool {
+        let (now, last) = (self.clock.now().as_secs(), last_said.load(Ordering::Relaxed));
+        now >= last.saturating_add(WARN_EVERY)
+            && last_said.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// The settings in force.
@@ -187,6 +204,9 @@ impl Proxy {
             None => Exchange::read(request, client, &runtime.config.trusted_proxies, started),
         };
         let begun = match read {
+            Ok((exchange, once)) if report::is_wanted(&runtime.config, &exchange) => {
+                Begun::Later(Box::pin(report::report(Arc::clone(self), Arc::clone(&runtime), exchange, once)))
+            }
             Ok((exchange, once)) => self.begin(&runtime, exchange, once),
             Err(fault) => Begun::Ready(fault.answer(NAME)),
         };

@@ -194,6 +194,8 @@ reasons! {
     FragmentStatus = "fragment-status", Error, None;
     /// A fragment that did not answer in time.
     FragmentTimeout = "fragment-timeout", Error, None;
+    /// A fragment that does not fit into what the fragments of its page may have together.
+    FragmentTooLarge = "fragment-too-large", Error, None;
     /// Copal's own fault.
     Internal = "internal", Error, None;
 }

@@ -32,6 +32,8 @@ struct Known {
     kind: Arc<Kind>,
     /// None: nothing can be known beforehand, the page is put together the long way.
     parts: Option<Arc<[Part]>>,
+    /// Bytes that its fragments may have together.
+    max_bytes: u64,
     /// The head of the page, before what is told of the moment.
     head: Arc<HeaderMap>,
     /// The entity tag, and of what fragments.
@@ -116,6 +118,8 @@ fn is_like_all(runtime: &Runtime, exchange: &Exchange, plan: &CachePlan) -> bool
         && exchange.depth == 0
         && exchange.lineage.is_none()
         && exchange.wishes.is_none()
+        && exchange.spot.is_none()
+        && !exchange.abroad
         && !plan.authorized
         && plan.directed.is_none()
         && plan.sub_key.is_none()
@@ -156,20 +160,32 @@ impl Known {
         // What it costs is in the weight of the template.
         let costs = |part: &Part| size_of::<Part>() + part.key.as_str().len() + part.extras.len() + 64;
         let parts = parts.filter(|parts| parts.iter().map(costs).sum::<usize>() <= template.note_room());
-        Self { kind: Arc::new(kind), parts: parts.map(Into::into), head: Arc::new(head), tag: None }
+        let max_bytes = runtime.config.esi.max_bytes;
+        Self { kind: Arc::new(kind), parts: parts.map(Into::into), max_bytes, head: Arc::new(head), tag: None }
     }
 
     fn with_tag(&self, tag: (Box<[u128]>, HeaderValue)) -> Self {
-        Self { kind: Arc::clone(&self.kind), parts: self.parts.clone(), head: Arc::clone(&self.head), tag: Some(tag) }
+        Self {
+            kind: Arc::clone(&self.kind),
+            parts: self.parts.clone(),
+            max_bytes: self.max_bytes,
+            head: Arc::clone(&self.head),
+            tag: Some(tag),
+        }
     }
 
     fn page(&self, proxy: &Proxy, exchange: &Exchange, template: &Arc<StoredResponse>) -> Recalled {
         let (Some(parts), now) = (&self.parts, exchange.now) else { return Recalled::Not };
+        let mut left = self.max_bytes;
         let mut found = Vec::with_capacity(parts.len());
         let mut keep = made::keep(template, &self.kind.rule, Reason::Hit, now);
         for part in &**parts {
             let Some(response) = part.look_up(proxy, now) else { return Recalled::Not };
             let Some(made) = Made::of(&response, &part.rule, Reason::Hit, now) else { return Recalled::Not };
+            match left.checked_sub(response.body.length) {
+                Some(rest) => left = rest,
+                None => return Recalled::Not,
+            }
             keep = keep.zip(made.keep).map(|(one, other)| one.min(other));
             found.push((response, made.identity));
         }
@@ -216,8 +232,8 @@ fn parts(
         return None;
     }
     let part = |include: &Include| {
-        let asked = page.request(include, &include.src).ok()?;
-        if asked.target.path == exchange.target.path {
+        let (asked, _) = page.request(include, &exchange.target, &include.src).ok()?;
+        if asked.abroad || asked.has_body || asked.target.path == exchange.target.path {
             return None;
         }
         let (rule, plan) = request::only_looked_up(runtime, &asked)?;

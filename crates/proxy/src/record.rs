@@ -30,6 +30,16 @@ pub trait Observer: Send + Sync {
         (0..count).for_each(|_| self.fragment(reason, false));
     }
 
+    /// Once per time that a limit of ESI was reached, by its key under `esi`.
+    fn esi_limit(&self, limit: &'static str) {
+        let _ = limit;
+    }
+
+    /// Once per thing that is wrong with a template, as it is parsed, by its kind; `count` of them.
+    fn esi_warning(&self, kind: &'static str, count: u64) {
+        let _ = (kind, count);
+    }
+
     /// Once per exchange with an origin server: its name, the status (none: it failed) and the time to the head.
     fn origin(&self, origin: &Arc<str>, status: Option<StatusCode>, elapsed: Duration) {
         let _ = (origin, status, elapsed);

@@ -69,7 +69,7 @@ pub(crate) async fn readable(
     let (path_and_query, mut headers, interim) =
         (outgoing.path_and_query, outgoing.headers.clone(), outgoing.interim.clone());
     let fetched = send(proxy, runtime, rule, outgoing).await?;
-    if !(decide::is_template(EsiMode::Auto, &fetched.headers) && decide::is_encoded(&fetched.headers)) {
+    if !(decide::is_template(rule, &fetched.headers) && decide::is_encoded(&fetched.headers)) {
         return Ok(fetched);
     }
     headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY);

@@ -30,6 +30,9 @@ impl Visible<'_> {
             ("REQUEST_PATH", None) => Value::text(self.target.path.as_str()),
             ("QUERY_STRING", None) => self.target.query.as_deref().map_or(Value::Undefined, Value::text),
             ("QUERY_STRING", Some(key)) => self.parameter(key),
+            ("HTTP_REFERER" | "HTTP_ACCEPT_LANGUAGE" | "HTTP_USER_AGENT", _) if !self.shows_field(name) => {
+                Value::Undefined
+            }
             ("HTTP_COOKIE", Some(key)) => self.cookie(key),
             ("HTTP_COOKIE", None) => self.cookies(),
             ("HTTP_REFERER", None) => self.field(&header::REFERER),
@@ -46,10 +49,16 @@ impl Visible<'_> {
         self.under.map(|(_, rule)| &*rule.esi_options)
     }
 
+    /// Whether a field that ESI 1.0 has is shown: under `trusted_only` only what the rule names is.
+    fn shows_field(&self, variable: &str) -> bool {
+        self.options().is_none_or(|options| !options.is_wary() || options.headers.iter().any(|name| is(name, variable)))
+    }
+
     fn shows_cookie(&self, name: &str) -> bool {
         let Some((policy, rule)) = self.under else { return true };
+        let wary = rule.esi_options.is_wary();
         rule.esi_options.reads_cookie(name)
-            || matches!(policy.cookie_kind(rule, name), CookieKind::Keyed | CookieKind::Ignored)
+            || !wary && matches!(policy.cookie_kind(rule, name), CookieKind::Keyed | CookieKind::Ignored)
     }
 
     fn cookie(&self, name: &str) -> Value {
@@ -120,6 +129,11 @@ impl Visible<'_> {
             _ => Value::Undefined,
         }
     }
+}
+
+/// Whether the variable `HTTP_…` is of that field.
+fn is(name: &HeaderName, variable: &str) -> bool {
+    variable.strip_prefix("HTTP_").is_some_and(|field| field.replace('_', "-").eq_ignore_ascii_case(name.as_str()))
 }
 
 /// The classes of ESI 1.0, section 4.1: `MOZILLA`, `MSIE` or `OTHER`, and what the version of that is.

@@ -191,7 +191,7 @@ impl Context<'_> {
         expressions.iter().map(|expression| self.evaluate(expression)).collect()
     }
 
-    /// Section 4.3: `&`, `|` and `!` take expressions only, so `(1 & 4)` has no value. The Akamai dialect takes any value.
+    /// Section 5.1: `&`, `|` and `!` take expressions only, so `(1 & 4)` has no value. The Akamai dialect takes any value.
     fn truth(&self, value: &Value) -> Option<bool> {
         match (value, self.dialect) {
             (Value::Boolean(value), _) => Some(*value),
@@ -250,21 +250,18 @@ impl Context<'_> {
 
     fn compare(&mut self, comparison: Comparison, left: &Value, right: &Value) -> bool {
         use Comparison::{Equal, Greater, GreaterOrEqual, Has, Less, LessOrEqual, Matches, NotEqual};
-        // Section 4.3: with an empty or undefined operand, a comparison is false, `!=` too.
+        // Section 5.1: with an empty or undefined operand, a comparison is false, `!=` too.
         if left.is_empty() || right.is_empty() {
             return false;
         }
-        let order = || match (left.number(), right.number()) {
-            (Some(left), Some(right)) => left.partial_cmp(&right),
-            _ => Some(left.to_string().cmp(&right.to_string())),
-        };
+        let order = || left.numeric_order(right).unwrap_or_else(|| left.to_string().cmp(&right.to_string()));
         match comparison {
-            Equal => order() == Some(Ordering::Equal),
-            NotEqual => order() != Some(Ordering::Equal),
-            Less => order() == Some(Ordering::Less),
-            Greater => order() == Some(Ordering::Greater),
-            LessOrEqual => matches!(order(), Some(Ordering::Less | Ordering::Equal)),
-            GreaterOrEqual => matches!(order(), Some(Ordering::Greater | Ordering::Equal)),
+            Equal => order() == Ordering::Equal,
+            NotEqual => order() != Ordering::Equal,
+            Less => order() == Ordering::Less,
+            Greater => order() == Ordering::Greater,
+            LessOrEqual => order() != Ordering::Greater,
+            GreaterOrEqual => order() != Ordering::Less,
             Has { ignoring_case } => has(left, right, ignoring_case),
             Matches { ignoring_case } => self.matches(left, right, ignoring_case),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::evaluate::{Context, MAX_ITEMS};
+use super::library;
 use crate::escape::Escape;
 use crate::value::Value;
 
@@ -31,7 +32,8 @@ functions! {
     Base64Decode = "base64_decode", Dollar = "dollar", DoubleQuote = "dquote", SingleQuote = "squote", Integer = "int",
     Exists = "exists", IsEmpty = "is_empty", Length = "len", DeleteItem = "list_delitem", Index = "index",
     LastIndex = "rindex", BinaryInteger = "bin_int", Time = "time", HttpTime = "http_time", Random = "rand",
-    LastRandom = "last_rand", AddHeader = "add_header", SetResponseCode = "set_response_code", SetRedirect = "set_redirect",
+    LastRandom = "last_rand", FormatTime = "strftime", Md5 = "digest_md5", Md5Hex = "digest_md5_hex",
+    ToUnicode = "convert_to_unicode", FromUnicode = "convert_from_unicode", AddHeader = "add_header", SetResponseCode = "set_response_code", SetRedirect = "set_redirect",
 }
 
 impl Function {
@@ -45,6 +47,10 @@ impl Function {
             Self::HttpTime => {
                 let at = first.integer().and_then(|at| u64::try_from(at).ok());
                 Value::text(http_date(at.unwrap_or_else(|| context.variables.now())))
+            }
+            Self::FormatTime => {
+                let at = first.integer().unwrap_or_else(|| i64::try_from(context.variables.now()).unwrap_or(i64::MAX));
+                library::strftime(at, &second.to_string()).map(Value::text).unwrap_or_default()
             }
             Self::Random => {
                 let limit = first.integer().filter(|limit| *limit > 0).unwrap_or(100_000_000);
@@ -88,9 +94,13 @@ impl Function {
             Self::Index => position(text.find(&second.to_string())),
             Self::LastIndex => position(text.rfind(&second.to_string())),
             Self::BinaryInteger => Value::Integer(i64::from_str_radix(text.trim(), 2).ok()?),
+            Self::Md5 => Value::List(library::md5_numbers(&text).into_iter().map(Value::Integer).collect()),
+            Self::Md5Hex => Value::text(library::md5_hex(&text)),
+            // All text is in UTF-8 here.
+            Self::ToUnicode | Self::FromUnicode => Value::text(text),
             // The head has gone before the page is put together.
             Self::AddHeader | Self::SetResponseCode | Self::SetRedirect => Value::Undefined,
-            Self::Time | Self::HttpTime | Self::Random | Self::LastRandom => return None,
+            Self::Time | Self::HttpTime | Self::FormatTime | Self::Random | Self::LastRandom => return None,
         })
     }
 }

@@ -1,7 +1,8 @@
-//! Expressions of `test` attributes and of the Akamai dialect's values (ESI 1.0, section 4), compiled once.
+//! Expressions of `test` attributes and of the Akamai dialect's values (ESI 1.0, section 5), compiled once.
 
 mod evaluate;
 mod functions;
+mod library;
 mod parse;
 
 use std::sync::Arc;

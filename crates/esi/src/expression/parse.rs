@@ -1,4 +1,4 @@
-//! From text to expressions, by recursive descent. Precedence as in section 4.3 of the specification, from high to low:
+//! From text to expressions, by recursive descent. Precedence as in section 5.1 of the specification, from high to low:
 //! comparison, `!`, `&`, `|`; so `!$(a)=='x'` is `!($(a)=='x')`. Arithmetic of the Akamai dialect binds tighter than all.
 
 use std::sync::Arc;
@@ -15,6 +15,8 @@ struct Reading<'a> {
     rest: &'a str,
     dialect: Dialect,
     depth: usize,
+    /// How much was left where [`MAX_DEPTH`] was first exceeded.
+    too_deep_at: Option<usize>,
 }
 
 /// What cannot be read is not an expression; the caller warns.
@@ -29,15 +31,21 @@ pub(crate) fn expression(text: &str, dialect: Dialect) -> Option<Expression> {
 }
 
 /// A variable, or in the Akamai dialect a call, at the front of `text`, which begins with `$`; and its length.
-pub(crate) fn substitution(text: &str, dialect: Dialect) -> Option<(Expression, usize)> {
+///
+/// # Errors
+/// How many bytes there are to be left as text: one, or all down to where things stand too deeply within each other, so that each of the many
+/// beginnings in there is not tried again.
+pub(crate) fn substitution(text: &str, dialect: Dialect) -> Result<(Expression, usize), usize> {
     let mut reading = Reading::new(text, dialect);
-    let expression = reading.dollar()?;
-    Some((expression, text.len() - reading.rest.len()))
+    match reading.dollar() {
+        Some(expression) => Ok((expression, text.len() - reading.rest.len())),
+        None => Err(reading.too_deep_at.map_or(1, |rest| (text.len() - rest).max(1))),
+    }
 }
 
 impl<'a> Reading<'a> {
     fn new(text: &'a str, dialect: Dialect) -> Self {
-        Self { rest: text, dialect, depth: 0 }
+        Self { rest: text, dialect, depth: 0, too_deep_at: None }
     }
 
     fn akamai(&self) -> bool {
@@ -78,7 +86,12 @@ impl<'a> Reading<'a> {
 
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
         self.depth += 1;
-        let result = if self.depth > MAX_DEPTH { None } else { read(self) };
+        let result = if self.depth > MAX_DEPTH {
+            self.too_deep_at.get_or_insert(self.rest.len());
+            None
+        } else {
+            read(self)
+        };
         self.depth -= 1;
         result
     }

@@ -223,7 +223,9 @@ impl Parser {
                 return;
             }
             (Element::Vars, _) => {
-                let broken = substitute(&mut pieces, self.dialect, line);
+                // Directly within another its text is read with that of the other, and once only.
+                let within = self.frames.last().is_some_and(|frame| matches!(frame.element, Element::Vars));
+                let broken = if within { 0 } else { substitute(&mut pieces, self.dialect, line) };
                 if broken > 0 {
                     self.warnings.add(at, || Message::BadVariable);
                 }

@@ -3,8 +3,10 @@
 mod assembly;
 mod broken;
 mod hostile;
+mod injection;
 mod language;
 mod spec;
+mod specification;
 mod splits;
 
 use bytes::Bytes;

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::language::{Request, page_of};
 use super::{Limits, Piece, cut, pieces, read_chunks, read_with};
+use crate::{Dialect, Escape};
 
-const TEXTS: [&[u8]; 8] = [
+const TEXTS: [&[u8]; 13] = [
     b"",
     b"<html><!-- a comment --><p class=\"design\">desire > esi: president</p><![CDATA[ <x> ]]></html>",
     b"{\"a\": \"<p>\\\"esi\\\"</p>\", \"b\": [1, 2, null]}",
@@ -15,6 +17,11 @@ const TEXTS: [&[u8]; 8] = [
     b"<<<esi </esi <!--es <!--esix <!-- esi --> --> <<",
     b"<!DOCTYPE html>\r\n<!--[if IE]><p><![endif]-->\n<a href='?a=1&b=2'>&amp;</a>",
     b"</es</esi</</e<!<!-<!--<!--e<!--es<!--esi-<!--esi-x",
+    b"<?xml version=\"1.0\"?><feed xmlns:esi=\"http://www.edge-delivery.org/esi/1.0\"><a:b c='&lt;'/><![CDATA[<es:i>]]></feed>",
+    b"<script>//<![CDATA[\nlet a = `${b}$(c)` && \"<\\/script>\";\n//]]></script><style>a>b{}</style>",
+    b"<p class=\"x' <b <i>></p </b> <a href=x\"y>$(HTTP_COOKIE{a}|'b') $ $( $x() &amp &#x;",
+    b"\x80\xc3(\xe2\x82\xf0\x9f\x92<\xffesi:>\x00\r\n\r\x1b$B",
+    b"{\"a\":\"\\u003cesi:include src='/x'/\\u003e\",\"b\":\"&lt;esi:vars&gt;\"}\n[1e9,-0.0,\"\\ud800\"]",
 ];
 
 const DOCUMENT: &str = "<html>\n<!--esi <esi:include src=\"/a?b=1&amp;c\" alt='/d>' onerror=\"continue\"/> --> -->\n\
@@ -38,6 +45,35 @@ fn each_split_in_two_gives_the_whole() {
             assert_eq!(read_chunks(limits, bytes), whole, "single bytes");
         }
     }
+}
+
+const AKAMAI: &str = "<esi:assign name=\"l\" value=\"[1, 'b<', {'k': $(HTTP_HOST)}]\"/>a<esi:foreach collection=\"$(l)\" item=\"i\">\
+    <esi:vars>-$(i)$upper($(i))\u{e9}</esi:vars><esi:choose><esi:when test=\"$(i) has 'b' &amp;&amp; !(1>2)\"><esi:break/></esi:when>\
+    </esi:choose></esi:foreach><esi:text><esi:include src='/raw'/>$(l)</esi:text><esi:function name=\"f\"><esi:return value=\"$(ARGS{0})+1\"/>\
+    </esi:function><esi:vars>$f(41)$(QUERY_STRING{q}|'d)')</esi:vars><esi:try><esi:attempt>x<esi:eval src=\"/fail\"/></esi:attempt>\
+    <esi:except><esi:include src='/y?$(QUERY_STRING)' maxwait='5'/></esi:except></esi:try><esi:assign name='m'>long $(HTTP_HOST)</esi:assign>\
+    <esi:vars name=\"$(m)\"/><esi:inline name='/in'>in</esi:inline><esi:include src='/in'/><!--esi <esi:vars>$(m)</esi:vars>-->z";
+
+#[test]
+fn each_split_in_two_gives_the_whole_page_in_both_dialects() {
+    let request = Request::new(&[("HTTP_HOST", "example.org"), ("QUERY_STRING", "a=1&b")]);
+    let page = |chunks: &[Bytes], dialect| page_of(chunks, &request, dialect, Escape::Markup);
+    for dialect in [Dialect::Akamai, Dialect::Esi10] {
+        for document in TEXTS.into_iter().chain([DOCUMENT.as_bytes(), AKAMAI.as_bytes()]) {
+            let whole = page(&[Bytes::from_static(document)], dialect);
+            for place in 0..=document.len() {
+                assert_eq!(page(&cut(document, &[place]), dialect), whole, "split at {place}");
+            }
+            let bytes: Vec<_> = document.iter().map(|byte| Bytes::copy_from_slice(&[*byte])).collect();
+            assert_eq!(page(&bytes, dialect), whole, "single bytes");
+        }
+    }
+    let (akamai, warnings) = page(&[Bytes::from_static(AKAMAI.as_bytes())], Dialect::Akamai);
+    assert_eq!(
+        akamai,
+        "a-11\u{e9}-b&lt;B&lt;\u{e9}<esi:include src='/raw'/>$(l)42d){/y?a=1&b}long example.orgin long example.orgz"
+    );
+    assert!(warnings.is_empty(), "{warnings:?}");
 }
 
 /// Whether `text` is a part of the memory of one of `chunks`.

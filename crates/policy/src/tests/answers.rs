@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::{
-    Action, Config, CookieKind, Cookies, EsiDialect, EsiMode, EsiOnError, EsiOptions, RequestFacts, RuleSource,
-    SessionMode, UnknownCookies, load_str,
+    Action, Config, CookieKind, Cookies, EsiDialect, EsiMode, EsiOnError, EsiOptions, EsiTriggers, RequestFacts,
+    RuleSource, SessionMode, UnknownCookies, load_str,
 };
 
 fn config(text: &str) -> Config {
@@ -223,7 +223,9 @@ fn esi_as_a_word_and_as_a_mapping() {
         let config = crate::load_str("copal.yaml", &text, None).unwrap().config;
         Arc::clone(&config.policy.rules()[0])
     };
-    assert_eq!((rule("true").esi, &*rule("true").esi_options), (EsiMode::On, &EsiOptions::default()));
+    let said = |options: &EsiOptions| format!("{options:?}");
+    assert_eq!(rule("true").esi, EsiMode::On);
+    assert_eq!(said(&rule("true").esi_options), said(&EsiOptions::default()));
     assert_eq!(rule("{ mode: auto }").esi, EsiMode::Auto);
     assert_eq!(rule("{}").esi, EsiMode::On);
     let all = rule(
@@ -236,9 +238,22 @@ fn esi_as_a_word_and_as_a_mapping() {
         headers: vec!["x-country".parse().unwrap()],
         on_error: EsiOnError::Fail,
         placeholder: Some("<p/>".into()),
-        raw: false,
+        ..EsiOptions::default()
     };
-    assert_eq!(*all.esi_options, expected);
+    assert_eq!(said(&all.esi_options), said(&expected));
+    let reach = rule(
+        "{ mode: auto, hosts: [\"*.widgets.example\", \"a.example:8080\"], trusted_only: [/esi/**], post: /api/*, \
+           dialect: akamai, redirects: 2, triggers: [x-esi, edge-control] }",
+    );
+    let options = &reach.esi_options;
+    let hosts = ["b.widgets.example", "b.widgets.example:81", "a.example:8080", "a.example", "widgets.example"];
+    assert_eq!(hosts.map(|host| options.allows_host(host)), [true, true, true, false, false]);
+    assert_eq!(["/esi/a", "/esi/a/b", "/user", "/"].map(|path| options.trusts(path)), [true, true, false, false]);
+    assert_eq!(["/api/a", "/api/a/b", "/"].map(|path| options.may_post(path)), [true, false, false]);
+    let triggers = EsiTriggers { surrogate_control: false, x_esi: true, edge_control: true };
+    assert_eq!((options.redirects, options.triggers), (2, Some(triggers)));
+    let usual = EsiOptions::default();
+    assert!(!usual.allows_host("a.example") && usual.trusts("/") && !usual.is_wary() && !usual.may_post("/"));
 
     let read = config("sessions: { cookies: [sid] }\nrules: [{ name: x, cache: {}, esi: { cookies: [lang, sid] } }]\n");
     let kind = |name| read.policy.cookie_kind(&read.policy.rules()[0], name);

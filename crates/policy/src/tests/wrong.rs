@@ -374,6 +374,13 @@ fn esi_options_are_checked() {
         ("{ headers: Cookie }", "6:21 `headers` must be a field name, but `Cookie` has a key of its own"),
         ("{ headers: Authorization }", "6:21 `headers` must be a field name, but `Authorization` is a secret"),
         ("{ on_error: abort }", "6:22 `on_error` must be `omit` or `fail`, not `abort`"),
+        ("{ trusted_only: [] }", "6:26 `trusted_only` is an empty list, which nothing fits"),
+        ("{ redirects: 4 }", "6:23 `redirects` must be a whole number from 0 to 3, not `4`"),
+        (
+            "{ mode: auto, triggers: [x-foo] }",
+            "6:35 `triggers` must be `surrogate-control`, `x-esi` or `edge-control`, not `x-foo`",
+        ),
+        ("{ hosts: \"http://a\" }", "6:19 `hosts` must be a host glob, but `http://a` has a scheme"),
         ("{ raw: yes }", "6:17 `raw` must be `true` or `false`, not `yes`"),
     ] {
         let found: Vec<String> =
@@ -383,6 +390,28 @@ fn esi_options_are_checked() {
     let raw = load_str("copal.yaml", &rule("{ raw: true }"), None).unwrap().warnings;
     let said: Vec<String> = raw.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect();
     assert_eq!(said, ["6:12 rule `x`: what visitors send (cookies, query, fields) will be put into pages as it is"]);
+    for (esi, warnings) in [
+        (
+            "{ hosts: [\"*\"] }",
+            vec![
+                "3:11 rule `x`: pages may include from `*`, and no rule is for that host",
+                "6:20 pages may include from every host that somebody writes into them",
+            ],
+        ),
+        (
+            "{ hosts: [w.example] }",
+            vec!["3:11 rule `x`: pages may include from `w.example`, and no rule is for that host"],
+        ),
+        ("{ post: [/a] }", vec!["6:12 only the `akamai` dialect has `method=\"POST\"`"]),
+        ("{ triggers: [x-esi] }", vec!["6:12 `triggers` does nothing without `mode: auto`"]),
+        ("{ post: [/a], dialect: akamai, triggers: [x-esi], mode: auto }", vec![]),
+    ] {
+        let found = load_str("copal.yaml", &rule(esi), None).unwrap().warnings;
+        let said: Vec<String> = found.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect();
+        assert_eq!(said, warnings, "{esi}");
+    }
+    let named = rule("{ hosts: [w.example] }") + "  - { name: w, match: { host: \"*.example\" }, pass: true }\n";
+    assert!(load_str("copal.yaml", &named, None).unwrap().warnings.is_empty());
     let slice = rule("{ mode: true }").replace("cache: {}", "cache: { slice: 4MiB }");
     assert!(errors(&slice).to_string().contains("does not go with `slice`"));
 }

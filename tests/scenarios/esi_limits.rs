@@ -1,0 +1,115 @@
+//! ESI: what the fragments of a page, and of all pages, may cost together.
+
+use copal_testkit::{Answer, Gate};
+
+use crate::front::Front;
+
+const RULES: &str = "rules:
+  - {name: frag, match: {path: '/frag/**'}, cache: {ttl: 1h}}
+  - {name: strict, match: {path: '/strict/**'}, cache: {ttl: 1h}, esi: {on_error: fail}}
+  - {name: pages, cache: {ttl: 1h}, esi: {placeholder: '-'}}";
+
+fn page(body: &str) -> Answer {
+    Answer::ok(body.to_owned()).header("content-type", "text/html")
+}
+
+async fn front(esi: &str) -> Front {
+    Front::with(&format!("esi: {{{esi}}}\n{RULES}")).await
+}
+
+#[tokio::test]
+async fn a_fragment_that_does_not_fit_into_max_bytes_is_a_failure() {
+    let front = front("max_bytes: 10").await;
+    front.origin.on("/frag/6", "123456");
+    front.origin.on("/frag/4", "1234");
+    front.origin.on("/frag/11", "12345678901");
+    front.origin.on("/nested", page("<esi:include src='/frag/6'/><esi:include src='/frag/6'/>"));
+    for (index, (template, expected)) in [
+        ("<esi:include src='/frag/6'/>|<esi:include src='/frag/4'/>", "123456|1234"),
+        ("<esi:include src='/frag/11'/>|<esi:include src='/frag/4'/>", "-|1234"),
+        ("<esi:include src='/frag/11' onerror='continue'/>|", "|"),
+        ("<esi:try><esi:attempt><esi:include src='/frag/11'/></esi:attempt><esi:except>e</esi:except></esi:try>", "e"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/{index}");
+        front.origin.on(&path, page(template));
+        for _ in 0..2 {
+            let got = front.get(&path).await;
+            assert_eq!((got.status, got.text()), (200, expected), "{template}");
+        }
+    }
+    // Nested ones count as what the outer one has. Its length is not known while it is fetched: then the page is cut.
+    front.origin.on("/outer", page("[<esi:include src='/nested'/>]"));
+    let mut client = front.client().await;
+    assert!(client.get("/outer").try_send().await.is_err(), "the client can tell that the page is not whole");
+    assert_eq!(front.get("/outer").await.text(), "[-]", "now that all is at hand it is seen before");
+}
+
+#[tokio::test]
+async fn a_fragment_of_unknown_length_that_outgrows_max_bytes_cuts_the_page() {
+    let front = front("max_bytes: 10").await;
+    front.origin.on("/frag/long", Answer::ok("").chunks(["12345", "67890", "1"]));
+    front.origin.on("/page", page("[<esi:include src='/frag/long' onerror='continue'/>]"));
+    let mut client = front.client().await;
+    assert!(client.get("/page").try_send().await.is_err(), "cut, and not ended as if it were whole");
+}
+
+#[tokio::test]
+async fn what_the_page_waits_for_beyond_its_time_counts_as_failed() {
+    let front = front("page_timeout: 50ms, max_concurrent: 1").await;
+    let never = Gate::new();
+    front.origin.on("/frag/slow", Answer::ok("slow").held_by(&never));
+    front.origin.on("/frag/slow2", Answer::ok("slow").held_by(&never));
+    front.origin.on("/frag/ok", "ok");
+    assert_eq!(front.get("/frag/ok").await.text(), "ok");
+    front.origin.on("/page", page(
+        "<esi:include src='/frag/slow' alt='/frag/ok'/>|<esi:include src='/frag/slow2'/>|<esi:include src='/frag/ok'/>\
+         |<esi:include src='/frag/new'/>",
+    ));
+    front.origin.on("/frag/new", "new");
+    assert_eq!(front.get("/page").await.text(), "ok|-|ok|-", "what is at hand is put in all the same");
+    assert_eq!(front.origin.count("/frag/slow2") + front.origin.count("/frag/new"), 0, "no use to ask any more");
+    front.origin.on("/strict/page", page("<esi:include src='/frag/slow'/>"));
+    let mut client = front.client().await;
+    assert!(client.get("/strict/page").try_send().await.is_err());
+}
+
+#[tokio::test]
+async fn fragments_of_all_pages_wait_for_their_turn() {
+    let front = front("max_concurrent_total: 2").await;
+    let gate = Gate::new();
+    for path in ["/frag/1", "/frag/2", "/frag/3", "/frag/4"] {
+        front.origin.on(path, Answer::ok("x").held_by(&gate));
+    }
+    front.origin.on("/a", page("<esi:include src='/frag/1'/><esi:include src='/frag/2'/><esi:include src='/frag/3'/>"));
+    front.origin.on("/b", page("<esi:include src='/frag/4'/>"));
+    front.origin.on("/frag/free", "free");
+    let a = front.spawn_get("/a");
+    front.origin.wait_for_heads(3).await;
+    let b = front.spawn_get("/b");
+    front.origin.wait_for_heads(4).await;
+    // Other requests are no fragments.
+    assert_eq!(front.get("/frag/free").await.text(), "free");
+    let frags = || front.origin.requests().iter().filter(|request| request.path().starts_with("/frag/")).count();
+    assert_eq!(frags(), 3, "two of the pages', and the one that is none of a page");
+    gate.open();
+    assert_eq!(a.await.unwrap().text(), "xxx");
+    assert_eq!(b.await.unwrap().text(), "x");
+}
+
+#[tokio::test]
+async fn pages_within_pages_do_not_wait_for_turns_that_they_hold() {
+    let front = front("max_concurrent_total: 1").await;
+    front.origin.on("/1", page("1<esi:include src='/2'/><esi:include src='/frag/a'/>"));
+    front.origin.on("/2", page("2<esi:include src='/3'/><esi:include src='/frag/b'/>"));
+    front.origin.on("/3", page("3<esi:include src='/frag/c'/>"));
+    for fragment in ["a", "b", "c"] {
+        front.origin.on(&format!("/frag/{fragment}"), fragment);
+    }
+    let pages: Vec<_> = (0..8).map(|_| front.spawn_get("/1")).collect();
+    for page in pages {
+        assert_eq!(page.await.unwrap().text(), "123cba");
+    }
+}
