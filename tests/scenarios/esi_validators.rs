@@ -141,7 +141,7 @@ async fn a_stored_page_leaves_before_a_fragment_that_is_late_and_with_one_that_i
         assert_eq!((got.text(), got.header("etag"), got.header("content-length")), ("[user]", None, None));
     }
     let (gate, late) = Answer::gated("late");
-    front.origin.on("/user", late);
+    front.origin.replace("/user", late);
     let mut client = front.client().await;
     let mut reading = client.get("/").stream().await;
     assert_eq!(reading.read_some().await.unwrap(), "[");
