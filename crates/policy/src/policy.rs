@@ -102,6 +102,7 @@ impl Policy {
             line: 0,
             action: Action::Pass,
             sessions: SessionMode::Bypass,
+            context: None,
             esi: EsiMode::Off,
             esi_options: Arc::default(),
             origin: 0,

@@ -18,7 +18,17 @@ macro_rules! policy {
     };
 }
 
-const POLICIES: &[Shipped] = &[policy!("default"), policy!("wagtail"), policy!("wordpress")];
+#[rustfmt::skip] // One a line: the order is that of the list that `copal policy` prints.
+const POLICIES: &[Shipped] = &[
+    policy!("default"),
+    policy!("generic"),
+    policy!("static"),
+    policy!("drupal"),
+    policy!("mediawiki"),
+    policy!("typo3"),
+    policy!("wagtail"),
+    policy!("wordpress"),
+];
 
 fn find(name: &str) -> Option<&'static Shipped> {
     POLICIES.iter().find(|policy| policy.name == name)

@@ -104,6 +104,9 @@ pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
     if let Some(cookie) = &asked.plan.cookie {
         headers.insert(header::COOKIE, cookie.clone());
     }
+    if let Some(member) = &asked.plan.member {
+        member.tell(&mut headers);
+    }
     let readable = exchange.depth > 0 || asked.rule.esi == EsiMode::On;
     let codings = vary::accept_encoding(&exchange.headers).filter(|_| !readable);
     headers.insert(header::ACCEPT_ENCODING, codings.unwrap_or(IDENTITY));

@@ -9,6 +9,7 @@ mod assemble;
 mod body;
 mod body_key;
 mod clock;
+mod context;
 mod decide;
 mod deliver;
 mod directed;
@@ -53,6 +54,7 @@ mod watch;
 
 pub use body::{Body, BodyError};
 pub use clock::Clock;
+pub use context::ContextUsage;
 pub use exchange::ClientInfo;
 pub use explain::{Explanation, explain};
 pub use interim::{Interim, InterimLine};

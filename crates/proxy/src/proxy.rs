@@ -18,6 +18,7 @@ use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::context::{ContextUsage, Contexts};
 use crate::deliver;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
@@ -53,6 +54,7 @@ pub struct Proxy {
     pub(crate) clock: Clock,
     pub(crate) hints: Hints,
     pub(crate) searching: Searching,
+    pub(crate) contexts: Contexts,
     pub(crate) again: Again,
     pub(crate) refreshing: Refreshing,
     pub(crate) counting: Counting,
@@ -113,6 +115,7 @@ impl Proxy {
             clock: parts.clock,
             hints: Hints::new(),
             searching: Searching::new(),
+            contexts: Contexts::new([seed(), seed()]),
             again: Again::default(),
             refreshing: Refreshing::new(),
             counting: Counting::default(),
@@ -185,6 +188,12 @@ impl Proxy {
     #[must_use]
     pub fn pages_by_heart(&self) -> u64 {
         self.by_heart.0.load(Ordering::Relaxed)
+    }
+
+    /// Figures of user contexts, for metrics.
+    #[must_use]
+    pub fn context_usage(&self) -> ContextUsage {
+        self.contexts.usage()
     }
 
     /// [`Store::sweep`], and the same for what is remembered beside the store.

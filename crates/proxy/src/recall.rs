@@ -123,6 +123,9 @@ fn is_like_all(runtime: &Runtime, exchange: &Exchange, plan: &CachePlan) -> bool
         && !plan.authorized
         && plan.directed.is_none()
         && plan.sub_key.is_none()
+        && plan.member.is_none()
+        // Who is in which group is found out for each visitor.
+        && runtime.config.contexts.is_empty()
         && decide::decides_nothing(&runtime.config, &exchange.headers)
 }
 
