@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use copal_esi::{Dialect, Escape, Include, Setting, Value, Variables};
@@ -174,6 +175,11 @@ impl Page {
     pub(crate) fn limits(&self) -> (usize, usize) {
         let esi = &self.runtime.config.esi;
         (esi.max_concurrent, esi.max_includes)
+    }
+
+    /// How long the page waits for what is not at hand before its first bytes leave.
+    pub(crate) fn hold(&self) -> Duration {
+        self.runtime.config.esi.hold
     }
 
     /// What the blocks of the template are run with.
