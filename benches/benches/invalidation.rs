@@ -2,7 +2,12 @@
 //!
 //! `cargo bench -p copal-benches --bench invalidation [-- RESPONSES]` prints a table. A million responses with 50 tags each need
 //! about 3 GiB; without a number it is a hundred thousand.
-#![expect(clippy::print_stdout, reason = "a bench prints its table")]
+#![expect(
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a bench reads the clock and prints its table"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
