@@ -19,11 +19,11 @@ use tokio::task::JoinHandle;
 
 use crate::answer::Answer;
 use crate::body::Body;
-use crate::decide;
 use crate::exchange::{Exchange, Once};
 use crate::forward;
 use crate::lineage::{Limit, Lineage};
 use crate::made::Made;
+use crate::media;
 use crate::proxy::{Proxy, Runtime};
 use crate::reach;
 use crate::reason::Reason;
@@ -148,7 +148,7 @@ impl Page {
     ) -> Arc<Self> {
         let escape = match rule.esi_options.raw {
             true => Escape::Raw,
-            false if decide::is_script(template) => Escape::Script,
+            false if media::is_script(template) => Escape::Script,
             false => Escape::Markup,
         };
         Arc::new(Self {
