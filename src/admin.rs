@@ -3,6 +3,7 @@
 
 mod purge;
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::sync::Semaphore;
 use crate::listener::{Drain, Service, Terms};
 use crate::telemetry::{self, ConnectionCounts, Scrape, Telemetry};
 
-pub(crate) use purge::PurgeRequest;
+pub(crate) use purge::{Conditions, Done, ItemError, PurgeRequest};
 
 /// Connections at a time. The address is for a few machines.
 const CONNECTIONS: usize = 64;
@@ -33,15 +34,38 @@ const MAX_BODY: usize = 1 << 20;
 /// How long a scrape waits for the counts of the last milliseconds.
 const FLUSH_LIMIT: Duration = Duration::from_millis(250);
 
+/// Purges that count at a time.
+const COUNTING: usize = 1;
+
 const INDEX: &str = "\
 Copal, admin address
 
-GET  /metrics   counts, for Prometheus
-GET  /healthz   200 while the process runs
-GET  /readyz    200 while it takes requests, 503 when it drains
-POST /purge     {\"urls\": [\"http://www.example.com/page\"], \"tags\": [], \"prefix\": \"/blog/\", \"all\": false, \"soft\": false}
-                with Content-Type: application/json; answers {\"sequence\": 1, \"removed\": 1}
+GET  /metrics        counts, for Prometheus
+GET  /healthz        200 while the process runs
+GET  /readyz         200 while it takes requests, 503 when it drains
+POST /purge          {\"urls\": [\"http://www.example.com/page\"], \"soft\": false}, or tags, tag_pattern, prefix, glob, host,
+                     pattern, match, all; with dry_run, wait, refresh, repurge_after; answers {\"sequence\": 1, \"removed\": 1, ...}
+POST /purge/explain  {\"method\": \"BAN\", \"url\": \"http://www.example.com/\", \"headers\": {}}: what such a request would do
+GET  /openapi.json   all of this, for machines (OpenAPI 3.1)
+
+What is posted is JSON, with Content-Type: application/json.
 ";
+
+/// The description of this address; `docs/openapi.json` in the sources.
+const OPENAPI: &str = include_str!("../docs/openapi.json");
+
+const READ: &str = "GET, HEAD";
+
+/// Every path, and the methods that it takes.
+const ROUTES: &[(&str, &str)] = &[
+    ("/", READ),
+    ("/metrics", READ),
+    ("/healthz", READ),
+    ("/readyz", READ),
+    ("/openapi.json", READ),
+    ("/purge", "POST"),
+    ("/purge/explain", "POST"),
+];
 
 /// What the admin address speaks for.
 pub(crate) struct Admin {
@@ -53,6 +77,13 @@ pub(crate) struct Admin {
     pub(crate) started: u64,
     /// Bytes that the store may take.
     pub(crate) store_limit: u64,
+    /// Held by a purge that counts.
+    pub(crate) counting: Semaphore,
+}
+
+/// [`Admin::counting`].
+pub(crate) fn counting() -> Semaphore {
+    Semaphore::new(COUNTING)
 }
 
 /// The terms of the admin listener. Its connections are no clients' and are not counted as such.
@@ -69,9 +100,10 @@ impl Service for Arc<Admin> {
     type Body = Body;
     type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
-    fn answer(&self, request: Request<RequestBody>, _: ClientInfo) -> Self::Answer {
+    fn answer(&self, request: Request<RequestBody>, client: ClientInfo) -> Self::Answer {
         let admin = Arc::clone(self);
-        Box::pin(async move { admin.route(request).await.unwrap_or_else(|refusal| refusal.response()) })
+        let peer = client.peer.ip();
+        Box::pin(async move { admin.route(request, peer).await.unwrap_or_else(|refusal| refusal.response()) })
     }
 }
 
@@ -82,19 +114,26 @@ struct Refusal {
     error: String,
     /// The methods that would be served.
     allow: Option<&'static str>,
+    /// What is wrong, item by item.
+    errors: Vec<ItemError>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, error: error.into(), allow: None }
+        Self { status, error: error.into(), allow: None, errors: Vec::new() }
     }
 
     fn method(allow: &'static str) -> Self {
-        Self { status: StatusCode::METHOD_NOT_ALLOWED, error: format!("use {allow}"), allow: Some(allow) }
+        let refusal = Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("use {allow}"));
+        Self { allow: Some(allow), ..refusal }
     }
 
     fn response(self) -> Response<Body> {
-        let mut response = json(self.status, &json!({ "error": self.error }));
+        let mut value = json!({ "error": self.error });
+        if !self.errors.is_empty() {
+            value["errors"] = json!(self.errors);
+        }
+        let mut response = json(self.status, &value);
         if let Some(allow) = self.allow {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         }
@@ -103,26 +142,34 @@ impl Refusal {
 }
 
 impl Admin {
-    async fn route(&self, request: Request<RequestBody>) -> Result<Response<Body>, Refusal> {
+    async fn route(&self, request: Request<RequestBody>, peer: IpAddr) -> Result<Response<Body>, Refusal> {
         let (parts, body) = request.into_parts();
         match (parts.uri.path(), &parts.method) {
             ("/", &Method::GET | &Method::HEAD) => Ok(text(StatusCode::OK, INDEX)),
             ("/metrics", &Method::GET | &Method::HEAD) => Ok(self.metrics().await),
             ("/healthz", &Method::GET | &Method::HEAD) => Ok(text(StatusCode::OK, "ok\n")),
             ("/readyz", &Method::GET | &Method::HEAD) => Ok(self.ready()),
+            ("/openapi.json", &Method::GET | &Method::HEAD) => {
+                Ok(respond(StatusCode::OK, "application/json", Bytes::from_static(OPENAPI.as_bytes())))
+            }
             ("/purge", &Method::POST) => {
                 json_only(&parts.headers)?;
-                let wrong = |error| Refusal::new(StatusCode::BAD_REQUEST, error);
-                let asked = serde_json::from_slice(&collect(body).await?)
-                    .map_err(|error| wrong(format!("the body is no purge request: {error}")))?;
-                let done = purge::purge(&self.proxy, &asked).map_err(wrong)?;
+                let asked = read(&collect(body).await?, "no purge request")?;
+                let done = purge::purge(&self.proxy, &self.counting, &asked, peer).await.map_err(|nothing| {
+                    Refusal { errors: nothing.errors, ..Refusal::new(StatusCode::BAD_REQUEST, nothing.error) }
+                })?;
                 Ok(json(StatusCode::OK, &done))
             }
-            ("/" | "/metrics" | "/healthz" | "/readyz", _) => Err(Refusal::method("GET, HEAD")),
-            ("/purge", _) => Err(Refusal::method("POST")),
-            (path, _) => {
-                Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here; / says what there is")))
+            ("/purge/explain", &Method::POST) => {
+                json_only(&parts.headers)?;
+                let asked = read(&collect(body).await?, "no question about a purge")?;
+                let explained = purge::explain(&self.proxy, asked, peer).await;
+                Ok(json(StatusCode::OK, &explained.map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, why))?))
             }
+            (path, _) => Err(match ROUTES.iter().find(|(known, _)| *known == path) {
+                Some((_, allow)) => Refusal::method(allow),
+                None => Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here; / says what there is")),
+            }),
         }
     }
 
@@ -130,6 +177,7 @@ impl Admin {
         self.telemetry.flush(FLUSH_LIMIT).await;
         let scrape = Scrape {
             store: self.proxy.store().usage(),
+            contexts: self.proxy.context_usage(),
             store_limit: self.store_limit,
             started: self.started,
             resident: telemetry::resident_memory(),
@@ -169,8 +217,16 @@ async fn collect(body: RequestBody) -> Result<Bytes, Refusal> {
     }
 }
 
-fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
-    respond(status, "application/json", Bytes::from(value.to_string() + "\n"))
+fn read<T: serde::de::DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body is {what}: {error}")))
+}
+
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
+    match serde_json::to_string(value) {
+        Ok(text) => respond(status, "application/json", Bytes::from(text + "\n")),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written\n"),
+    }
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Body> {
@@ -206,6 +262,65 @@ mod tests {
         for media_type in ["application/json", "Application/JSON; charset=utf-8"] {
             assert!(json_only(&headers(Some(media_type))).is_ok());
         }
+    }
+
+    #[test]
+    fn the_description_names_every_route_and_no_other() {
+        let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let paths = described["paths"].as_object().unwrap();
+        let mut found: Vec<(&str, String)> = paths
+            .iter()
+            .map(|(path, item)| {
+                let methods: Vec<String> =
+                    item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+                (path.as_str(), methods.join(", "))
+            })
+            .collect();
+        found.sort_unstable();
+        // HEAD goes with GET.
+        let mut routes: Vec<(&str, String)> =
+            ROUTES.iter().map(|(path, allow)| (*path, allow.replace(", HEAD", ""))).collect();
+        routes.sort_unstable();
+        assert_eq!(found, routes);
+        for (path, _) in ROUTES.iter().filter(|(path, _)| *path != "/") {
+            assert!(INDEX.contains(path), "the page at / does not name {path}");
+        }
+    }
+
+    #[test]
+    fn the_description_has_the_fields_that_are_read_and_written() {
+        let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let keys = |value: &serde_json::Value| {
+            let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+            keys.sort_unstable();
+            keys
+        };
+        let fields = |schema: &str| keys(&described["components"]["schemas"][schema]["properties"]);
+        let one = || vec!["x".to_owned()];
+        let full = PurgeRequest {
+            urls: one(),
+            tags: one(),
+            tag_pattern: one(),
+            prefix: one(),
+            glob: one(),
+            host: one(),
+            pattern: one(),
+            conditions: Some(Conditions {
+                host: Some("x".into()),
+                url: Some("x".into()),
+                tags: Some("x".into()),
+                ..Conditions::default()
+            }),
+            repurge_after: Some("1s".into()),
+            ..PurgeRequest::default()
+        };
+        let sent = json!(full);
+        assert_eq!(keys(&sent), fields("Purge"));
+        assert_eq!(keys(&sent["match"]), fields("Conditions"));
+        let error = ItemError { field: "urls".into(), item: "x".into(), error: "wrong".into() };
+        let done = json!(Done { matching: Some(1), errors: vec![error], ..Done::default() });
+        assert_eq!(keys(&done), fields("Purged"));
+        assert_eq!(keys(&done["errors"][0]), fields("ItemError"));
     }
 
     #[tokio::test]

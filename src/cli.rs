@@ -216,35 +216,83 @@ pub(crate) struct Policy {
 /// Make a running Copal forget pages
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("what").required(true).args(["urls", "tags", "prefix", "all"]),
+    group = ArgGroup::new("what").required(true).multiple(true).args([
+        "urls", "tags", "tag_patterns", "prefixes", "globs", "hosts", "patterns", "headers", "all",
+    ]),
+    group = ArgGroup::new("others").multiple(true).args([
+        "tags", "tag_patterns", "prefixes", "globs", "hosts", "patterns", "headers", "all",
+    ]),
     after_help = "\
 Examples:
   copal purge http://www.example.com/news
   copal purge --server 127.0.0.1:8080 https://www.example.com/news https://www.example.com/
   find-changed-urls | copal purge --config copal.yaml -
   copal purge --config copal.yaml --tag article-17 --tag frontpage
+  copal purge --config copal.yaml --tag-pattern '^product-17-'
   copal purge --admin http://127.0.0.1:8081 --prefix /blog/
+  copal purge --config copal.yaml --glob 'http://www.example.com/*.css'
+  copal purge --config copal.yaml --host www.example.com --header 'Content-Type=^image/' --dry-run
+  copal purge --config copal.yaml --all-queries --refresh http://www.example.com/search
   copal purge --admin http://127.0.0.1:8081 --soft --all
+  COPAL_SECRET=... copal purge --secret-env COPAL_SECRET http://www.example.com/news
+
+What is named adds up; beside --header, --host and --tag-pattern must hold too. Regular expressions are found anywhere
+unless they are anchored (^...$).
 
 Without --config and --admin each URL is purged by a PURGE request to its own host and port, or to --server.
-Tags, prefixes, --all and --soft need the admin address: --config reads it from the file, --admin names it."
+All but URLs, and --dry-run, need the admin address: --config reads it from the file, --admin names it.
+
+Exit status: 0 all of it was purged, 1 something was not, 2 the command line or a file is wrong."
 )]
 pub(crate) struct Purge {
     /// Whole URLs; `-` reads them from standard input, one a line
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", conflicts_with = "others")]
     pub(crate) urls: Vec<String>,
     /// Pages to which the origin gave this tag; may be given several times
-    #[arg(long = "tag", value_name = "TAG", num_args = 1..)]
+    #[arg(long = "tag", value_name = "TAG", num_args = 1.., conflicts_with_all = ["headers", "all"])]
     pub(crate) tags: Vec<String>,
+    /// Pages with a tag in which this regular expression is found
+    #[arg(long = "tag-pattern", value_name = "REGEX", conflicts_with = "all")]
+    pub(crate) tag_patterns: Vec<String>,
     /// Everything below a path (/blog/), on one host (http://www.example.com/blog/) or on all
-    #[arg(long, value_name = "PREFIX")]
-    pub(crate) prefix: Option<String>,
+    #[arg(long = "prefix", value_name = "PREFIX", conflicts_with_all = ["headers", "all"])]
+    pub(crate) prefixes: Vec<String>,
+    /// The same with `*` for any characters: '/*.css', 'http://www.example.com/*/print'
+    #[arg(long = "glob", value_name = "GLOB", conflicts_with_all = ["headers", "all"])]
+    pub(crate) globs: Vec<String>,
+    /// Everything of a host
+    #[arg(long = "host", value_name = "HOST", conflicts_with = "all")]
+    pub(crate) hosts: Vec<String>,
+    /// Pages in whose whole URL this regular expression is found
+    #[arg(long = "pattern", value_name = "REGEX", conflicts_with_all = ["headers", "all"])]
+    pub(crate) patterns: Vec<String>,
+    /// Pages in whose response field this regular expression is found; several must all hold
+    #[arg(long = "header", value_name = "NAME=REGEX", value_parser = parse_condition, conflicts_with = "all")]
+    pub(crate) headers: Vec<(String, String)>,
     /// Everything
     #[arg(long)]
     pub(crate) all: bool,
+    /// The URLs with every query
+    #[arg(long)]
+    pub(crate) all_queries: bool,
+    /// The URLs on every host, with every query
+    #[arg(long)]
+    pub(crate) any_host: bool,
     /// Only make it stale: served while it is fetched anew, where a rule has grace
     #[arg(long)]
     pub(crate) soft: bool,
+    /// Have the URLs fetched again at once
+    #[arg(long)]
+    pub(crate) refresh: bool,
+    /// Do it once more after this time (10s, 2m; at most 1h)
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) repurge_after: Option<String>,
+    /// Purge nothing; say how much would go
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Wait until it is counted how much went
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// The server's configuration file: its admin address is used
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["admin", "server"])]
     pub(crate) config: Option<PathBuf>,
@@ -254,6 +302,15 @@ pub(crate) struct Purge {
     /// Send the PURGE requests here, whatever the URLs' hosts
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) server: Option<String>,
+    /// The environment variable with the secret that PURGE requests carry (purge.secret)
+    #[arg(long, value_name = "VARIABLE", conflicts_with_all = ["secret_file", "admin"])]
+    pub(crate) secret_env: Option<String>,
+    /// The file with that secret
+    #[arg(long, value_name = "FILE", conflicts_with = "admin")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// The field that carries it [default: the configuration's, or X-Purge-Secret]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret_header: Option<HeaderName>,
 }
 
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {
@@ -276,6 +333,22 @@ fn parse_field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name = name.trim().parse().map_err(|_| format!("`{}` is no field name", name.trim()))?;
     let value = value.trim().parse().map_err(|_| "the value has characters that no field may have".to_owned())?;
     Ok((name, value))
+}
+
+fn parse_condition(text: &str) -> Result<(String, String), String> {
+    let (name, expression) =
+        text.split_once('=').ok_or("write it as NAME=REGEX, for example 'Content-Type=^image/'")?;
+    let name = name.trim();
+    name.parse::<HeaderName>().map_err(|_| format!("`{name}` is no field name"))?;
+    Ok((name.to_owned(), expression.to_owned()))
+}
+
+fn parse_time(text: &str) -> Result<String, String> {
+    match copal_policy::units::parse_duration(text) {
+        Ok(time) if time.as_secs() <= 3_600 => Ok(text.to_owned()),
+        Ok(_) => Err("it is more than 1h".to_owned()),
+        Err(why) => Err(format!("it {why}; for example 10s")),
+    }
 }
 
 fn parse_cookie(text: &str) -> Result<String, String> {
@@ -324,6 +397,12 @@ mod tests {
             "copal purge --admin http://127.0.0.1:8081 --prefix /blog/",
             "copal purge --config copal.yaml --all",
             "copal purge --server 127.0.0.1:8080 -",
+            "copal purge --config copal.yaml --tag a --prefix /b/ --prefix /c/ --glob /*.css --host a --pattern x",
+            "copal purge --config copal.yaml --header A=b --header C=d --host a --tag-pattern x --dry-run",
+            "copal purge --admin http://a --all --wait --repurge-after 10s",
+            "copal purge --all-queries --any-host --refresh --soft http://a/",
+            "copal purge --secret-env S --secret-header X-Secret http://a/",
+            "copal purge --secret-file f --server a:1 http://a/",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -351,6 +430,14 @@ mod tests {
             "copal purge",
             "copal purge --all --tag x",
             "copal purge --all http://a/",
+            "copal purge --tag-pattern x http://a/",
+            "copal purge --all --header A=b",
+            "copal purge --header A=b --pattern x",
+            "copal purge --header A",
+            "copal purge --all --repurge-after 2h",
+            "copal purge --all --repurge-after soon",
+            "copal purge --secret-env A --secret-file b http://a/",
+            "copal purge --secret-env A --admin http://b http://a/",
             "copal purge --config a.yaml --admin http://b --all",
             "copal demo --listen nonsense",
         ] {

@@ -133,6 +133,7 @@ impl Server {
                 drain: Arc::clone(&self.drain),
                 started: self.clock.now().as_millis(),
                 store_limit: config.cache.memory,
+                counting: admin::counting(),
             };
             let terms = admin::terms(config.limits);
             self.admin.spawn(listener.serve(Arc::new(service), terms, Arc::clone(&self.admin_drain)));

@@ -1,16 +1,17 @@
 //! `copal purge`: makes a running Copal forget pages.
 
 mod client;
+mod order;
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use http::{Method, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde_json::Value;
 
 use super::check;
-use crate::admin::PurgeRequest;
+use crate::admin::{Done, ItemError, PurgeRequest};
 use crate::cli::Purge;
 use crate::failure::Failure;
 use crate::output;
@@ -22,13 +23,16 @@ const BATCH: usize = 200;
 /// After so many URLs from standard input the terminal hears how many were purged.
 const PROGRESS: u64 = 100;
 
+/// So many mistakes are told one by one.
+const TOLD: u64 = 20;
+
 /// Whom to ask.
 #[derive(Debug, PartialEq, Eq)]
 enum Way {
     /// The purge API at this `host:port`; does everything.
     Admin(String),
-    /// `PURGE` requests to this `host:port`, or to each URL's own; does URLs only.
-    Direct(Option<String>),
+    /// `PURGE` requests to this `host:port`, or to each URL's own, with these fields; does URLs only.
+    Direct(Option<String>, Vec<(HeaderName, HeaderValue)>),
 }
 
 pub(crate) fn run(arguments: Purge) -> Result<(), Failure> {
@@ -37,30 +41,57 @@ pub(crate) fn run(arguments: Purge) -> Result<(), Failure> {
 }
 
 pub(crate) async fn purge(arguments: Purge) -> Result<(), Failure> {
+    about_urls(&arguments)?;
     let way = way(&arguments)?;
     if arguments.urls.is_empty() { everything_else(&way, arguments).await } else { urls(&way, arguments).await }
+}
+
+/// What is said of URLs where there are none is a mistake.
+fn about_urls(arguments: &Purge) -> Result<(), Failure> {
+    let words = [
+        (arguments.refresh, "--refresh"),
+        (arguments.all_queries, "--all-queries"),
+        (arguments.any_host, "--any-host"),
+    ];
+    match words.iter().find(|(given, _)| *given && arguments.urls.is_empty()) {
+        Some((_, option)) => {
+            Err(Failure::wrong(format_args!("{option} is about URLs, and none is given: name the URLs")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn way(arguments: &Purge) -> Result<Way, Failure> {
     if let Some(admin) = &arguments.admin {
         return Ok(Way::Admin(authority(admin)?));
     }
-    let direct = match (&arguments.server, &arguments.config) {
-        (Some(server), _) => Way::Direct(Some(authority(server)?)),
+    let has_secret = arguments.secret_env.is_some() || arguments.secret_file.is_some();
+    let (server, secret_header) = match (&arguments.server, &arguments.config) {
+        (Some(server), _) => (Some(authority(server)?), None),
         (None, Some(file)) => match of_config(file)? {
-            (Some(admin), _) => return Ok(Way::Admin(admin)),
-            (None, server) => Way::Direct(server),
+            // Who gives a secret wants it sent.
+            OfConfig { admin: Some(admin), .. } if !has_secret => return Ok(Way::Admin(admin)),
+            OfConfig { server, secret_header, .. } => (server, secret_header),
         },
-        (None, None) => Way::Direct(None),
+        (None, None) => (None, None),
     };
     let what = [
-        (arguments.soft, "--soft"),
         (!arguments.tags.is_empty(), "--tag"),
-        (arguments.prefix.is_some(), "--prefix"),
+        (!arguments.tag_patterns.is_empty(), "--tag-pattern"),
+        (!arguments.prefixes.is_empty(), "--prefix"),
+        (!arguments.globs.is_empty(), "--glob"),
+        (!arguments.hosts.is_empty(), "--host"),
+        (!arguments.patterns.is_empty(), "--pattern"),
+        (!arguments.headers.is_empty(), "--header"),
         (arguments.all, "--all"),
+        // Whoever does not know the word would purge.
+        (arguments.dry_run, "--dry-run"),
     ];
     match what.iter().find(|(given, _)| *given) {
-        None => Ok(direct),
+        None => Ok(Way::Direct(server, order::fields(arguments, secret_header)?)),
+        Some((_, option)) if has_secret => Err(Failure::wrong(format_args!(
+            "{option} needs the server's admin address, which takes no secret: leave --secret-env or --secret-file out"
+        ))),
         Some((_, option)) if arguments.config.is_some() => Err(Failure::wrong(format_args!(
             "{option} needs the server's admin address, and the file gives none: add `admin:` with `address: \
              \"127.0.0.1:8081\"` to it and start Copal again"
@@ -71,15 +102,27 @@ fn way(arguments: &Purge) -> Result<Way, Failure> {
     }
 }
 
-/// The admin address of a configuration, and its first listening address.
-fn of_config(file: &Path) -> Result<(Option<String>, Option<String>), Failure> {
+/// Where the server of a configuration is.
+struct OfConfig {
+    admin: Option<String>,
+    /// Its first listening address.
+    server: Option<String>,
+    /// The field of `purge.secret`.
+    secret_header: Option<HeaderName>,
+}
+
+fn of_config(file: &Path) -> Result<OfConfig, Failure> {
     let config = check::load(file)?.config;
     let reachable = |address: SocketAddr| {
         let loopback = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
         let ip = if address.ip().is_unspecified() { loopback } else { address.ip() };
         SocketAddr::new(ip, address.port()).to_string()
     };
-    Ok((config.admin.map(reachable), config.listen.first().copied().map(reachable)))
+    Ok(OfConfig {
+        admin: config.admin.map(reachable),
+        server: config.listen.first().copied().map(reachable),
+        secret_header: config.purge.secret.map(|secret| secret.header),
+    })
 }
 
 /// `host:port` of `http://host:port`, or of that without the scheme.
@@ -95,24 +138,48 @@ fn authority(text: &str) -> Result<String, Failure> {
     Ok(format!("{host}:{}", uri.port_u16().unwrap_or(80)))
 }
 
-/// Tags, a prefix, or everything.
+/// Everything but URLs.
 async fn everything_else(way: &Way, arguments: Purge) -> Result<(), Failure> {
     let Way::Admin(server) = way else { return Err(Failure::wrong("give --admin or --config")) };
-    let what = match (&arguments.prefix, arguments.tags.as_slice()) {
-        (Some(prefix), _) => format!("everything below {prefix}"),
-        (None, []) => "everything".to_owned(),
-        (None, [tag]) => format!("what has the tag {tag}"),
-        (None, tags) => format!("what has one of the tags {}", tags.join(", ")),
-    };
-    let Purge { tags, prefix, all, soft, .. } = arguments;
-    let (sequence, _) =
-        ask(&mut Client::default(), server, &PurgeRequest { urls: Vec::new(), tags, prefix, all, soft }).await?;
-    // How many that were is not known: they are removed when they are next asked for, or by the next sweep.
-    output::print(format!("purged {what} (invalidation {sequence})"))
+    let done = ask(&mut Client::default(), server, &order::request(&arguments)).await?;
+    let what = order::words(&arguments).join("; ");
+    let (verb, again) = (if done.dry_run { "would purge" } else { "purged" }, again(&done));
+    output::print(match done.matching {
+        Some(count) if done.dry_run => format!("{verb} {what}: {}", plural(count, "stored response")),
+        Some(count) => {
+            format!("{verb} {what}: {} (invalidation {}){again}", plural(count, "stored response"), done.sequence)
+        }
+        // They are removed when they are next asked for, or by the next sweep.
+        None => format!("{verb} {what} (invalidation {}){again}", done.sequence),
+    })?;
+    told(&done.errors, 0)
+}
+
+fn again(done: &Done) -> &'static str {
+    if done.again { "; once more later" } else { "" }
+}
+
+/// Tells what was wrong; that is a failure, although all else was done. `before`: what was told already.
+fn told(errors: &[ItemError], before: u64) -> Result<(), Failure> {
+    for error in errors.iter().take(usize::try_from(TOLD.saturating_sub(before)).unwrap_or_default()) {
+        output::tell(format!("copal: not purged: {}", error.error));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Failure::reported()) }
 }
 
 async fn urls(way: &Way, arguments: Purge) -> Result<(), Failure> {
-    let mut work = Work { client: Client::default(), way, soft: arguments.soft, quiet: false, urls: 0, removed: 0 };
+    let asked = order::request(&arguments);
+    let mut work = Work {
+        client: Client::default(),
+        way,
+        asked,
+        quiet: false,
+        urls: 0,
+        removed: 0,
+        failed: 0,
+        refreshing: 0,
+        again: false,
+    };
     if arguments.urls.iter().any(|url| url == "-") {
         work.quiet = true;
         let mut batch = Vec::new();
@@ -137,11 +204,16 @@ async fn urls(way: &Way, arguments: Purge) -> Result<(), Failure> {
 struct Work<'a> {
     client: Client,
     way: &'a Way,
-    soft: bool,
+    /// How it is to be done.
+    asked: PurgeRequest,
     /// Say how many, not which.
     quiet: bool,
     urls: u64,
     removed: u64,
+    /// URLs that are none, or were refused.
+    failed: u64,
+    refreshing: u64,
+    again: bool,
 }
 
 impl Work<'_> {
@@ -149,19 +221,43 @@ impl Work<'_> {
         match self.way {
             Way::Admin(server) => {
                 for batch in urls.chunks(BATCH) {
-                    let asked = PurgeRequest { urls: batch.to_vec(), soft: self.soft, ..PurgeRequest::default() };
-                    let (_, removed) =
-                        ask(&mut self.client, server, &asked).await.map_err(|failure| self.so_far(failure))?;
-                    self.add(batch.len() as u64, removed);
+                    let asked = PurgeRequest { urls: batch.to_vec(), ..self.asked.clone() };
+                    let done = match ask(&mut self.client, server, &asked).await {
+                        Ok(done) => done,
+                        Err(Refused { errors, .. })
+                            if errors.len() == batch.len() && (self.quiet || batch.len() > 1) =>
+                        {
+                            Done { errors, ..Done::default() }
+                        }
+                        Err(refused) => return Err(self.so_far(refused.into())),
+                    };
+                    // What is wrong is told at once, what is right goes on.
+                    let _ = told(&done.errors, self.failed);
+                    self.failed += done.errors.len() as u64;
+                    self.refreshing += done.refreshing;
+                    self.again |= done.again;
+                    let good = (batch.len() - done.errors.len().min(batch.len())) as u64;
+                    self.add(good, done.matching.unwrap_or(done.removed));
                 }
             }
-            Way::Direct(server) => {
+            Way::Direct(server, fields) => {
                 for url in &urls {
-                    let purged = direct(&mut self.client, server.as_deref(), url).await;
-                    let removed = purged.map_err(|failure| self.so_far(failure))?;
-                    self.add(1, removed);
-                    if !self.quiet {
-                        output::print(format!("purged {url} ({})", responses(removed)))?;
+                    match direct(&mut self.client, server.as_deref(), url, fields).await {
+                        Ok(removed) => {
+                            self.add(1, removed.unwrap_or_default());
+                            if !self.quiet {
+                                let what = removed.map_or_else(|| "done".to_owned(), |removed| self.responses(removed));
+                                output::print(format!("purged {url} ({what})"))?;
+                            }
+                        }
+                        // A line of many that is no URL: the others are.
+                        Err(Direct::Wrong(why)) if self.quiet => {
+                            let error = ItemError { field: String::new(), item: url.clone(), error: why };
+                            let _ = told(&[error], self.failed);
+                            self.failed += 1;
+                        }
+                        Err(Direct::Wrong(why)) => return Err(self.so_far(Failure::wrong(why))),
+                        Err(Direct::Failed(failure)) => return Err(self.so_far(failure)),
                     }
                 }
             }
@@ -186,79 +282,143 @@ impl Work<'_> {
         failure
     }
 
+    /// How much went, as far as that is known.
+    fn responses(&self, removed: u64) -> String {
+        let counted = self.asked.wait || self.asked.dry_run;
+        match removed {
+            0 if !counted && (self.asked.all_queries || self.asked.any_host) => "not counted; see --wait".to_owned(),
+            0 if !counted => "nothing was stored under the URL itself".to_owned(),
+            count => plural(count, "stored response"),
+        }
+    }
+
     fn done(&self) -> Result<(), Failure> {
-        if self.urls == 0 {
+        if self.urls == 0 && self.failed == 0 {
             return Err(Failure::wrong("no URL was given: standard input has none; write one on each line"));
         }
-        if self.quiet || matches!(self.way, Way::Admin(_)) {
-            let plural = if self.urls == 1 { "" } else { "s" };
-            output::print(format!("purged {} URL{plural} ({})", self.urls, responses(self.removed)))?;
+        if self.urls > 0 && (self.quiet || matches!(self.way, Way::Admin(_))) {
+            let verb = if self.asked.dry_run { "would purge" } else { "purged" };
+            let mut text = format!("{verb} {} ({})", plural(self.urls, "URL"), self.responses(self.removed));
+            if self.refreshing > 0 {
+                text.push_str(&format!("; {} fetched again", plural(self.refreshing, "URL")));
+            }
+            if self.again {
+                text.push_str("; once more later");
+            }
+            output::print(text)?;
         }
-        Ok(())
+        match self.failed {
+            0 => Ok(()),
+            failed => Err(Failure::failed(format_args!("{} not purged; the others were", plural(failed, "URL")))),
+        }
     }
 }
 
-fn responses(count: u64) -> String {
-    match count {
-        0 => "nothing was stored under the URL itself".to_owned(),
-        1 => "1 stored response".to_owned(),
-        _ => format!("{count} stored responses"),
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Why the admin API did nothing.
+struct Refused {
+    message: String,
+    errors: Vec<ItemError>,
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::failed(refused.message)
     }
 }
 
-/// Asks the admin API: the sequence number and how much was removed.
-async fn ask(client: &mut Client, server: &str, asked: &PurgeRequest) -> Result<(u64, u64), Failure> {
-    let body = serde_json::to_vec(asked).map_err(Failure::failed)?;
-    let answer = client.send(server, server, &Method::POST, "/purge", body).await.map_err(Failure::failed)?;
-    invalidated(server, &answer)
+/// Asks the admin API.
+async fn ask(client: &mut Client, server: &str, asked: &PurgeRequest) -> Result<Done, Refused> {
+    let refused = |message: String| Refused { message, errors: Vec::new() };
+    let body = serde_json::to_vec(asked).map_err(|error| refused(error.to_string()))?;
+    let answer = client.send(server, server, &Method::POST, "/purge", &[], body).await;
+    invalidated(server, &answer.map_err(|error| refused(error.to_string()))?)
 }
 
 /// What the admin API says it did. A site behind a Copal may well answer 200 to a `POST /purge`, so only the API's own
 /// answer counts.
-fn invalidated(server: &str, answer: &Answer) -> Result<(u64, u64), Failure> {
+fn invalidated(server: &str, answer: &Answer) -> Result<Done, Refused> {
     let value = answer.json();
-    match (answer.status, value["sequence"].as_u64(), value["error"].as_str()) {
-        (StatusCode::OK, Some(sequence), _) => Ok((sequence, number(&value, "removed"))),
-        (StatusCode::OK, None, _) => Err(Failure::failed(format_args!(
-            "{server} answered, but not as a Copal does: is {server} the admin address of a Copal?"
-        ))),
-        (status, _, Some(error)) => Err(Failure::failed(format_args!("{server} answered {status}: {error}"))),
-        (status, _, None) => {
-            Err(Failure::failed(format_args!("{server} answered {status}: is {server} the admin address of a Copal?")))
+    let (message, errors) = match (answer.status, value["sequence"].as_u64(), value["error"].as_str()) {
+        (StatusCode::OK, Some(_), _) => match serde_json::from_value(value) {
+            Ok(done) => return Ok(done),
+            Err(error) => (format!("{server} answered what is not understood: {error}"), Vec::new()),
+        },
+        (StatusCode::OK, None, _) => (
+            format!("{server} answered, but not as a Copal does: is {server} the admin address of a Copal?"),
+            Vec::new(),
+        ),
+        (status, _, Some(error)) => {
+            let errors = serde_json::from_value(value["errors"].clone()).unwrap_or_default();
+            (format!("{server} answered {status}: {error}"), errors)
         }
-    }
+        (status, _, None) => {
+            (format!("{server} answered {status}: is {server} the admin address of a Copal?"), Vec::new())
+        }
+    };
+    Err(Refused { message, errors })
 }
 
-/// Sends one `PURGE`: how much was removed.
-async fn direct(client: &mut Client, server: Option<&str>, url: &str) -> Result<u64, Failure> {
-    let wrong = || Failure::wrong(format_args!("`{url}` is no whole URL; write it as http://www.example.com/page"));
+/// Why a `PURGE` came to nothing.
+enum Direct {
+    /// The URL is none.
+    Wrong(String),
+    Failed(Failure),
+}
+
+/// Sends one `PURGE`: how much was removed, where the server says so.
+async fn direct(
+    client: &mut Client,
+    server: Option<&str>,
+    url: &str,
+    fields: &[(HeaderName, HeaderValue)],
+) -> Result<Option<u64>, Direct> {
+    let wrong = || Direct::Wrong(format!("`{url}` is no whole URL; write it as http://www.example.com/page"));
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let host = uri.authority().filter(|host| !host.as_str().contains('@')).ok_or_else(wrong)?.as_str();
     let server = match (server, uri.scheme_str()) {
         (Some(server), Some("http" | "https")) => server.to_owned(),
-        (None, Some("http")) => authority(&format!("http://{host}"))?,
+        (None, Some("http")) => authority(&format!("http://{host}")).map_err(Direct::Failed)?,
         (None, Some("https")) => {
-            return Err(Failure::wrong(format_args!(
+            return Err(Direct::Wrong(format!(
                 "{url}: Copal is spoken to by plain HTTP; say where it is with --server 127.0.0.1:8080, --admin or --config"
             )));
         }
         _ => return Err(wrong()),
     };
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let method = Method::from_bytes(b"PURGE").map_err(Failure::failed)?;
-    let answer = client.send(&server, host, &method, path, Vec::new()).await.map_err(Failure::failed)?;
-    judge(&server, url, &answer)
+    let failed = |error: &dyn std::fmt::Display| Direct::Failed(Failure::failed(error));
+    let method = Method::from_bytes(b"PURGE").map_err(|error| failed(&error))?;
+    let answer = client.send(&server, host, &method, path, fields, Vec::new()).await.map_err(|error| failed(&error))?;
+    judge(&server, url, &answer).map_err(Direct::Failed)
 }
 
-fn judge(server: &str, url: &str, answer: &Answer) -> Result<u64, Failure> {
+fn judge(server: &str, url: &str, answer: &Answer) -> Result<Option<u64>, Failure> {
+    let value = answer.json();
+    let of_copal = answer.cache_status.contains("copal");
     match answer.status {
-        StatusCode::OK if answer.json()["status"] == "purged" => Ok(number(&answer.json(), "removed")),
-        StatusCode::FORBIDDEN => Err(Failure::failed(format_args!(
-            "{server} refused to purge {url}: this machine's address may not. Add it to `purge: allow:` in that server's \
-             configuration and send it SIGHUP, or use its admin address (--admin)"
-        ))),
+        StatusCode::OK if value["status"] == "purged" => Ok(Some(number(&value, "removed"))),
+        // In the words of another dialect.
+        StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_FOUND
+            if of_copal && answer.cache_status.contains("detail=purged") =>
+        {
+            Ok(None)
+        }
+        StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED
+            if answer.status == StatusCode::FORBIDDEN || answer.cache_status.contains("detail=purge-denied") =>
+        {
+            Err(Failure::failed(format_args!(
+                "{server} refused to purge {url}: this machine's address may not, or the secret is missing or another. Add the \
+                 address to `purge: allow:` in that server's configuration and send it SIGHUP, give the secret of `purge: \
+                 secret:` (--secret-env, --secret-file), or use its admin address (--admin)"
+            )))
+        }
         status => Err(Failure::failed(format_args!(
-            "{server} answered {status} to PURGE {url}: is it a Copal? Say where it is with --server, --admin or --config"
+            "{server} answered {status} to PURGE {url}: is it a Copal? If so, is `url` among its `purge: dialects:`? Say \
+             where it is with --server, --admin or --config"
         ))),
     }
 }
@@ -273,7 +433,7 @@ mod tests {
 
     use super::*;
 
-    fn arguments(line: &str) -> Purge {
+    pub(super) fn arguments(line: &str) -> Purge {
         use clap::Parser as _;
         match crate::cli::Cli::try_parse_from(line.split(' ')).unwrap().command {
             crate::cli::Command::Purge(arguments) => arguments,
@@ -284,8 +444,18 @@ mod tests {
     #[test]
     fn whom_to_ask() {
         for (line, expected) in [
-            ("copal purge http://a/", Way::Direct(None)),
-            ("copal purge --server localhost:8080 http://a/", Way::Direct(Some("localhost:8080".to_owned()))),
+            ("copal purge http://a/", Way::Direct(None, Vec::new())),
+            (
+                "copal purge --server localhost:8080 http://a/",
+                Way::Direct(Some("localhost:8080".to_owned()), Vec::new()),
+            ),
+            (
+                "copal purge --soft --refresh http://a/",
+                Way::Direct(
+                    None,
+                    vec![(HeaderName::from_static("copal-purge"), HeaderValue::from_static("soft, refresh"))],
+                ),
+            ),
             ("copal purge --admin http://127.0.0.1:8081 http://a/", Way::Admin("127.0.0.1:8081".to_owned())),
             ("copal purge --admin [::1]:8081 --all", Way::Admin("[::1]:8081".to_owned())),
             ("copal purge --admin copal.internal --tag x", Way::Admin("copal.internal:80".to_owned())),
@@ -300,7 +470,12 @@ mod tests {
             ("copal purge --tag x", "--tag"),
             ("copal purge --prefix /", "--prefix"),
             ("copal purge --all", "--all"),
-            ("copal purge --soft http://a/", "--soft"),
+            ("copal purge --dry-run http://a/", "--dry-run"),
+            ("copal purge --glob /*", "--glob"),
+            ("copal purge --host a", "--host"),
+            ("copal purge --pattern a", "--pattern"),
+            ("copal purge --header a=b", "--header"),
+            ("copal purge --tag-pattern a", "--tag-pattern"),
             ("copal purge --server a:1 --all", "--all"),
         ] {
             let failure = way(&arguments(line)).unwrap_err();
@@ -312,14 +487,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_about_urls_needs_some() {
+        for line in ["--refresh --all", "--all-queries --tag x", "--any-host --prefix /"] {
+            let failure = about_urls(&arguments(&format!("copal purge --admin a:1 {line}"))).unwrap_err();
+            assert!(failure.message().unwrap().contains("is about URLs"), "{line}");
+        }
+        assert!(about_urls(&arguments("copal purge --refresh http://a/")).is_ok());
+    }
+
+    #[test]
     fn no_url_at_all_is_a_mistake() {
+        let way = Way::Direct(None, Vec::new());
         let work = |urls| Work {
             client: Client::default(),
-            way: &Way::Direct(None),
-            soft: false,
+            way: &way,
+            asked: PurgeRequest::default(),
             quiet: false,
             urls,
             removed: 0,
+            failed: 0,
+            refreshing: 0,
+            again: false,
         };
         let failure = work(0).done().unwrap_err();
         assert_eq!(failure.status(), std::process::ExitCode::from(2));
@@ -330,7 +518,8 @@ mod tests {
     #[test]
     fn only_the_admin_api_s_own_answer_is_believed() {
         let done = answer(200, r#"{"sequence":9,"removed":3}"#);
-        assert_eq!(invalidated("a:81", &done).unwrap(), (9, 3));
+        let done = invalidated("a:81", &done).ok().unwrap();
+        assert_eq!((done.sequence, done.removed, done.matching), (9, 3, None));
         let admin = "is a:81 the admin address of a Copal?";
         for (answer, words) in [
             (answer(200, "<html>"), admin),
@@ -340,20 +529,28 @@ mod tests {
             (answer(404, "no"), admin),
             (answer(400, r#"{"error":"too many URLs"}"#), "too many URLs"),
         ] {
-            let failure = invalidated("a:81", &answer).unwrap_err();
+            let failure = Failure::from(invalidated("a:81", &answer).err().unwrap());
             assert_eq!(failure.status(), std::process::ExitCode::from(1));
             assert!(failure.message().is_some_and(|text| text.contains(words)), "{failure:?}");
         }
     }
 
     fn answer(status: u16, body: &'static str) -> Answer {
-        Answer { status: StatusCode::from_u16(status).unwrap(), body: Bytes::from_static(body.as_bytes()) }
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: Bytes::from_static(body.as_bytes()),
+            cache_status: String::new(),
+        }
     }
 
     #[test]
     fn answers_and_what_to_do_next() {
         let purged = answer(200, r#"{"status":"purged","url":"http://a/","removed":3,"sequence":9}"#);
-        assert_eq!(judge("a:80", "http://a/", &purged).unwrap(), 3);
+        assert_eq!(judge("a:80", "http://a/", &purged).unwrap(), Some(3));
+        let of_a_dialect = Answer { cache_status: "copal; detail=purged".to_owned(), ..answer(200, "Banned") };
+        assert_eq!(judge("a:80", "http://a/", &of_a_dialect).unwrap(), None);
+        let denied = Answer { cache_status: "copal; detail=purge-denied".to_owned(), ..answer(405, "no") };
+        assert!(judge("a:80", "http://a/", &denied).unwrap_err().message().unwrap().contains("--secret-env"));
         for (answer, words) in [
             (answer(403, "{}"), "purge: allow:"),
             (answer(405, "no"), "is it a Copal?"),

@@ -1,5 +1,7 @@
 //! A server in this process, over real sockets: what the listeners, the admin address and `copal purge` do.
 
+mod purging;
+
 use copal_testkit::{Answer, Client, ManualClock, ScriptedOrigin, patiently};
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
-use copal_proxy::Reason;
+use copal_proxy::{ContextUsage, Reason};
 use copal_store::Usage;
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, Metrics, OUTCOMES};
@@ -16,6 +16,8 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Scrape {
     /// What the store holds.
     pub store: Usage,
+    /// User contexts.
+    pub contexts: ContextUsage,
     /// The limit of the store, in bytes.
     pub store_limit: u64,
     /// When the process began, in milliseconds since the Unix epoch.
@@ -34,6 +36,7 @@ pub fn text(metrics: &Metrics, scrape: &Scrape) -> String {
     origins(&mut page, metrics);
     purges(&mut page, metrics);
     store(&mut page, scrape);
+    contexts(&mut page, &scrape.contexts);
     page.0
 }
 
@@ -192,6 +195,14 @@ fn store(page: &mut Page, scrape: &Scrape) {
     );
 }
 
+fn contexts(page: &mut Page, usage: &ContextUsage) {
+    page.one("copal_context_sessions", "gauge", "Sessions whose group is remembered.", usage.sessions);
+    page.head("copal_context_groups_total", "counter", "Groups that pages of sessions were looked up by.");
+    page.sample("copal_context_groups_total", &[("from", "store")], usage.known);
+    page.sample("copal_context_groups_total", &[("from", "origin")], usage.asked);
+    page.one("copal_context_failed_total", "counter", "Requests let through for want of a group.", usage.failed);
+}
+
 /// Milliseconds, shown as seconds.
 struct Seconds(u64);
 
@@ -260,7 +271,13 @@ mod tests {
     use crate::telemetry::test_record::record;
 
     fn scrape() -> Scrape {
-        Scrape { store: Usage::default(), store_limit: 1 << 20, started: 784_111_777_123, resident: Some(4_096) }
+        Scrape {
+            store: Usage::default(),
+            contexts: ContextUsage { sessions: 3, known: 5, asked: 7, failed: 2 },
+            store_limit: 1 << 20,
+            started: 784_111_777_123,
+            resident: Some(4_096),
+        }
     }
 
     fn has(page: &str, line: &str) -> bool {

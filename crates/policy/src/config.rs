@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use crate::{Networks, Policy, PurgeConfig};
+use crate::{Context, Networks, Policy, PurgeConfig};
 
 /// Everything that one server runs by.
 #[derive(Clone, Debug)]
@@ -34,7 +34,9 @@ pub struct Config {
     pub policy: Policy,
     /// How long a stop waits for requests under way.
     pub drain: Duration,
-    /// Some rule stores under more than a URL: slices of it, or request bodies with it.
+    /// Ways to ask for the group of a visitor: all that rules may name.
+    pub contexts: Vec<Arc<Context>>,
+    /// Something is stored under more than a URL: slices of it, request bodies or a session with it.
     pub has_sub_keys: bool,
 }
 

@@ -9,6 +9,7 @@ mod actions;
 pub mod cases;
 mod checks;
 mod config;
+mod contexts;
 mod cookies;
 mod diagnostic;
 mod edits;
@@ -38,6 +39,7 @@ mod values;
 mod yaml;
 
 pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, OriginConfig, TagFrom};
+pub use contexts::{Context, MAX_GROUP};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use edits::{FieldEdits, ResponseEdits};

@@ -9,13 +9,13 @@ use crate::glob::NameGlob;
 use crate::keys;
 use crate::names::NameSet;
 use crate::reader::{Reader, Section, Wrong};
-use crate::rules::{self, Written};
+use crate::rules::{self, Known, Written};
 use crate::sessions::{self, SessionCookie, Sessions};
 use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
-    Config, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, UnknownCookies, checks, purge,
-    settings, shipped, shipped_names, values, yaml,
+    Config, Context, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, UnknownCookies, checks,
+    contexts, purge, settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -149,6 +149,7 @@ pub(crate) struct Part {
     pub(crate) ignored: Vec<(NameGlob, At)>,
     pub(crate) unknown: Option<UnknownCookies>,
     pub(crate) purge: purge::Written,
+    pub(crate) contexts: Vec<Arc<Context>>,
 }
 
 fn assemble(
@@ -170,9 +171,10 @@ fn assemble(
     let trusted_proxies = settings::networks(&mut reader, &file, "trusted_proxies");
     policies.extend(named_policies(&mut reader, &file, base));
     let own = base.unwrap_or(Path::new(""));
-    let config_part = part(reader, &file, &RuleSource::Config, &origins, Some(own));
+    let config_part = part(reader, &file, &RuleSource::Config, &origins, &[], Some(own));
+    let own_contexts = config_part.contexts.clone();
     let mut parts = vec![config_part];
-    parts.extend(policy_parts(policies, &origins));
+    parts.extend(policy_parts(policies, &origins, &own_contexts));
     checks::key_cookies(&mut parts);
     checks::stripped(&mut parts);
     checks::ignored(&mut parts);
@@ -184,6 +186,7 @@ fn assemble(
     let sessions = Sessions::new(parts.iter().flat_map(|part| &part.sessions).map(|(cookie, _)| cookie));
     let ignored = NameSet::new(parts.iter().flat_map(|part| &part.ignored).map(|(glob, _)| glob.clone()));
     let unknown = parts.iter().find_map(|part| part.unknown).unwrap_or_default();
+    let contexts = all_contexts(&parts);
     let mut rules = Vec::new();
     let mut found = Vec::new();
     for part in parts {
@@ -194,20 +197,45 @@ fn assemble(
         return Err(Diagnostics(found));
     }
     let policy = Policy::new(rules, sessions, ignored, unknown);
-    let has_sub_keys = policy.rules().iter().filter_map(|rule| rule.cache()).any(crate::CacheRule::has_sub_keys);
-    let config =
-        Config { listen, admin, origins, cache, purge, trusted_proxies, esi, limits, log, policy, drain, has_sub_keys };
+    let has_sub_keys = !contexts.is_empty()
+        || policy.rules().iter().filter_map(|rule| rule.cache()).any(crate::CacheRule::has_sub_keys);
+    let config = Config {
+        listen,
+        admin,
+        origins,
+        cache,
+        purge,
+        trusted_proxies,
+        esi,
+        limits,
+        log,
+        policy,
+        drain,
+        contexts,
+        has_sub_keys,
+    };
     Ok(Loaded { config, warnings: found })
 }
 
-/// The default policy comes last; a file of that name takes the place of the shipped one.
-fn policy_parts(mut policies: Vec<PolicyText>, origins: &[OriginConfig]) -> Vec<Part> {
-    let own_default = policies.iter().position(|policy| policy.name == DEFAULT).map(|place| policies.remove(place));
-    policies.extend(own_default.or_else(|| shipped_policy(DEFAULT)));
-    policies.into_iter().filter_map(|policy| policy_part(&policy, origins)).collect()
+/// Each once, although every part has those of the configuration.
+fn all_contexts(parts: &[Part]) -> Vec<Arc<Context>> {
+    let mut all: Vec<Arc<Context>> = Vec::new();
+    for context in parts.iter().flat_map(|part| &part.contexts) {
+        if !all.iter().any(|known| Arc::ptr_eq(known, context)) {
+            all.push(Arc::clone(context));
+        }
+    }
+    all
 }
 
-fn policy_part(policy: &PolicyText, origins: &[OriginConfig]) -> Option<Part> {
+/// The default policy comes last; a file of that name takes the place of the shipped one.
+fn policy_parts(mut policies: Vec<PolicyText>, origins: &[OriginConfig], contexts: &[Arc<Context>]) -> Vec<Part> {
+    let own_default = policies.iter().position(|policy| policy.name == DEFAULT).map(|place| policies.remove(place));
+    policies.extend(own_default.or_else(|| shipped_policy(DEFAULT)));
+    policies.into_iter().filter_map(|policy| policy_part(&policy, origins, contexts)).collect()
+}
+
+fn policy_part(policy: &PolicyText, origins: &[OriginConfig], contexts: &[Arc<Context>]) -> Option<Part> {
     let source = match policy.name.as_str() {
         DEFAULT => RuleSource::Default,
         name => RuleSource::Policy(name.into()),
@@ -219,27 +247,34 @@ fn policy_part(policy: &PolicyText, origins: &[OriginConfig]) -> Option<Part> {
         Some(section) => section,
         None => reader.part_of_config(&empty, "a policy", &POLICY_KEYS)?,
     };
-    let mut part = part(reader, &section, &source, origins, None);
+    let mut part = part(reader, &section, &source, origins, contexts, None);
     part.name = Some(policy.name.clone());
     Some(part)
 }
 
+/// `given` are contexts of the configuration, which take the place of the file's own of the same name.
 fn part(
     mut reader: Reader,
     file: &Section<'_>,
     source: &RuleSource,
     origins: &[OriginConfig],
+    given: &[Arc<Context>],
     base: Option<&Path>,
 ) -> Part {
-    let rules = rules::read(&mut reader, file, source, origins);
+    let own = contexts::read(&mut reader, file, source, origins);
+    let mut contexts = given.to_vec();
+    contexts.extend(own.all.into_iter().filter(|own| !given.iter().any(|given| given.short == own.short)));
+    let rules = rules::read(&mut reader, file, source, &Known { origins, contexts: &contexts });
     let sessions = reader.part(file, "sessions");
     let modes = [UnknownCookies::Bypass, UnknownCookies::Strip];
     let unknown =
         sessions.entry("unknown").and_then(|_| reader.value(&sessions, "unknown", values::word(UNKNOWN, &modes)));
-    let cookies = sessions::read(&mut reader, &sessions);
+    let mut cookies = sessions::read(&mut reader, &sessions);
+    let of_contexts = own.cookies.into_iter();
+    cookies.extend(of_contexts.map(|(glob, at)| (SessionCookie { glob, except: Vec::new() }, at)));
     let ignored = reader.list(&sessions, "ignore", values::name_glob);
     let purge = purge::read(&mut reader, file, base);
-    Part { reader, name: None, rules, sessions: cookies, ignored, unknown, purge }
+    Part { reader, name: None, rules, sessions: cookies, ignored, unknown, purge, contexts }
 }
 
 /// The texts of `policies`, in order.

@@ -292,7 +292,7 @@ fn within(path: &str) -> String {
 
 fn last_word(path: &str) -> &str {
     match path.trim_end_matches("[]").rsplit_once('.') {
-        Some((_, "NAME")) => "origins",
+        Some((named, "NAME")) => named,
         Some((_, name)) => name,
         None => path.trim_end_matches("[]"),
     }

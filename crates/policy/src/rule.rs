@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::contexts::Context;
 use crate::esi::EsiOptions;
 use crate::matcher::Matcher;
 use crate::{FieldEdits, KeyRule, ResponseEdits, StoreRule};
@@ -189,6 +190,8 @@ pub struct Rule {
     pub action: Action,
     /// What a session cookie does.
     pub sessions: SessionMode,
+    /// By which its pages are stored once for each group of visitors.
+    pub context: Option<Arc<Context>>,
     /// Whether responses are parsed for ESI.
     pub esi: EsiMode,
     /// How pages are put together.

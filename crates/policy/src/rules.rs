@@ -1,6 +1,7 @@
 //! Reads `rules`: what was written becomes compiled rules.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
@@ -11,7 +12,7 @@ use crate::matcher::{Conditions, Matcher};
 use crate::reader::{Read, Reader, Section, Wrong};
 use crate::table::{SCHEMES, SESSIONS};
 use crate::yaml::{Node, Value};
-use crate::{Action, EsiMode, OriginConfig, Rule, RuleSource, SessionMode, actions, edits, values};
+use crate::{Action, Context, EsiMode, OriginConfig, Rule, RuleSource, SessionMode, actions, contexts, edits, values};
 
 /// A rule with what is still to be checked against the other files.
 pub(crate) struct Written {
@@ -25,13 +26,14 @@ pub(crate) struct Written {
     pub(crate) doubtful: bool,
 }
 
-/// Reads the rules of one file. `origins` are the configuration's.
-pub(crate) fn read(
-    reader: &mut Reader,
-    file: &Section<'_>,
-    source: &RuleSource,
-    origins: &[OriginConfig],
-) -> Vec<Written> {
+/// What rules may name.
+pub(crate) struct Known<'a> {
+    pub(crate) origins: &'a [OriginConfig],
+    pub(crate) contexts: &'a [Arc<Context>],
+}
+
+/// Reads the rules of one file.
+pub(crate) fn read(reader: &mut Reader, file: &Section<'_>, source: &RuleSource, known: &Known<'_>) -> Vec<Written> {
     let Some(entry) = file.entry("rules") else {
         return Vec::new();
     };
@@ -46,14 +48,14 @@ pub(crate) fn read(
         }
     };
     let mut names = HashSet::new();
-    items.iter().filter_map(|item| rule(reader, item, source, origins, &mut names)).collect()
+    items.iter().filter_map(|item| rule(reader, item, source, known, &mut names)).collect()
 }
 
 fn rule(
     reader: &mut Reader,
     node: &Node,
     source: &RuleSource,
-    origins: &[OriginConfig],
+    known: &Known<'_>,
     names: &mut HashSet<String>,
 ) -> Option<Written> {
     let section = reader.section(node, "rules[]")?;
@@ -71,7 +73,8 @@ fn rule(
     let sessions = reader.value(&section, "sessions", values::word(SESSIONS, &sessions)).unwrap_or_default();
     let (request, response) = (edits::request(reader, &section), edits::response(reader, &section));
     let (esi, esi_options) = crate::esi::read(reader, &section, name.as_deref().unwrap_or("?"));
-    let origin = reader.value(&section, "origin", |text| origin_index(text, origins)).unwrap_or(0);
+    let origin = reader.value(&section, "origin", |text| origin_index(text, known.origins)).unwrap_or(0);
+    let context = reader.value(&section, "context", |text| contexts::find(text, known.contexts));
     let cached = matches!(action, Some(Action::Cache(_)));
     let slice = section.entry("cache").and_then(|cache| match &cache.node.value {
         Value::Map(entries) => entries.iter().find(|entry| entry.key == "slice").map(|entry| entry.key_at),
@@ -99,6 +102,9 @@ fn rule(
             "responses to GET and HEAD are stored, those to QUERY and POST where a rule names them, others never";
         reader.warning(section.at_of("cache"), "this rule fits no request whose response can be stored", hint);
     }
+    if context.is_some() {
+        check_context(reader, &section, action.as_ref(), sessions);
+    }
     let rule = Rule {
         name: full_name(source, &name?).into(),
         source: source.clone(),
@@ -106,6 +112,7 @@ fn rule(
         line: at.line,
         action: action?,
         sessions,
+        context,
         esi: esi.unwrap_or_default(),
         esi_options,
         origin,
@@ -131,14 +138,35 @@ fn check_edits(reader: &mut Reader, section: &Section<'_>, rule: &Rule) {
         reader.warning(section.at_of("cache"), message, hint);
     }
     let keyed = rule.cache().map_or(&[][..], |cache| &cache.key.headers);
-    for name in keyed.iter().filter(|name| rule.request.touches(name)) {
+    let of_context = rule.context.iter().map(|context| &context.header);
+    for name in keyed.iter().chain(of_context).filter(|name| rule.request.touches(name)) {
         let message = format!("`{name}` is in the key, and `request` keeps it from the origin");
         reader.error(section.at_of("request"), message, "leave it out of one of them");
     }
 }
 
+/// What a context does not go with.
+fn check_context(reader: &mut Reader, rule: &Section<'_>, action: Option<&Action>, sessions: SessionMode) {
+    let against = match action {
+        Some(Action::Cache(_)) if sessions == SessionMode::Ignore => {
+            ("`sessions: ignore`", "that page is the same for everybody; leave one of them out")
+        }
+        Some(Action::Cache(cache)) if cache.slice.is_some() => ("`slice`", "leave one of them out"),
+        Some(Action::Cache(cache)) if cache.no_vary_search => ("`no_vary_search`", "leave one of them out"),
+        Some(Action::Cache(cache)) if !cache.body_methods.is_empty() => {
+            ("`QUERY` or `POST` in `match.method`", "make a rule of its own for them")
+        }
+        Some(Action::Cache(cache)) if cache.key.headers.contains(&http::header::AUTHORIZATION) => {
+            ("`Authorization` in `key.headers`", "leave it out there: the context takes it")
+        }
+        Some(Action::Pass | Action::Respond(_)) => ("a rule that stores nothing", "leave it out, or write `cache: {}`"),
+        Some(Action::Cache(_)) | None => return,
+    };
+    reader.error(rule.at_of("context"), format!("`context` does not go with {}", against.0), against.1);
+}
+
 /// The rules of the configuration have their own name, those of a policy the policy's before it.
-fn full_name(source: &RuleSource, name: &str) -> String {
+pub(crate) fn full_name(source: &RuleSource, name: &str) -> String {
     match source {
         RuleSource::Config => name.to_owned(),
         RuleSource::Policy(policy) => format!("{policy}/{name}"),
@@ -146,7 +174,7 @@ fn full_name(source: &RuleSource, name: &str) -> String {
     }
 }
 
-fn origin_index(text: &str, origins: &[OriginConfig]) -> Read<usize> {
+pub(crate) fn origin_index(text: &str, origins: &[OriginConfig]) -> Read<usize> {
     if origins.is_empty() {
         // That there are none is an error already.
         return Ok(0);

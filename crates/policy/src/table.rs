@@ -9,10 +9,11 @@ use crate::keys::{Default, Key, Kind};
 use Default::{Absent, Is, Required};
 
 /// Keys that a policy file may have too.
-pub(crate) const POLICY_KEYS: [&str; 3] = ["sessions", "rules", "purge"];
+pub(crate) const POLICY_KEYS: [&str; 4] = ["sessions", "contexts", "rules", "purge"];
 
 pub(crate) const UNKNOWN: &[&str] = &["bypass", "strip"];
 pub(crate) const SESSIONS: &[&str] = &["bypass", "ignore"];
+pub(crate) const CREDENTIALS: &[&str] = &["withhold", "forward"];
 pub(crate) const COMPAT: &[&str] = &["varnish"];
 pub(crate) const ESI: &[&str] = &["true", "false", "auto"];
 pub(crate) const ESI_MODES: &[&str] = &["true", "auto"];
@@ -44,7 +45,7 @@ pub(crate) const PURGE_DIALECTS: &[&str] = &[
     "nginx-helper",
     "nginx",
 ];
-pub(crate) const DECISIONS: &[&str] = &["cache", "pass", "respond"];
+pub(crate) const DECISIONS: &[&str] = &["cache", "pass", "respond", "purge"];
 pub(crate) const SCHEMES: &[&str] = &["http", "https"];
 
 const fn key(path: &'static str, kind: Kind, default: Default, doc: &'static str, example: &'static str) -> Key {
@@ -230,6 +231,40 @@ pub(crate) static KEYS: &[Key] = &[
         "What becomes of a cookie on no list. `bypass`: the request bypasses the cache, as the cookie could be a session. `strip`: it is taken off, as if it were ignored; only for sites whose session cookies are all known.",
         "strip"),
 
+    key("contexts", Named, Absent("none beyond the policies'"),
+        "How the group of a visitor with a session is asked for, each way under a name of your own, so that pages of logged-in visitors are stored once for each group. See [Contexts](CONTEXTS.md).",
+        "{ fos: { path: /_fos_user_context_hash, accept: application/vnd.fos.user-context-hash, credentials: forward } }"),
+    key("contexts.NAME", Section, Required,
+        "One way to ask. A context of this file takes the place of a policy's of the same name.",
+        "{ path: /_fos_user_context_hash }"),
+    key("contexts.NAME.path", Text, Required,
+        "Path and query of the question: a `GET` to the host of the page, with the session cookies, `Authorization`, and nothing else of the visitor.",
+        "/_fos_user_context_hash"),
+    key("contexts.NAME.header", HeaderName, Is("X-User-Context-Hash"),
+        "The field of the answer that says the group, and the request field that tells it to the page's origin. A client that sends it itself is answered 400.",
+        "X-Group"),
+    key("contexts.NAME.accept", HeaderValue, Absent("none"),
+        "`Accept` of the question. A client that sends it itself is answered 400.",
+        "application/vnd.fos.user-context-hash"),
+    key("contexts.NAME.cookies", List(&NameGlob), Absent("all of `sessions.cookies`"),
+        "Session cookies with which the question is asked; they need not stand in `sessions.cookies` besides. A request with any other session cookie bypasses the cache.",
+        "[PHPSESSID, \"IBX_SESSION_ID*\"]"),
+    key("contexts.NAME.ttl", Duration, Absent("the origin's"),
+        "How long an answer holds for its session, whatever the origin states. An origin that states nothing is asked for every page.",
+        "5m"),
+    key("contexts.NAME.anonymous", Text, Absent("none: the field is not sent"),
+        "The group of visitors who send neither a session cookie nor `Authorization`. Nobody is asked for them.",
+        "anonymous"),
+    key("contexts.NAME.credentials", Word(CREDENTIALS), Is("withhold"),
+        "`withhold`: the page's origin sees the group and no session. `forward`: it sees the session too, as FOSHttpCache needs; then only what says `Vary` with the field is stored of what it answers.",
+        "forward"),
+    key("contexts.NAME.max_sessions", Count(1, 10_000_000), Is("10000"),
+        "Most sessions whose answers are stored; the one that was used longest ago goes first. All contexts share the sum.",
+        "100000"),
+    key("contexts.NAME.origin", Name, Absent("the first origin"),
+        "The name of the origin to ask.",
+        "cms"),
+
     key("rules", Sections(None), Absent("the policies' rules only"),
         "Tried from top to bottom; the first that fits decides. See [Rules](#rules).",
         "[{ name: pages, match: { path: \"/**\" }, cache: { ttl: 1h } }]"),
@@ -384,6 +419,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("rules[].sessions", Word(SESSIONS), Is("bypass"),
         "`bypass`: a request with a session cookie goes to the origin. `ignore`: this page is the same for everybody, as its personal part is an ESI fragment under a `pass` rule; session cookies are kept from the page's origin and sent to the fragment's.",
         "ignore"),
+    key("rules[].context", Name, Absent("none"),
+        "The context, one of `contexts`, by which pages under this rule are stored once for each group of visitors, and a session does not bypass the cache. Not together with `sessions: ignore`, `slice`, `no_vary_search`, `QUERY` or `POST`.",
+        "fos"),
     key("rules[].esi", SectionOr(&Word(ESI)), Is("auto"),
         "Whether responses are parsed for `<esi:include>` and the like. `auto`: when the origin asks for it by `Surrogate-Control: content=\"ESI/1.0\"`. A mapping says how pages are put together besides. See [ESI](ESI.md).",
         "true"),
@@ -555,7 +593,7 @@ pub(crate) static CASE_KEYS: &[Key] = &[
         "The rule that decides, under the name that `copal explain` prints.",
         "wagtail/admin"),
     key("@cases.cases[].expect.decision", Word(DECISIONS), Absent("not checked"),
-        "`cache`: may be answered from the cache and stored. `pass`: goes to the origin. `respond`: Copal answers by itself.",
+        "`cache`: may be answered from the cache and stored. `pass`: goes to the origin. `respond`: Copal answers by itself. `purge`: is a purge, if whoever asks may.",
         "pass"),
     key("@cases.cases[].expect.reason", Text, Absent("not checked"),
         "The reason word, as in `Cache-Status`: `miss` for `cache`; for `pass` one of `pass-rule`, `method`, `session-cookie`, `unknown-cookie`, `authorization` and so on.",
@@ -569,6 +607,12 @@ pub(crate) static CASE_KEYS: &[Key] = &[
     key("@cases.cases[].expect.cookies", List(&Text), Absent("not checked"),
         "Names of the cookies that reach the origin, in any order.",
         "[sessionid]"),
+    key("@cases.cases[].expect.purge", Text, Absent("not checked"),
+        "What the request purges, in the words of the audit log; `soft` before what becomes stale.",
+        "tags p-12 home"),
+    key("@cases.cases[].expect.dialect", Text, Absent("not checked"),
+        "The dialect of the purge.",
+        "wordpress"),
     key("@cases.cases[].expect.stored", Bool, Absent("not checked"),
         "Whether the response is stored.",
         "false"),

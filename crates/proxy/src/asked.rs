@@ -42,7 +42,7 @@ impl Asked {
     pub(crate) fn body(&self) -> RequestBody {
         match &self.plan.sub_key {
             Some(SubKey::Body(keyed)) => RequestBody::Full(keyed.body.clone()),
-            Some(SubKey::Slice(_)) | None => RequestBody::Empty,
+            Some(SubKey::Slice(_) | SubKey::Session) | None => RequestBody::Empty,
         }
     }
 
@@ -73,7 +73,7 @@ impl Asked {
     pub(crate) fn method(&self) -> Method {
         match &self.plan.sub_key {
             Some(SubKey::Body(keyed)) => keyed.method.clone(),
-            Some(SubKey::Slice(_)) | None => Method::GET,
+            Some(SubKey::Slice(_) | SubKey::Session) | None => Method::GET,
         }
     }
 
@@ -169,6 +169,14 @@ impl Selector for Selection<'_> {
 
     /// The field as the origin sees it (the safety principle): a variant never depends on what is withheld from it.
     fn field(&self, name: &HeaderName) -> String {
+        if let Some(member) = self.plan.member.as_deref() {
+            if *name == member.header {
+                return vary::normalise_field(name, member.group.iter());
+            }
+            if *name == header::AUTHORIZATION && !member.forward {
+                return String::new();
+            }
+        }
         if name == header::COOKIE {
             return vary::normalise_field(name, self.plan.cookie.iter());
         }

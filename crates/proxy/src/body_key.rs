@@ -57,25 +57,26 @@ pub(crate) async fn look_up(
 /// Every part is hashed with its length before it, so that no two requests look alike. `Content-Length` is the body's own;
 /// of the other `Content-*` fields (`Content-Type`, `Content-Encoding`, `Content-Language`, …) the origin sees what is hashed.
 fn suffix(method: &Method, headers: &HeaderMap, body: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    let mut put = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
-    put(method.as_str().as_bytes());
     let mut described: Vec<_> = headers.iter().filter(|(name, _)| describes(name)).collect();
     // Stable: the lines of one name keep their order.
     described.sort_by_key(|(name, _)| name.as_str());
-    for (name, value) in described {
-        put(name.as_str().as_bytes());
-        put(value.as_bytes());
+    let described = described.into_iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+    let parts = std::iter::once(method.as_str().as_bytes()).chain(described).chain([body]);
+    format!("{method} {}", digest(parts))
+}
+
+/// The hash of these parts, in hexadecimal digits.
+pub(crate) fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
     }
-    put(body);
-    let mut suffix = format!("{method} ");
+    let mut digits = String::new();
     for byte in hash.finalize() {
-        let _ = write!(suffix, "{byte:02x}");
+        let _ = write!(digits, "{byte:02x}");
     }
-    suffix
+    digits
 }
 
 /// Fields that say what the content is, or what is asked with it: SOAP 1.1 (§6.1.1) names the operation in a field.

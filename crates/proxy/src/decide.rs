@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use copal_policy::{
-    Action, CacheConfig, CacheRule, Config, CookieVerdict, Cookies, EsiDialect, EsiMode, RequestFacts, Rule,
+    Action, CacheConfig, CacheRule, Config, Context, CookieVerdict, Cookies, EsiDialect, EsiMode, RequestFacts, Rule,
     SessionMode, TagFrom,
 };
 use copal_semantics::{
@@ -14,6 +14,7 @@ use copal_semantics::{
 use copal_store::{Head, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
+use crate::context::{Member, Visitor};
 use crate::directed::Directed;
 use crate::exchange::Exchange;
 use crate::leave::{Leave, stated_only};
@@ -33,6 +34,8 @@ pub(crate) enum Verdict {
     Cache(CachePlan),
     /// As [`Verdict::Cache`], once the request's body has been read: it is in the key too.
     CacheByBody(CachePlan),
+    /// As [`Verdict::Cache`], once the visitor's group is known: it is in the key too.
+    CacheByGroup(CachePlan, Box<Visitor>),
     /// Let through.
     Pass(Reason),
     /// Answered by the rule itself.
@@ -59,9 +62,12 @@ pub(crate) struct CachePlan {
     pub(crate) sub_key: Option<SubKey>,
     /// How the query is keyed where responses say what of it matters, under a rule with `no_vary_search`.
     pub(crate) search: Option<Box<Search>>,
+    /// The group for which it is, under a rule with a context.
+    pub(crate) member: Option<Box<Member>>,
 }
 
-/// Decides on a request: the first rule that matches, then what no rule can allow.
+/// Decides on a request: the first rule that matches, then what no rule can allow. What it reads of a fragment's request beside method
+/// and target is what [`decides_nothing`] looks for.
 pub(crate) fn decide<'c>(config: &'c Config, exchange: &Exchange) -> Decision<'c> {
     let cookies = Cookies::parse(&exchange.headers);
     let target = &exchange.target;
@@ -99,6 +105,7 @@ fn cache_or_pass(
     if directed.as_ref().is_some_and(|directed| directed.no_store()) {
         return Verdict::Pass(Reason::RequestNoStore);
     }
+    let mut sessions = Vec::new();
     let kept = if cookies.is_empty() {
         Vec::new()
     } else {
@@ -106,11 +113,26 @@ fn cache_or_pass(
         if let Some(reason) = cookies_bypass(rule, &verdict) {
             return Verdict::Pass(reason);
         }
+        sessions = verdict.sessions;
         verdict.keyed
     };
     let authorized = credentials == Credentials::Authorization;
+    if let Some(context) = &rule.context {
+        let plan = CachePlan { directed, ..plan(config, rule, exchange, &kept, cache) };
+        let visitor = Visitor { context: Arc::clone(context), cookie: cookie_field(&sessions), authorized };
+        return Verdict::CacheByGroup(plan, Box::new(visitor));
+    }
     let plan = CachePlan { authorized, directed, ..plan(config, rule, exchange, &kept, cache) };
     if by_body { Verdict::CacheByBody(plan) } else { Verdict::Cache(plan) }
+}
+
+/// Whether the fields of a page's request decide on none of its fragments: what [`decide`] comes to for a fragment is the same as without
+/// any of them. Conditions and the range of the page are not asked of a fragment.
+pub(crate) fn decides_nothing(config: &Config, headers: &HeaderMap) -> bool {
+    let decides = |name: &HeaderName| {
+        matches!(*name, header::AUTHORIZATION | header::CACHE_CONTROL | header::PRAGMA) || is_credential(name)
+    };
+    !headers.keys().any(decides) && config.policy.reads_none_of(headers)
 }
 
 pub(crate) fn looked_up(method: &Method) -> bool {
@@ -181,15 +203,24 @@ pub(crate) fn is_credential(name: &HeaderName) -> bool {
 }
 
 fn cookies_bypass(rule: &Rule, verdict: &CookieVerdict<'_>) -> Option<Reason> {
+    let of_the_context = |context: &Context| verdict.sessions.iter().all(|session| context.takes_cookie(session.name));
     match rule.sessions {
         SessionMode::Ignore => None,
-        SessionMode::Bypass if verdict.session.is_some() => Some(Reason::SessionCookie),
+        SessionMode::Bypass if verdict.session.is_some() && !rule.context.as_deref().is_some_and(of_the_context) => {
+            Some(Reason::SessionCookie)
+        }
         SessionMode::Bypass if verdict.unknown.is_some() => Some(Reason::UnknownCookie),
         SessionMode::Bypass => None,
     }
 }
 
 impl CachePlan {
+    /// The field that the response's `Vary` must name for it to be stored: the origin saw a session, and only by that name says
+    /// that what it made of it is the group's.
+    pub(crate) fn must_vary_by(&self) -> Option<&HeaderName> {
+        self.member.as_deref().filter(|member| member.has_session && member.forward).map(|member| &member.header)
+    }
+
     /// The keyed cookies and fields, without what tells rules apart.
     pub(crate) fn keyed(&self) -> &str {
         self.extras.split('\n').next().unwrap_or_default()
@@ -258,7 +289,17 @@ fn plan(
     let mut extras = cache.key.extras(&exchange.headers, keyed);
     tell_rules_apart(&mut extras, config, rule);
     let cookie = cookie_field(keyed);
-    CachePlan { key, origin_form, extras, cookie, authorized: false, directed: None, sub_key: None, search: None }
+    CachePlan {
+        key,
+        origin_form,
+        extras,
+        cookie,
+        authorized: false,
+        directed: None,
+        sub_key: None,
+        search: None,
+        member: None,
+    }
 }
 
 /// The `Cookie` field of these cookies, byte for byte as they came.
@@ -311,6 +352,8 @@ pub(crate) struct Received<'a> {
     pub(crate) authorized: bool,
     /// Any number: shortens the lifetime, where the rule says so.
     pub(crate) random: u64,
+    /// The field that `Vary` must name.
+    pub(crate) must_vary_by: Option<&'a HeaderName>,
 }
 
 /// What kind of request a response is to, as far as it decides on storing (RFC 9111 §3, RFC 9110 §9.3.3).
@@ -380,6 +423,9 @@ pub(crate) fn store(config: &Config, cache: &CacheRule, received: &Received<'_>)
         body_key: received.asks == Asks::Body,
     })
     .map_err(not_stored)?;
+    if received.must_vary_by.is_some_and(|name| !Vary::parse(received.headers).names().contains(name)) {
+        return Err(Reason::NotOfTheContext);
+    }
     if fields::content_length(received.headers).is_some_and(|length| length > config.cache.max_body) {
         return Err(Reason::TooLarge);
     }

@@ -5,8 +5,10 @@ use copal_semantics::{Target, Timestamp, target};
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
+use crate::context::Visitor;
 use crate::decide::{self, Verdict};
 use crate::exchange::Exchange;
+use crate::purge;
 
 /// The decision on a request, and why.
 #[derive(Debug, Clone, Serialize)]
@@ -17,7 +19,7 @@ pub struct Explanation {
     pub rule: String,
     /// Where that rule stands: `configuration`, `policy NAME` or `default`.
     pub source: String,
-    /// `cache`, `pass` or `respond`.
+    /// `cache`, `pass`, `respond` or `purge`.
     pub decision: &'static str,
     /// Why, in the words of `Cache-Status`; for `cache` it is what a first request would be: `miss`.
     pub reason: &'static str,
@@ -45,6 +47,10 @@ pub struct Explanation {
     pub limits: Option<&'static str>,
     /// What else decides on the key, and is known only when the request comes.
     pub key_also: Option<&'static str>,
+    /// The context by whose groups it is keyed.
+    pub context: Option<String>,
+    /// How the group of this visitor is known.
+    pub group: Option<String>,
     /// Which responses are stored, where the rule says so.
     pub stores: Option<String>,
     /// Fields that the rule sets and removes on the way to the origin.
@@ -53,6 +59,10 @@ pub struct Explanation {
     pub response_fields: Option<String>,
     /// Bytes of the slices in which it is fetched and stored.
     pub slice: Option<u64>,
+    /// What it purges, in the words of the audit log, if whoever asks may.
+    pub purge: Option<String>,
+    /// The dialect of that purge.
+    pub dialect: Option<&'static str>,
 }
 
 /// Explains the decision on a request for `url` with these fields.
@@ -61,6 +71,7 @@ pub struct Explanation {
 /// What is wrong with the URL.
 pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap) -> Result<Explanation, String> {
     let exchange = asked(method, url, headers)?;
+    let purge = purge::preview(config, &exchange)?;
     let cookies = Cookies::parse(&exchange.headers);
     let decision = decide::decide(config, &exchange);
     let rule = decision.rule;
@@ -92,11 +103,21 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         request_directives: None,
         limits: None,
         key_also: None,
+        context: None,
+        group: None,
         stores: None,
         request_fields: rule.request.describe(),
         response_fields: rule.response.describe(),
         slice: None,
+        purge: None,
+        dialect: None,
     };
+    if let Some(purge) = purge {
+        explanation.no_rule("purge", crate::Reason::Purged);
+        explanation.purge = Some(purge.words);
+        explanation.dialect = Some(purge.dialect);
+        return Ok(explanation);
+    }
     match decision.verdict {
         Verdict::Pass(reason) => {
             explanation.reason = reason.as_str();
@@ -112,7 +133,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             explanation.origin = None;
             explanation.cookies_kept.clear();
         }
-        Verdict::Cache(ref plan) | Verdict::CacheByBody(ref plan) => {
+        Verdict::Cache(ref plan) | Verdict::CacheByBody(ref plan) | Verdict::CacheByGroup(ref plan, _) => {
             let by_body = matches!(decision.verdict, Verdict::CacheByBody(_));
             let searched = rule.cache().is_some_and(|cache| cache.no_vary_search && cache.slice.is_none());
             explanation.key_also = match (by_body, searched) {
@@ -135,9 +156,43 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
             let kept: Vec<String> = verdict.keyed.iter().map(|cookie| cookie.name.to_owned()).collect();
             explanation.cookies_dropped = names().filter(|name| !kept.contains(name)).collect();
             explanation.cookies_kept = kept;
+            if let Verdict::CacheByGroup(_, visitor) = &decision.verdict {
+                explanation.by_group_of(visitor);
+            }
         }
     }
     Ok(explanation)
+}
+
+impl Explanation {
+    /// What happens before any rule is asked.
+    fn no_rule(&mut self, decision: &'static str, reason: crate::Reason) {
+        self.decision = decision;
+        self.reason = reason.as_str();
+        self.rule.clear();
+        self.source.clear();
+        self.origin = None;
+        self.lifetime = None;
+        self.request_fields = None;
+        self.response_fields = None;
+        self.cookies_kept.clear();
+    }
+
+    fn by_group_of(&mut self, visitor: &Visitor) {
+        let context = &visitor.context;
+        self.context = Some(context.name.to_string());
+        self.group = Some(match (visitor.has_session(), &context.anonymous) {
+            (true, _) => format!("what {} answers to this session, in {}", context.path, context.header),
+            (false, Some(group)) => format!("anonymous: {}", group.to_str().unwrap_or_default()),
+            (false, None) => "anonymous: none is told".to_owned(),
+        });
+        if context.forward {
+            let (sent, dropped) =
+                std::mem::take(&mut self.cookies_dropped).into_iter().partition(|name| visitor.sends(name));
+            self.cookies_dropped = dropped;
+            self.cookies_kept.extend::<Vec<String>>(sent);
+        }
+    }
 }
 
 /// Of a request with `Authorization` (RFC 9111 §3.5).

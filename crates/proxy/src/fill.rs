@@ -7,7 +7,7 @@ use copal_origin::OriginBody;
 use copal_policy::{EsiMode, Rule};
 use copal_semantics::{FreshnessState, Timestamp};
 use copal_store::{Announced, Discarded, FillPermit, FillReader, FillWriter, Head, Selector, StoredResponse, Turn};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 
@@ -21,6 +21,7 @@ use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
 use crate::send::Fetched;
 use crate::slice::{self, Came};
+use crate::sub_key::SubKey;
 use crate::validate::{self, Heard};
 use crate::{assemble, deliver, fragment, head, partial, pass, request};
 
@@ -95,8 +96,7 @@ fn needs_own_answer(response: &StoredResponse, asked: &Asked) -> bool {
 async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredResponse>>, why: Reason) -> Answer {
     let not_for_others = why == Reason::HitForMiss || asked.plan.authorized;
     let get = asked.exchange.method == Method::GET;
-    let of_a_part =
-        get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(http::header::RANGE);
+    let of_a_part = get && not_for_others && stale.is_none() && asked.exchange.headers.contains_key(header::RANGE);
     if asked.exchange.method == Method::HEAD || of_a_part {
         let exchange = asked.exchange.clone();
         return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
@@ -254,6 +254,7 @@ async fn received(
         response_time: fetched.response_time,
         authorized: asked.plan.authorized,
         random: proxy.random(),
+        must_vary_by: asked.plan.must_vary_by(),
     };
     let storable = match came {
         Some(Came::Nothing) => Err(Reason::NotStoredStatus),
@@ -283,6 +284,10 @@ async fn received(
     let mut head = part.into_iter().fold(head, partial::head_of_part);
     let began = permit.began();
     head.tags.extend(asked.implied_tags(&fetched.headers));
+    if matches!(asked.plan.sub_key, Some(SubKey::Session)) {
+        // They are in the key, by a hash; the store need not know them.
+        head.vary = head.vary.without(&[header::COOKIE, header::AUTHORIZATION]);
+    }
     if let Some(Came::Slice(slice, of)) = came {
         slice::head(slice, &of, &mut head);
     }

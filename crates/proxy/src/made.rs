@@ -45,7 +45,7 @@ pub(crate) fn keep(response: &StoredResponse, rule: &Rule, reason: Reason, now: 
         return None;
     }
     let cache = rule.cache()?;
-    if !cache.key.headers.is_empty() || cache.key.has_cookies() {
+    if !cache.key.headers.is_empty() || cache.key.has_cookies() || rule.context.is_some() {
         return None;
     }
     let told = match &cache.client_cache_control {

@@ -265,6 +265,7 @@ fn completed(
         response_time: fetched.response_time,
         authorized: asked.plan.authorized,
         random: proxy.random(),
+        must_vary_by: asked.plan.must_vary_by(),
     };
     let mut storable = decide::store(config, cache, &received).ok()?;
     storable.shared &= held.shared;

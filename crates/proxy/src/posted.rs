@@ -63,6 +63,7 @@ pub(crate) fn store(
         response_time: fetched.response_time,
         authorized: false,
         random: proxy.random(),
+        must_vary_by: None,
     };
     let Ok(storable) = decide::store(config, cache, &received) else { return Err(Box::new(fetched)) };
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(&asked) as _);

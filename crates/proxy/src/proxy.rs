@@ -18,6 +18,7 @@ use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::context::{ContextUsage, Contexts};
 use crate::deliver;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::fault::Fault;
@@ -53,6 +54,7 @@ pub struct Proxy {
     pub(crate) clock: Clock,
     pub(crate) hints: Hints,
     pub(crate) searching: Searching,
+    pub(crate) contexts: Contexts,
     pub(crate) again: Again,
     pub(crate) refreshing: Refreshing,
     pub(crate) counting: Counting,
@@ -65,7 +67,13 @@ pub struct Proxy {
     crowded: AtomicU64,
     /// Where the random numbers stand.
     random: AtomicU64,
+    pub(crate) by_heart: Apart,
 }
+
+/// A count that shares no cache line with what every request reads.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Apart(pub(crate) AtomicU64);
 
 /// Seconds between two warnings of the same state, which many requests see at once.
 const WARN_EVERY: u64 = 10;
@@ -107,6 +115,7 @@ impl Proxy {
             clock: parts.clock,
             hints: Hints::new(),
             searching: Searching::new(),
+            contexts: Contexts::new([seed(), seed()]),
             again: Again::default(),
             refreshing: Refreshing::new(),
             counting: Counting::default(),
@@ -116,6 +125,7 @@ impl Proxy {
             warned: AtomicU64::new(0),
             crowded: AtomicU64::new(0),
             random: AtomicU64::new(seed()),
+            by_heart: Apart::default(),
         })
     }
 
@@ -172,6 +182,18 @@ impl Proxy {
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// How many assembled pages were put together by what was remembered of them.
+    #[must_use]
+    pub fn pages_by_heart(&self) -> u64 {
+        self.by_heart.0.load(Ordering::Relaxed)
+    }
+
+    /// Figures of user contexts, for metrics.
+    #[must_use]
+    pub fn context_usage(&self) -> ContextUsage {
+        self.contexts.usage()
     }
 
     /// [`Store::sweep`], and the same for what is remembered beside the store.

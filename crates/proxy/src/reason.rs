@@ -125,6 +125,8 @@ reasons! {
     MustUnderstand = "must-understand", Miss, Some("uri-miss");
     /// Fetched, not stored: `no-cache`, and nothing to validate with.
     NoCache = "no-cache", Miss, Some("uri-miss");
+    /// Fetched with a visitor's session under a context, not stored: `Vary` does not name the context's field.
+    NotOfTheContext = "not-of-the-context", Miss, Some("uri-miss");
     /// Fetched, not stored: larger than `cache.max_body`.
     TooLarge = "too-large", Miss, Some("uri-miss");
 
@@ -136,6 +138,8 @@ reasons! {
     SessionCookie = "session-cookie", Pass, Some("bypass");
     /// The request carries a cookie on neither list, and `sessions.unknown` is `bypass`.
     UnknownCookie = "unknown-cookie", Pass, Some("bypass");
+    /// The group of a visitor with a session could not be had.
+    ContextFailed = "context-failed", Pass, Some("bypass");
     /// The request carries credentials in a field such as `X-Auth-Token`.
     Authorization = "authorization", Pass, Some("bypass");
     /// The request says `no-store`, and this client's directives are honoured.

@@ -16,6 +16,11 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         Self(Mutex::new(LruCache::sparse(most)))
     }
 
+    /// Room for as many as [`Recent::put_within`] says.
+    pub(crate) fn unbounded() -> Self {
+        Self(Mutex::new(LruCache::unbounded()))
+    }
+
     /// What `look` makes of a value, if it is there; it is dropped where `look` makes nothing of it.
     pub(crate) fn look<Q, R>(&self, key: &Q, look: impl FnOnce(&mut V) -> Option<R>) -> Option<R>
     where
@@ -32,6 +37,19 @@ impl<K: Hash + Eq, V> Recent<K, V> {
 
     pub(crate) fn put(&self, key: K, value: V) {
         self.0.lock().put(key, value);
+    }
+
+    /// As [`Recent::put`], where it is told for each call how much there is room for; gives what had to make room.
+    pub(crate) fn put_within(&self, key: K, value: V, most: usize) -> Vec<K> {
+        let mut known = self.0.lock();
+        known.put(key, value);
+        let over = known.len().saturating_sub(most);
+        (0..over).filter_map(|_| known.pop_lru()).map(|(key, _)| key).collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len()
     }
 
     pub(crate) fn remove<Q>(&self, key: &Q)
@@ -65,5 +83,15 @@ mod tests {
         assert_eq!(known("a"), None, "of no use, and gone");
         recent.retain(|key, _| *key != "c");
         assert_eq!(known("c"), None);
+    }
+
+    #[test]
+    fn the_oldest_makes_room_and_is_told() {
+        let recent = Recent::unbounded();
+        assert_eq!(recent.put_within("a", (), 2), Vec::<&str>::new());
+        assert_eq!(recent.put_within("b", (), 2), Vec::<&str>::new());
+        assert_eq!(recent.put_within("a", (), 2), Vec::<&str>::new());
+        assert_eq!(recent.put_within("c", (), 2), ["b"]);
+        assert_eq!((recent.put_within("c", (), 1), recent.len()), (vec!["a"], 1));
     }
 }

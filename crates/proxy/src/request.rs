@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use copal_policy::Rule;
 use copal_semantics::{FreshnessState, cdn_loop};
 use copal_store::{CacheKey, Lookup, StoredResponse};
 use http::header::{HeaderValue, VIA};
@@ -16,7 +17,7 @@ use crate::fault::Fault;
 use crate::partial::Wanted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, body_key, deliver, fill, hints, pass, purge, slice};
+use crate::{assemble, body_key, context, deliver, fill, hints, pass, purge, recall, slice};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -27,6 +28,14 @@ pub(crate) enum Begun {
 }
 
 impl Begun {
+    /// The same, with something done to the answer.
+    pub(crate) fn map(self, change: impl FnOnce(Answer) -> Answer + Send + 'static) -> Self {
+        match self {
+            Self::Ready(answer) => Self::Ready(change(answer)),
+            Self::Later(later) => Self::Later(Box::pin(async move { change(later.await) })),
+        }
+    }
+
     pub(crate) async fn finish(self) -> Answer {
         match self {
             Self::Ready(answer) => answer,
@@ -44,9 +53,23 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, mut exchange: Ex
     {
         return purge::answer(proxy, runtime, exchange, once, purge);
     }
+    if let Some(fault) = context::refuse(&runtime.config, &exchange) {
+        return Begun::Ready(fault.answer(NAME));
+    }
     if forward_loop(runtime, &exchange) {
         return Begun::Ready(deliver::loop_detected());
     }
+    if exchange.depth == 0 && !runtime.config.contexts.is_empty() {
+        let hide = Arc::clone(&runtime.config);
+        return decided(proxy, runtime, exchange, once).map(move |mut answer| {
+            context::hide(&hide, &mut answer);
+            answer
+        });
+    }
+    decided(proxy, runtime, exchange, once)
+}
+
+fn decided(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchange, once: Once) -> Begun {
     let decision = decide::decide(&runtime.config, &exchange);
     let rule = decision.rule;
     match decision.verdict {
@@ -63,11 +86,30 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, mut exchange: Ex
             proxy.searching.apply(rule, &mut plan);
             look_up(proxy, runtime, rule, exchange, plan)
         }
+        Verdict::CacheByGroup(plan, visitor) => {
+            context::begin(proxy, runtime, rule, context::Page { exchange, once, plan }, *visitor)
+        }
         Verdict::CacheByBody(plan) => {
             let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
             Begun::Later(Box::pin(body_key::look_up(proxy, runtime, rule, exchange, once, plan)))
         }
     }
+}
+
+/// The plan of a fragment for which nothing is done but looking up, by nothing but its key and what tells rules apart.
+pub(crate) fn only_looked_up(runtime: &Runtime, exchange: &Exchange) -> Option<(Arc<Rule>, CachePlan)> {
+    let decision = decide::decide(&runtime.config, exchange);
+    let Verdict::Cache(plan) = decision.verdict else { return None };
+    // Named one by one, so that what comes new is not forgotten.
+    let CachePlan { key: _, extras: _, cookie, origin_form: _, authorized, directed, sub_key, search, member } = &plan;
+    let only = cookie.is_none()
+        && !authorized
+        && directed.is_none()
+        && sub_key.is_none()
+        && search.is_none()
+        && member.is_none();
+    let by_key = !slice::applies(decision.rule, exchange) && !decision.rule.cache()?.no_vary_search;
+    (only && by_key).then(|| (Arc::clone(decision.rule), plan))
 }
 
 /// What the store has for a request, as far as it may be used.
@@ -99,7 +141,7 @@ impl Found {
 pub(crate) fn look_up(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
-    rule: &Arc<copal_policy::Rule>,
+    rule: &Arc<Rule>,
     exchange: Exchange,
     mut plan: CachePlan,
 ) -> Begun {
@@ -118,8 +160,17 @@ pub(crate) fn look_up(
             Begun::Ready(deliver::stored(&exchange, rule, &response, Reason::Hit))
         }
         Found::Usable(response, reason) => {
+            if reason == Reason::Hit
+                && let Some(answer) = recall::page(proxy, runtime, rule, (&exchange, &plan), &response)
+            {
+                return Begun::Ready(answer);
+            }
             let wanted = Wanted::of(&exchange, rule, Some(&response));
-            let asked = Arc::new(asked(exchange, plan, key, wanted));
+            let asked = asked(exchange, plan, key, wanted);
+            if response.body.template && reason != Reason::StaleRefreshing {
+                return assemble::begin(proxy, asked, response, reason);
+            }
+            let asked = Arc::new(asked);
             if reason == Reason::StaleRefreshing {
                 fill::refresh(proxy, &asked, &response);
             }

@@ -5,7 +5,7 @@ use copal_semantics::Timestamp;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::decide::{self, Asks, Received, Verdict};
-use crate::explain;
+use crate::{context, explain};
 
 /// What storing a response comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,11 @@ pub fn stores(
     let not = |why: &'static str| Stores { why: Some(why), lifetime: None, tags: Vec::new() };
     let plan = match decision.verdict {
         Verdict::Cache(plan) | Verdict::CacheByBody(plan) => plan,
+        Verdict::CacheByGroup(mut plan, visitor) => {
+            // Which group it is makes no difference.
+            context::join(&mut plan, &visitor, None);
+            plan
+        }
         Verdict::Pass(reason) => return Ok(not(reason.as_str())),
         Verdict::Respond => return Ok(not(crate::Reason::Respond.as_str())),
     };
@@ -51,6 +56,7 @@ pub fn stores(
         response_time: NOW,
         authorized: plan.authorized,
         random: 0,
+        must_vary_by: plan.must_vary_by(),
     };
     Ok(match decide::store(config, cache, &received) {
         Err(reason) => not(reason.as_str()),

@@ -12,6 +12,8 @@ pub(crate) enum SubKey {
     Slice(Slice),
     /// A request's method and body.
     Body(KeyBody),
+    /// Whose session it is, by a hash: the answer says the group of that visitor.
+    Session,
 }
 
 /// A run of bytes of a representation, one of many of equal size.

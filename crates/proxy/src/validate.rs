@@ -286,6 +286,7 @@ impl<'a> Update<'a> {
             response_time: self.now(),
             authorized: self.asked.plan.authorized,
             random: self.random,
+            must_vary_by: self.asked.plan.must_vary_by(),
         };
         decide::store(&self.asked.runtime.config, self.cache, &received)
     }

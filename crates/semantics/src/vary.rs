@@ -40,6 +40,13 @@ impl Vary {
         &self.names
     }
 
+    /// The same without these names, for what the key has of a request already.
+    #[must_use]
+    pub fn without(mut self, names: &[HeaderName]) -> Self {
+        self.names.retain(|name| !names.contains(name));
+        self
+    }
+
     /// The same with one more name, for what a response depends on without saying so.
     #[must_use]
     pub fn with(mut self, name: HeaderName) -> Self {

@@ -212,6 +212,14 @@ impl Store {
         });
     }
 
+    /// Drops all that is stored under a key, to make room. This is no invalidation: a fetch that is under way may bring it
+    /// back.
+    pub fn evict(&self, key: &CacheKey) {
+        let stored = self.memory.get(key).map_or(0, |entry| entry.known.variants.len() as u64);
+        self.memory.remove(key);
+        usage::add(&self.counters.evicted, stored);
+    }
+
     /// Invalidates what `what` names, from this moment on: what is stored, and what fills under way will bring. Costs the
     /// same however much is stored.
     pub fn invalidate(&self, what: &Invalidation, hardness: Hardness) -> Invalidated {

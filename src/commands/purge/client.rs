@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use copal_origin::{Kind, Origin, OriginError, OriginSettings, RequestBody};
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
 
@@ -22,6 +22,8 @@ const MAX_BODY: usize = 1 << 20;
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
+    /// `Cache-Status`, as text.
+    pub(super) cache_status: String,
 }
 
 impl Answer {
@@ -43,22 +45,25 @@ impl Client {
         host: &str,
         method: &Method,
         target: &str,
+        fields: &[(HeaderName, HeaderValue)],
         body: Vec<u8>,
     ) -> Result<Answer, ClientError> {
         let origin = self.server(server)?;
         let body = Bytes::from(body);
         let failed = |source| ClientError::Failed { server: server.to_owned(), source };
-        let response = match origin.send(request(host, method, target, &body)?).await {
+        let response = match origin.send(request(host, method, target, fields, &body)?).await {
             // A kept connection that was closed in the meantime; purging twice does no harm.
             Err(error) if error.kind() == Kind::Closed => {
-                origin.send(request(host, method, target, &body)?).await.map_err(failed)?
+                origin.send(request(host, method, target, fields, &body)?).await.map_err(failed)?
             }
             other => other.map_err(failed)?,
         };
         let status = response.status;
+        let cache_status = response.headers.get("cache-status").and_then(|value| value.to_str().ok());
+        let cache_status = cache_status.unwrap_or_default().to_owned();
         let body = Limited::new(response.body, MAX_BODY).collect().await;
         let body = body.map_err(|source| ClientError::Body { server: server.to_owned(), source })?.to_bytes();
-        Ok(Answer { status, body })
+        Ok(Answer { status, body, cache_status })
     }
 
     fn server(&mut self, server: &str) -> Result<Arc<Origin>, ClientError> {
@@ -81,9 +86,16 @@ impl Client {
     }
 }
 
-fn request(host: &str, method: &Method, target: &str, body: &Bytes) -> Result<Request<RequestBody>, ClientError> {
+fn request(
+    host: &str,
+    method: &Method,
+    target: &str,
+    fields: &[(HeaderName, HeaderValue)],
+    body: &Bytes,
+) -> Result<Request<RequestBody>, ClientError> {
     let request = Request::builder().method(method).uri(target).header(header::HOST, host);
     let request = request.header(header::USER_AGENT, concat!("copal/", env!("CARGO_PKG_VERSION")));
+    let request = fields.iter().fold(request, |request, (name, value)| request.header(name, value));
     Ok(if body.is_empty() {
         request.body(RequestBody::Empty)?
     } else {

@@ -415,3 +415,94 @@ fn esi_options_are_checked() {
     let slice = rule("{ mode: true }").replace("cache: {}", "cache: { slice: 4MiB }");
     assert!(errors(&slice).to_string().contains("does not go with `slice`"));
 }
+
+#[test]
+fn contexts_are_checked() {
+    let of = |context: &str, rule: &str| {
+        format!("{ORIGIN}contexts: {{ team: {context} }}\nrules: [{{ name: x, match: {{ path: /x }}, {rule} }}]\n")
+    };
+    let good = "{ path: /g }";
+    for (context, rule, expected) in [
+        ("{}", "cache: {}, context: team", "`path` is missing in `contexts`"),
+        ("{ path: g }", "cache: {}, context: team", "`path` must be a text, but `g` is no path of the site"),
+        ("{ path: //g }", "cache: {}, context: team", "`path` must be a text, but `//g` is no path of the site"),
+        (
+            "{ path: /g, header: Cookie }",
+            "cache: {}, context: team",
+            "`header` must be a field name, but `Cookie` is no field of the site's own",
+        ),
+        (
+            "{ path: /g, header: X_Group }",
+            "cache: {}, context: team",
+            "`header` must be a field name, but `X_Group` is no field of the site's own",
+        ),
+        (
+            "{ path: /g, header: X-Forwarded-For }",
+            "cache: {}, context: team",
+            "`header` must be a field name, but `X-Forwarded-For` is no field of the site's own",
+        ),
+        (
+            "{ path: /g, anonymous: \"a b\" }",
+            "pass: true",
+            "`anonymous` must be a text, but `a b` is no group: letters, digits and `._~+/=:-`, at most 256",
+        ),
+        ("{ path: /g, cookies: [] }", "pass: true", "`cookies` is an empty list: no session would ever be asked for"),
+        ("{ path: /g, credentials: keep }", "pass: true", "`credentials` must be `withhold` or `forward`, not `keep`"),
+        (
+            "{ path: /g, max_sessions: 0 }",
+            "pass: true",
+            "`max_sessions` must be a whole number from 1 to 10000000, not `0`",
+        ),
+        (good, "cache: {}, context: teem", "`context` must be a name, but `teem` is none of `contexts`"),
+        (good, "pass: true, context: team", "`context` does not go with a rule that stores nothing"),
+        (good, "cache: {}, sessions: ignore, context: team", "`context` does not go with `sessions: ignore`"),
+        (good, "cache: { slice: 1MiB }, context: team", "`context` does not go with `slice`"),
+        (good, "cache: { no_vary_search: true }, context: team", "`context` does not go with `no_vary_search`"),
+        (
+            good,
+            "cache: { key: { headers: [Authorization] } }, context: team",
+            "`context` does not go with `Authorization` in `key.headers`",
+        ),
+        (good, "cache: { key: { cookies: [sid] } }, context: team", ""),
+    ] {
+        let text = of(context, rule);
+        if expected.is_empty() {
+            assert!(load_str("copal.yaml", &text, None).is_ok(), "{text}");
+            continue;
+        }
+        let said: Vec<String> = errors(&text).0.into_iter().map(|found| found.message).collect();
+        // A name that could not be read is no name of a context either.
+        assert_eq!(said.first().map(String::as_str), Some(expected), "{said:?}");
+    }
+    let keyed = of("{ path: /g, cookies: [sid] }", "cache: { key: { cookies: [sid] } }, context: team");
+    assert!(errors(&keyed).to_string().contains("is in the key and fits the session cookie `sid`"));
+}
+
+#[test]
+fn a_context_of_the_configuration_takes_the_place_of_a_policys() {
+    let policy = crate::load::PolicyText {
+        name: "site".to_owned(),
+        file: "site.yaml".to_owned(),
+        text: "contexts: { fos: { path: /a, cookies: [sid] } }\nrules: [{ name: p, cache: {}, context: fos }]"
+            .to_owned(),
+    };
+    let loaded = crate::load::for_policy(policy).unwrap().config;
+    assert_eq!(loaded.contexts.len(), 1);
+    assert_eq!((&*loaded.contexts[0].name, loaded.contexts[0].path.as_str()), ("site/fos", "/a"));
+    assert!(loaded.has_sub_keys && loaded.contexts[0].takes_cookie("sid") && !loaded.contexts[0].takes_cookie("x"));
+    let folder = std::env::temp_dir().join(format!("copal-contexts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(
+        folder.join("site.yaml"),
+        "contexts: { fos: { path: /a } }\nrules: [{ name: p, cache: {}, context: fos }]",
+    )
+    .unwrap();
+    let text = format!("{ORIGIN}policies: [./site.yaml]\ncontexts: {{ fos: {{ path: /b, ttl: 1m }} }}\n");
+    let loaded = load_str("copal.yaml", &text, Some(&folder));
+    std::fs::remove_dir_all(&folder).unwrap();
+    let config = loaded.unwrap().config;
+    assert_eq!(config.contexts.len(), 1);
+    let rule = config.policy.rules().iter().find(|rule| &*rule.name == "site/p").unwrap();
+    assert_eq!(rule.context.as_ref().map(|context| context.path.as_str()), Some("/b"));
+    assert_eq!(config.contexts[0].lookup.cache().unwrap().ttl, Some(std::time::Duration::from_secs(60)));
+}

@@ -92,7 +92,7 @@ impl Proxy {
     }
 
     /// What the order means to the store.
-    fn invalidations(&self, config: &Config, order: &Order) -> Vec<Invalidation> {
+    pub(super) fn invalidations(&self, config: &Config, order: &Order) -> Vec<Invalidation> {
         let mut all = Vec::new();
         for what in &order.what {
             match what {

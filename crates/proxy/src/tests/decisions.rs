@@ -106,3 +106,30 @@ fn rfc9111_5_2_1_which_directives_count_is_for_the_rule_and_the_network() {
         assert_eq!(matches!(verdict, Verdict::Pass(Reason::RequestNoStore)), honoured, "{yaml} {from:?}");
     }
 }
+
+#[test]
+fn a_context_says_by_whose_group_it_is_keyed() {
+    let config = config(
+        "contexts: {fos: {path: /hash, cookies: [sid], anonymous: guests}, sees: {path: /hash, cookies: [sid], credentials: forward}}
+rules:
+  - {name: sees, match: {path: /sees}, cache: {key: {cookies: [lang]}}, context: sees}
+  - {name: pages, cache: {}, context: fos}",
+    );
+    let told = |url: &str, fields: &[(&str, &str)]| {
+        let told = asked(&config, "GET", url, fields);
+        (told.reason, told.context.unwrap_or_default(), told.group.unwrap_or_default(), told.cookies_kept)
+    };
+    let answers = "what /hash answers to this session, in x-user-context-hash";
+    for (url, fields, expected) in [
+        ("http://a/", &[][..], ("miss", "fos", "anonymous: guests", vec![])),
+        ("http://a/", &[("cookie", "sid=1; _ga=1")], ("miss", "fos", answers, vec![])),
+        ("http://a/", &[("authorization", "Basic eDp5")], ("miss", "fos", answers, vec![])),
+        ("http://a/sees", &[("cookie", "sid=1; _ga=1; lang=de")], ("miss", "sees", answers, vec!["lang", "sid"])),
+        ("http://a/sees", &[("cookie", "_ga=1; lang=de")], ("miss", "sees", "anonymous: none is told", vec!["lang"])),
+        ("http://a/", &[("cookie", "mystery=1; sid=1")], ("unknown-cookie", "", "", vec!["mystery", "sid"])),
+    ] {
+        let (reason, context, group, cookies) = expected;
+        let cookies: Vec<String> = cookies.into_iter().map(str::to_owned).collect();
+        assert_eq!(told(url, fields), (reason, context.to_owned(), group.to_owned(), cookies), "{url} {fields:?}");
+    }
+}

@@ -40,6 +40,7 @@ fn storable(
         response_time: NOW,
         authorized,
         random,
+        must_vary_by: None,
     };
     decide::store(&config, rule, &received)
 }
