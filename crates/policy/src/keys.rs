@@ -1,7 +1,8 @@
 //! What kinds of value the files have, and how to find a key in the table. Hints, the JSON Schema and the reference
 //! page are all made from here.
 
-use crate::table::{CASE_KEYS, KEYS};
+use crate::case_table::CASE_KEYS;
+use crate::table::KEYS;
 
 /// One key of a file.
 #[derive(Debug)]

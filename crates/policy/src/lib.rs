@@ -6,6 +6,7 @@
 //! and [`cases::load`] read files.
 
 mod actions;
+mod case_table;
 pub mod cases;
 mod checks;
 mod config;

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use crate::case_table::CASE_KEYS;
 use crate::keys::Default;
-use crate::table::{CASE_KEYS, KEYS};
+use crate::table::KEYS;
 use crate::{load_str, reference_page, schema_json, yaml};
 
 fn docs(name: &str) -> PathBuf {
