@@ -102,7 +102,7 @@ rules:
     match: {{ path: "/pass/**" }}
     pass: true
   - name: pages-with-fragments
-    match: {{ path: "/esi/page" }}
+    match: {{ path: "/esi/page*" }}
     cache: {{ grace: 1h }}
     esi: true
   - name: pages

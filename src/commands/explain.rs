@@ -48,9 +48,14 @@ fn text(method: &Method, explanation: &Explanation) -> String {
     let names = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let none = || "-".to_owned();
     let rows = [
-        ("rule", Some(format!("{} ({})", explanation.rule, explanation.source))),
+        (
+            "rule",
+            Some(format!("{} ({})", explanation.rule, explanation.source)).filter(|_| explanation.purge.is_none()),
+        ),
         ("decision", Some(explanation.decision.to_owned())),
         ("reason", Some(reason)),
+        ("purges", explanation.purge.clone()),
+        ("in the dialect", explanation.dialect.map(str::to_owned)),
         ("cache key", Some(explanation.key.clone().unwrap_or_else(none))),
         ("and", explanation.key_also.map(str::to_owned)),
         ("variant", explanation.variant.clone()),
@@ -61,7 +66,7 @@ fn text(method: &Method, explanation: &Explanation) -> String {
         ("stored", explanation.stores.clone()),
         ("client asks", explanation.request_directives.map(client_asks)),
         ("slices of", explanation.slice.map(copal_policy::units::format_size)),
-        ("ESI", (explanation.decision != "respond").then(|| explanation.esi.to_owned())),
+        ("ESI", (!matches!(explanation.decision, "respond" | "purge")).then(|| explanation.esi.to_owned())),
         ("templates", explanation.esi_options.clone()),
         ("origin", Some(explanation.origin.clone().unwrap_or_else(none))),
         ("to the origin", explanation.request_fields.clone()),
@@ -116,6 +121,8 @@ mod tests {
             request_fields: None,
             response_fields: None,
             slice: None,
+            purge: None,
+            dialect: None,
         }
     }
 

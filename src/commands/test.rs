@@ -98,6 +98,8 @@ fn differences(case: &Case, got: &Explanation) -> Vec<String> {
     compare("rule", expected.rule.as_deref(), Some(&got.rule));
     compare("decision", expected.decision.map(|decision| decision.as_str()), Some(got.decision));
     compare("reason", expected.reason.as_deref(), Some(got.reason));
+    compare("purge", expected.purge.as_deref(), got.purge.as_deref());
+    compare("dialect", expected.dialect.as_deref(), got.dialect);
     compare("key", expected.key.as_deref(), got.key.as_deref());
     compare("variant", expected.variant.as_deref(), got.variant.as_deref());
     let names = |names: &[String]| {
@@ -189,6 +191,8 @@ mod tests {
             request_fields: None,
             response_fields: None,
             slice: None,
+            purge: None,
+            dialect: None,
         }
     }
 
@@ -228,6 +232,16 @@ mod tests {
                 "cookies: expected none, got a, b",
             ]
         );
+    }
+
+    #[test]
+    fn shipped_policies_answer_as_their_cases_say_to_the_last_word() {
+        for name in copal_policy::shipped_names() {
+            let suite = find(name).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let failures: Vec<String> = suite.cases.iter().filter_map(|case| run_case(&suite, case)).collect();
+            assert!(failures.is_empty(), "{}", failures.join("\n"));
+            assert!(suite.cases.iter().any(|case| case.response.is_some()) || ["default", "wagtail"].contains(&name));
+        }
     }
 
     #[test]

@@ -145,6 +145,10 @@ fn class(status: Option<StatusCode>) -> usize {
 }
 
 impl Metrics {
+    pub(super) fn fragments(&self, reason: Reason, count: u64) {
+        self.fragments.0[reason as usize].fetch_add(count, Relaxed);
+    }
+
     pub(super) fn add(counts: &Words, word: &'static str, count: u64) {
         *counts.lock().entry(word).or_default() += count;
     }

@@ -91,6 +91,10 @@ impl Observer for Recorder {
         self.metrics.purge(dialect, outcome);
     }
 
+    fn fragments(&self, reason: Reason, count: u64) {
+        self.metrics.fragments(reason, count);
+    }
+
     fn esi_limit(&self, limit: &'static str) {
         Metrics::add(&self.metrics.esi_limits, limit, 1);
     }

@@ -129,3 +129,22 @@ async fn the_validator_tells_visitors_apart_by_what_they_see() {
     let other = client.get("/").header("cookie", "theme=dark").header("if-none-match", &*tags[0]).send().await;
     assert_eq!((other.status, other.text()), (200, "dark"));
 }
+
+#[tokio::test]
+async fn a_stored_page_leaves_before_a_fragment_that_is_late_and_with_one_that_is_not() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/", lasting("[<esi:include src='/user'/>]", 600));
+    front.origin.on("/user", page("user"));
+    for _ in 0..3 {
+        // Framed alike, in time or not.
+        let got = front.get("/").await;
+        assert_eq!((got.text(), got.header("etag"), got.header("content-length")), ("[user]", None, None));
+    }
+    let (gate, late) = Answer::gated("late");
+    front.origin.replace("/user", late);
+    let mut client = front.client().await;
+    let mut reading = client.get("/").stream().await;
+    assert_eq!(reading.read_some().await.unwrap(), "[");
+    gate.open();
+    assert_eq!(reading.rest().await.text(), "[late]");
+}

@@ -281,7 +281,7 @@ async fn an_error_of_ours_says_in_proxy_status_what_went_wrong() {
     let front = Front::with_purge("timeouts: {first_byte: 200ms}").await;
     front.origin.on("/hang", Answer::hang_up());
     front.origin.on("/nonsense", Answer::raw("nonsense\r\n\r\n").close());
-    front.origin.on("/large", Answer::ok("x").header("x-large", "x".repeat(300_000)));
+    front.origin.on("/large", Answer::ok("x").header("x-large", "x".repeat(600_000)));
     front.origin.on("/silence", Answer::silence());
     front.origin.on("/down", Answer::status(503));
     front.origin.on("/gone", Answer::status(404).header("proxy-status", "inner; error=dns_error"));

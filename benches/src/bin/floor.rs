@@ -8,8 +8,12 @@
 //! | path | body | `Cache-Control` |
 //! |---|---|---|
 //! | `/1k/…`, `/10k/…` | 1 KiB, 10 KiB | `max-age=3600` |
+//! | `/12k/…`, `/30k/…` | as long as the pages with 5 and with 50 fragments | `max-age=3600` |
 //! | `/pass/…` | 1 KiB | `no-store` |
+//! | `/pass/frag` | 410 bytes | `no-store` |
 //! | `/esi/page` | 10 KiB of text with five includes of `/esi/frag/N` | `max-age=3600` |
+//! | `/esi/page-50` | the same text with fifty includes | `max-age=3600` |
+//! | `/esi/page-pass` | 614 bytes of text with an include of `/pass/frag`: a page of 1 KiB | `max-age=3600` |
 //! | `/esi/frag/N` | 410 bytes | `max-age=3600` |
 //! | any other | none, 404 | `no-store` |
 
@@ -22,9 +26,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Room for the heads of what arrives in one read; a longer head closes the connection.
 const BUFFER_BYTES: usize = 16 * 1024;
-/// How many fragments the ESI page includes.
-const INCLUDES: usize = 5;
-/// The text of the ESI page without its includes. With five fragments it comes to 12 KiB.
+/// How many fragments the ESI pages include.
+const FEW: usize = 5;
+const MANY: usize = 50;
+/// The text of the ESI pages without their includes. With five fragments it comes to 12 KiB.
 const TEMPLATE_BYTES: usize = 10 * 1024;
 const FRAGMENT_BYTES: usize = 410;
 /// What pages are made of: markup as often as in a real page, so that a scanner for ESI has something to look at.
@@ -89,8 +94,13 @@ impl Answers {
 struct Site {
     small: Vec<u8>,
     large: Vec<u8>,
+    like_few: Vec<u8>,
+    like_many: Vec<u8>,
     pass: Vec<u8>,
-    template: Vec<u8>,
+    pass_fragment: Vec<u8>,
+    few: Vec<u8>,
+    many: Vec<u8>,
+    with_pass: Vec<u8>,
     fragment: Vec<u8>,
     missing: Vec<u8>,
 }
@@ -100,8 +110,13 @@ impl Site {
         Self {
             small: response("max-age=3600", &text(1024)),
             large: response("max-age=3600", &text(10 * 1024)),
+            like_few: response("max-age=3600", &text(TEMPLATE_BYTES + FEW * FRAGMENT_BYTES)),
+            like_many: response("max-age=3600", &text(template_text(MANY) + MANY * FRAGMENT_BYTES)),
             pass: response("no-store", &text(1024)),
-            template: response("max-age=3600", &template()),
+            pass_fragment: response("no-store", &text(FRAGMENT_BYTES)),
+            few: response("max-age=3600", &template(FEW)),
+            many: response("max-age=3600", &template(MANY)),
+            with_pass: response("max-age=3600", &template_with_pass()),
             fragment: response("max-age=3600", &text(FRAGMENT_BYTES)),
             missing: b"HTTP/1.1 404 Not Found\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n".to_vec(),
         }
@@ -109,11 +124,17 @@ impl Site {
 
     fn answer(&self, head: &[u8]) -> &[u8] {
         let path = head.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
-        let routes: [(&[u8], &[u8]); 5] = [
+        // The longer path before one that it begins with.
+        let routes: [(&[u8], &[u8]); 10] = [
             (b"/1k/", &self.small),
             (b"/10k/", &self.large),
+            (b"/12k/", &self.like_few),
+            (b"/30k/", &self.like_many),
+            (b"/pass/frag", &self.pass_fragment),
             (b"/pass/", &self.pass),
-            (b"/esi/page", &self.template),
+            (b"/esi/page-50", &self.many),
+            (b"/esi/page-pass", &self.with_pass),
+            (b"/esi/page", &self.few),
             (b"/esi/frag/", &self.fragment),
         ];
         let found = routes.into_iter().find(|(prefix, _)| path.starts_with(prefix));
@@ -136,10 +157,21 @@ fn text(bytes: usize) -> String {
     PARAGRAPH.chars().cycle().take(bytes).collect()
 }
 
-/// The ESI page: an include after each fifth of the text.
-fn template() -> String {
-    let part = text(TEMPLATE_BYTES / INCLUDES);
-    (1..=INCLUDES).map(|number| format!("{part}<esi:include src=\"/esi/frag/{number}\"/>")).collect()
+/// An ESI page: so many includes, each after an equal part of the text.
+fn template(includes: usize) -> String {
+    let part = text(TEMPLATE_BYTES / includes);
+    (1..=includes).map(|number| format!("{part}<esi:include src=\"/esi/frag/{number}\"/>")).collect()
+}
+
+/// How much text a page of so many includes has: equal parts.
+fn template_text(includes: usize) -> usize {
+    TEMPLATE_BYTES / includes * includes
+}
+
+/// The ESI page with a fragment that is fetched each time, behind its first paragraph. With it, it comes to 1 KiB.
+fn template_with_pass() -> String {
+    let rest = 1024 - FRAGMENT_BYTES - PARAGRAPH.len();
+    format!("{PARAGRAPH}<esi:include src=\"/pass/frag\"/>{}", text(rest))
 }
 
 /// Answers request after request until the client closes.

@@ -71,6 +71,10 @@ pub struct Expect {
     pub variant: Option<String>,
     /// The names of the cookies that reach the origin, in any order.
     pub cookies: Option<Vec<String>>,
+    /// What the request purges, in the words of the audit log.
+    pub purge: Option<String>,
+    /// The dialect of the purge.
+    pub dialect: Option<String>,
     /// Whether the response is stored.
     pub stored: Option<bool>,
     /// The reason word for a response that is not stored.
@@ -97,16 +101,19 @@ pub enum Decision {
     Pass,
     /// Copal answers by itself.
     Respond,
+    /// It is a purge.
+    Purge,
 }
 
 impl Decision {
-    /// `cache`, `pass` or `respond`.
+    /// `cache`, `pass`, `respond` or `purge`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cache => "cache",
             Self::Pass => "pass",
             Self::Respond => "respond",
+            Self::Purge => "purge",
         }
     }
 }
@@ -317,9 +324,10 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, values: Vec<(HeaderValue, 
 }
 
 fn expect(reader: &mut Reader, section: &Section<'_>) -> Expect {
-    let decisions = [Decision::Cache, Decision::Pass, Decision::Respond];
+    let decisions = [Decision::Cache, Decision::Pass, Decision::Respond, Decision::Purge];
     let mut text = |name: &str| reader.value(section, name, values::text);
     let (rule, reason, key, variant) = (text("rule"), text("reason"), text("key"), text("variant"));
+    let (purge, dialect) = (text("purge"), text("dialect"));
     let decision = reader.value(section, "decision", values::word(DECISIONS, &decisions));
     let cookies =
         section.entry("cookies").map(|_| crate::settings::plain(reader.list(section, "cookies", values::text)));
@@ -327,5 +335,5 @@ fn expect(reader: &mut Reader, section: &Section<'_>) -> Expect {
     let why = reader.value(section, "why", values::text);
     let lifetime = reader.value(section, "lifetime", values::duration);
     let tags = section.entry("tags").map(|_| crate::settings::plain(reader.list(section, "tags", values::text)));
-    Expect { rule, decision, reason, key, variant, cookies, stored, why, lifetime, tags }
+    Expect { rule, decision, reason, key, variant, cookies, purge, dialect, stored, why, lifetime, tags }
 }

@@ -115,9 +115,16 @@ fn edits(
             }
         }
     });
-    let remove = plain(reader.list(section, "remove", |text| values::header_name(text).and_then(allowed)));
+    let remove = plain(reader.list(section, "remove", |text| match values::header_name(text)? {
+        // A client's conditions may be kept from the origin; a fill has none of them anyway.
+        name if CONDITIONS.contains(&name) => Ok(name),
+        name => allowed(name),
+    }));
     FieldEdits { set, remove }
 }
+
+/// Conditions on a representation (RFC 9110 section 13.1.2, 13.1.3).
+const CONDITIONS: [HeaderName; 2] = [IF_NONE_MATCH, IF_MODIFIED_SINCE];
 
 /// Framing, hop-by-hop fields, and what Copal itself reads and writes.
 fn of_both(name: HeaderName) -> Read<HeaderName> {

@@ -74,6 +74,19 @@ impl Matcher {
             && (self.cookies.is_empty() || cookies_fit(&self.cookies, facts))
     }
 
+    /// The request fields that it looks at, and the cookies. Whatever it looks at beside them and the target must be told here: two
+    /// requests that are one to all rules may be given one answer.
+    pub(crate) fn reads(&self) -> (impl Iterator<Item = &HeaderName>, &[NameGlob]) {
+        // Named one by one, so that what comes new is not forgotten. The target and the method are always compared.
+        let Self { methods: _, scheme: _, hosts: _, paths: _, query: _, headers, cookies } = self;
+        let (one_of, all) = match headers {
+            Some(Conditions::OneOf(names)) => (names.as_slice(), &[][..]),
+            Some(Conditions::All(pairs)) => (&[][..], pairs.as_slice()),
+            None => (&[][..], &[][..]),
+        };
+        (one_of.iter().chain(all.iter().map(|(name, _)| name)), cookies)
+    }
+
     /// Whether every request fits, so that no later rule is ever reached.
     pub(crate) fn is_catch_all(&self) -> bool {
         self.methods.is_empty()

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName};
+
+use crate::glob::NameGlob;
 use crate::names::NameSet;
 use crate::sessions::Sessions;
 use crate::{Action, Cookie, Cookies, EsiMode, RequestFacts, Rule, RuleSource, SessionMode};
@@ -56,6 +59,38 @@ pub struct Policy {
     pub(crate) sessions: Sessions,
     pub(crate) ignored: NameSet,
     pub(crate) unknown: UnknownCookies,
+    reads: Reads,
+}
+
+/// What the rules look at of a request beside its method and its target.
+#[derive(Clone, Debug, Default)]
+struct Reads {
+    headers: Vec<HeaderName>,
+    /// Cookies that some rule asks for; those that one keys by are with the rule.
+    cookies: Vec<NameGlob>,
+    keyed: Vec<Arc<Rule>>,
+}
+
+impl Reads {
+    fn of(rules: &[Arc<Rule>]) -> Self {
+        let mut reads = Self::default();
+        for rule in rules {
+            let (headers, cookies) = rule.matcher.reads();
+            let keyed = rule.cache().map(|cache| &cache.key);
+            reads.headers.extend(headers.chain(keyed.iter().flat_map(|key| &key.headers)).cloned());
+            reads.cookies.extend(cookies.iter().cloned());
+            if keyed.is_some_and(crate::KeyRule::has_cookies) {
+                reads.keyed.push(Arc::clone(rule));
+            }
+        }
+        reads.headers.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        reads.headers.dedup();
+        reads
+    }
+
+    fn has_cookie(&self, name: &str) -> bool {
+        self.cookies.iter().any(|glob| glob.matches(name)) || self.keyed.iter().any(|rule| rule.keys_cookie(name))
+    }
 }
 
 impl Policy {
@@ -75,7 +110,7 @@ impl Policy {
             response: Default::default(),
             matcher: Default::default(),
         });
-        Self { rules, otherwise, sessions, ignored, unknown }
+        Self { reads: Reads::of(&rules), rules, otherwise, sessions, ignored, unknown }
     }
 
     /// The first rule that fits. There always is one: the default policy ends with a rule for everything. Allocates
@@ -83,6 +118,17 @@ impl Policy {
     #[must_use]
     pub fn answer<'a>(&'a self, facts: &RequestFacts<'_>) -> &'a Arc<Rule> {
         self.rules.iter().find(|rule| rule.matcher.fits(facts)).unwrap_or(&self.otherwise)
+    }
+
+    /// Whether the fields of a request say nothing to any rule: none that a rule asks for or keys by is there, and every cookie is
+    /// one that is ignored. What the rules answer, and what is keyed, is then the same as for a request without any
+    /// field. Without cookies this allocates nothing.
+    #[must_use]
+    pub fn reads_none_of(&self, headers: &HeaderMap) -> bool {
+        let ignored =
+            |name: &str| !self.sessions.contains(name) && self.ignored.contains(name) && !self.reads.has_cookie(name);
+        !self.reads.headers.iter().any(|name| headers.contains_key(name))
+            && Cookies::parse(headers).iter().all(|cookie| ignored(cookie.name))
     }
 
     /// All rules in the order in which they are tried: the configuration's, the policies', the default's.

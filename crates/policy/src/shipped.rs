@@ -18,7 +18,22 @@ macro_rules! policy {
     };
 }
 
-const POLICIES: &[Shipped] = &[policy!("default"), policy!("wagtail"), policy!("wordpress")];
+#[rustfmt::skip] // One a line: the order is that of the list that `copal policy` prints.
+const POLICIES: &[Shipped] = &[
+    policy!("default"),
+    policy!("generic"),
+    policy!("static"),
+    policy!("drupal"),
+    policy!("ibexa"),
+    policy!("magento2"),
+    policy!("mediawiki"),
+    policy!("plone"),
+    policy!("shopware"),
+    policy!("symfony"),
+    policy!("typo3"),
+    policy!("wagtail"),
+    policy!("wordpress"),
+];
 
 fn find(name: &str) -> Option<&'static Shipped> {
     POLICIES.iter().find(|policy| policy.name == name)

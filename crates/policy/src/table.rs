@@ -45,7 +45,7 @@ pub(crate) const PURGE_DIALECTS: &[&str] = &[
     "nginx-helper",
     "nginx",
 ];
-pub(crate) const DECISIONS: &[&str] = &["cache", "pass", "respond"];
+pub(crate) const DECISIONS: &[&str] = &["cache", "pass", "respond", "purge"];
 pub(crate) const SCHEMES: &[&str] = &["http", "https"];
 
 pub(crate) const fn key(

@@ -1,6 +1,7 @@
 //! Assembly: a template's text and its fragments, in document order, the fragments fetched concurrently.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,54 +27,115 @@ use crate::made::{Identity, Made};
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::report::Spot;
+use crate::request::Begun;
 use crate::send::Fetched;
-use crate::{decide, deliver, fill, made, pass};
+use crate::{decide, deliver, fill, made, pass, recall};
+
+/// How long a page from the store waits for what is not at hand before its first bytes leave: what comes in time goes out with them in one
+/// write. It is the same response as without the wait, with the same framing.
+const HELD: Duration = Duration::from_millis(5);
+
+/// So many bytes are worth sending at once.
+const HELD_BYTES: usize = 64 << 10;
+
+/// A stored template of a page that a client asks for. With all fragments at hand it is answered at once.
+pub(crate) fn begin(proxy: &Arc<Proxy>, asked: Asked, response: Arc<StoredResponse>, reason: Reason) -> Begun {
+    match put_together(proxy, &asked, &response, reason) {
+        Ok(Put::Rest(assembly)) if asked.exchange.depth == 0 => Begun::Later(Box::pin(async move {
+            let body = Body::assembled(*assembly.held().await);
+            answer(&asked, &response, reason, body, None)
+        })),
+        put => Begun::Ready(at_once(&asked, &response, reason, put)),
+    }
+}
 
 /// A stored template. With all fragments at hand the page is one run of slices of known length, with a validator of its own.
-pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
+pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Asked, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
+    at_once(asked, response, reason, put_together(proxy, asked, response, reason))
+}
+
+/// A page of a stored template, as far as it is at hand.
+enum Put {
+    Whole(Body, Option<Made>),
+    Rest(Box<Assembly>),
+}
+
+fn put_together(
+    proxy: &Arc<Proxy>,
+    asked: &Asked,
+    response: &Arc<StoredResponse>,
+    reason: Reason,
+) -> Result<Put, Fault> {
     let exchange = &asked.exchange;
-    let mut made = None;
-    let body = if exchange.method == Method::HEAD {
-        Body::empty()
-    } else {
-        let page = Page::new(proxy, &asked.runtime, &asked.rule, exchange, &response.headers);
-        let mut assembly = Assembly::new(page, Source::Stored(Arc::clone(response), 0));
-        let keep = made::keep(response, &asked.rule, reason, exchange.now).filter(|_| !asked.plan.authorized);
-        assembly.making = Some(Making::of(response, keep));
-        assembly.begin_stored();
-        match assembly.into_body() {
-            Ok((body, of)) => {
-                made = of;
-                body
-            }
-            Err(fault) => return fault.answer(NAME).under(&asked.rule),
-        }
-    };
+    if exchange.method == Method::HEAD {
+        return Ok(Put::Whole(Body::empty(), None));
+    }
+    let page = Page::new(proxy, &asked.runtime, &asked.rule, exchange, &response.headers);
+    let mut assembly = Assembly::new(page, Source::Stored(Arc::clone(response), 0));
+    let keep = made::keep(response, &asked.rule, reason, exchange.now).filter(|_| !asked.plan.authorized);
+    assembly.making = Some(Making::of(response, keep));
+    assembly.begin_stored();
+    assembly.put_together()
+}
+
+fn at_once(asked: &Asked, response: &StoredResponse, reason: Reason, put: Result<Put, Fault>) -> Answer {
+    match put {
+        Ok(Put::Whole(body, made)) => answer(asked, response, reason, body, made),
+        Ok(Put::Rest(assembly)) => answer(asked, response, reason, Body::assembled(*assembly), None),
+        Err(fault) => fault.answer(NAME).under(&asked.rule),
+    }
+}
+
+fn answer(asked: &Asked, response: &StoredResponse, reason: Reason, body: Body, made: Option<Made>) -> Answer {
+    let exchange = &asked.exchange;
     if exchange.depth > 0 {
         exchange.saw(&response.freshness);
         return deliver::fragment(response.status, &response.headers, body, reason).under(&asked.rule).made(made);
     }
-    let mut headers = page_head(&response.headers, &asked.runtime.config, &asked.rule, true);
-    let age = response.freshness.current_age(exchange.now);
-    if let Some(made) = made {
-        let told = asked.rule.cache().is_some_and(|cache| cache.client_cache_control.is_some());
-        if let Some(max_age) = made.keep.filter(|_| !told).and_then(|keep| made::max_age(keep, age)) {
+    let headers = recall::head(&asked.runtime, &asked.rule, response)
+        .unwrap_or_else(|| page_head(&response.headers, &asked.runtime.config, &asked.rule, true));
+    let told = Told { headers, made: made.map(|made| (made.entity_tag(), made.keep)) };
+    whole(exchange, &asked.rule, (response, reason), told, || body)
+}
+
+/// What a page from the store says of itself.
+pub(crate) struct Told {
+    /// Its fields, as [`page_head`] makes them.
+    pub(crate) headers: HeaderMap,
+    /// Its validator, and how long clients may keep it; none where not all of it is at hand.
+    pub(crate) made: Option<(Option<HeaderValue>, Option<Duration>)>,
+}
+
+/// A page of a stored template, to the client.
+pub(crate) fn whole(
+    exchange: &Exchange,
+    rule: &Arc<Rule>,
+    (template, reason): (&StoredResponse, Reason),
+    told: Told,
+    body: impl FnOnce() -> Body,
+) -> Answer {
+    let Told { mut headers, made } = told;
+    let at_hand = made.is_some();
+    let age = template.freshness.current_age(exchange.now);
+    if let Some((tag, keep)) = made {
+        let told = rule.cache().is_some_and(|cache| cache.client_cache_control.is_some());
+        if let Some(max_age) = keep.filter(|_| !told).and_then(|keep| made::max_age(keep, age)) {
             headers.insert(header::CACHE_CONTROL, max_age);
         }
-        if let Some(tag) = made.entity_tag() {
+        if let Some(tag) = tag {
             headers.insert(header::ETAG, tag);
         }
     }
-    let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, response.status, &headers);
+    let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, template.status, &headers);
     let (status, mut headers, body) = match unchanged {
-        Precondition::NotModified if made.is_some() => {
+        Precondition::NotModified if at_hand => {
             (StatusCode::NOT_MODIFIED, conditional::not_modified_head(&headers), Body::empty())
         }
-        _ => (response.status, headers, body),
+        _ => (template.status, headers, body()),
     };
     deliver::age(&mut headers, age.as_secs());
-    deliver::cache_status(&mut headers, exchange.told(reason), Some(response.freshness.ttl(exchange.now)));
-    deliver::respond_with(status, headers, body, reason).under(&asked.rule)
+    deliver::cache_status(&mut headers, exchange.told(reason), Some(template.freshness.ttl(exchange.now)));
+    deliver::respond_with(status, headers, body, reason).under(rule)
 }
 
 /// A template that is being filled: put out while it comes in.
@@ -252,6 +314,13 @@ pub(crate) struct Assembly {
     failed: bool,
     /// None where something in it is not of the store.
     making: Option<Making>,
+    /// It broke off while it was waited for.
+    broken: Option<Broken>,
+}
+
+struct Broken {
+    error: BodyError,
+    told: bool,
 }
 
 impl Assembly {
@@ -269,6 +338,7 @@ impl Assembly {
             ready: VecDeque::new(),
             failed: false,
             making: None,
+            broken: None,
         }
     }
 
@@ -285,11 +355,11 @@ impl Assembly {
         self.start();
     }
 
-    /// The page as a run of slices if every fragment is at hand, with what it is made of; else as a stream.
+    /// The page as a run of bytes if every fragment is at hand, with what it is made of; else what is to be waited for.
     ///
     /// # Errors
     /// A fragment failed already, and the page is to fail with it.
-    fn into_body(mut self) -> Result<(Body, Option<Made>), Fault> {
+    fn put_together(mut self) -> Result<Put, Fault> {
         let mut parts = VecDeque::new();
         let whole = self.gather(&mut parts);
         if self.failed {
@@ -297,13 +367,50 @@ impl Assembly {
         }
         if !whole {
             self.ready = parts;
-            return Ok((Body::assembled(self), None));
+            return Ok(Put::Rest(Box::new(self)));
         }
         let personal = self.page.is_personal();
         let made = self
             .making
+            .take()
             .map(|making| Made { identity: making.identity.finish(), keep: making.keep.filter(|_| !personal) });
-        Ok((Body::parts(parts).with_fragments(self.started), made))
+        Ok(Put::Whole(self.run_of(&parts), made))
+    }
+
+    fn run_of(&self, parts: &VecDeque<Bytes>) -> Body {
+        Body::runs(&parts.iter().collect::<Vec<_>>()).with_fragments(self.started)
+    }
+
+    /// The same, after it was waited a moment for what is not at hand.
+    async fn held(mut self: Box<Self>) -> Box<Self> {
+        let (mut parts, mut length) = (VecDeque::new(), 0);
+        let all = poll_fn(|cx| self.poll_held(&mut parts, &mut length, cx));
+        if let Ok(Err(error)) = tokio::time::timeout(HELD, all).await {
+            self.broken = Some(Broken { error, told: false });
+        }
+        parts.append(&mut self.ready);
+        let runs: Vec<&Bytes> = parts.iter().collect();
+        self.ready = Body::runs(&runs).into_parts_at_hand().unwrap_or_default().into();
+        self
+    }
+
+    /// Takes what comes, while that is little.
+    fn poll_held(
+        &mut self,
+        parts: &mut VecDeque<Bytes>,
+        length: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), BodyError>> {
+        while *length < HELD_BYTES {
+            match ready!(self.poll(cx))? {
+                Some(bytes) => {
+                    *length += bytes.len();
+                    parts.push_back(bytes);
+                }
+                None => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Puts out what is at hand; whether that was all.
@@ -345,7 +452,7 @@ impl Assembly {
         while let Some((id, include)) = self.plan.start_next() {
             self.started += 1;
             let spot = self.page.spot(&include);
-            let fragment = self.page.begin(&include, spot.as_ref());
+            let fragment = self.page.begin(&include, spot.as_ref(), self.running.is_empty());
             self.spots.extend(spot.map(|spot| (id, spot)));
             match fragment {
                 running @ Fragment::Running(_) => {
@@ -382,7 +489,19 @@ impl Assembly {
     /// The next bytes of the page; none at its end.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         if let Some(bytes) = self.ready.pop_front() {
+            // What waits behind them is under way meanwhile.
+            self.hear(cx);
             return Poll::Ready(Ok(Some(bytes)));
+        }
+        if let Some(broken) = &mut self.broken {
+            // What came before it leaves first: the connection drops what it has not sent when it hears of this.
+            if !std::mem::replace(&mut broken.told, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        if let Some(broken) = self.broken.take() {
+            return Poll::Ready(Err(broken.error));
         }
         loop {
             self.read_ahead(cx)?;
@@ -425,7 +544,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Hears from the fragments' tasks; a slot that is free starts the next fragment.
+    /// Hears from the fragments under way; a slot that is free starts the next fragment.
     fn hear(&mut self, cx: &mut Context<'_>) {
         let (fragments, mut ended) = (&mut self.fragments, Vec::new());
         self.running.retain(|id| {

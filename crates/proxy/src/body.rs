@@ -49,6 +49,12 @@ enum Trailers {
     Pass,
 }
 
+/// A run of bytes up to this length is copied to its neighbours: that costs less than to hand it to the connection by itself.
+const SHORT: usize = 4 << 10;
+
+/// So much is put together at most.
+const JOINED: usize = 64 << 10;
+
 /// Windows on a body that is being filled.
 struct Growing {
     reader: FillReader,
@@ -103,6 +109,33 @@ impl Body {
     pub(crate) fn parts(parts: VecDeque<Bytes>) -> Self {
         let length = parts.iter().map(|part| part.len() as u64).sum();
         Self::of(Kind::Parts(parts), Some(length))
+    }
+
+    /// Runs of bytes, one after the other, the short ones put together: a page of many small parts is one run and one write.
+    pub(crate) fn runs(parts: &[&Bytes]) -> Self {
+        let mut runs = VecDeque::new();
+        let mut rest = parts;
+        while let Some((first, others)) = rest.split_first() {
+            let mut length = 0;
+            let together = |part: &&&Bytes| {
+                length += part.len();
+                part.len() <= SHORT && length <= JOINED
+            };
+            match rest.iter().take_while(together).count() {
+                0 | 1 => {
+                    runs.push_back((*first).clone());
+                    rest = others;
+                }
+                count => {
+                    let (short, others) = rest.split_at(count);
+                    let mut run = Vec::with_capacity(short.iter().map(|part| part.len()).sum());
+                    short.iter().for_each(|part| run.extend_from_slice(part));
+                    runs.push_back(run.into());
+                    rest = others;
+                }
+            }
+        }
+        if runs.len() < 2 { Self::bytes(runs.pop_front().unwrap_or_default()) } else { Self::parts(runs) }
     }
 
     /// A body that is being filled; `length` where the origin announced it.
@@ -324,5 +357,36 @@ impl Drop for Body {
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Body").field("remaining", &self.remaining).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put_together(lengths: &[usize]) -> Vec<usize> {
+        let parts: Vec<Bytes> =
+            lengths.iter().enumerate().map(|(index, length)| vec![index as u8; *length].into()).collect();
+        let body = Body::runs(&parts.iter().collect::<Vec<_>>());
+        assert_eq!(body.size_hint().exact(), Some(lengths.iter().sum::<usize>() as u64));
+        let runs = body.into_parts_at_hand().unwrap_or_default();
+        assert_eq!(runs.concat(), parts.concat(), "{lengths:?}");
+        runs.iter().map(Bytes::len).collect()
+    }
+
+    #[test]
+    fn short_runs_go_together_and_long_ones_alone() {
+        let many = [1000; 70];
+        for (lengths, expected) in [
+            (&[][..], &[][..]),
+            (&[0, 0], &[]),
+            (&[5], &[5]),
+            (&[2048, 410, 2048, 410], &[4916]),
+            (&[5, SHORT + 1, 5, 0, 6], &[5, SHORT + 1, 11]),
+            (&[SHORT, SHORT + 1, SHORT + 1], &[SHORT, SHORT + 1, SHORT + 1]),
+            (&many, &[65_000, 5000]),
+        ] {
+            assert_eq!(put_together(lengths), expected, "{lengths:?}");
+        }
     }
 }

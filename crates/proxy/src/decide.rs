@@ -66,7 +66,8 @@ pub(crate) struct CachePlan {
     pub(crate) member: Option<Box<Member>>,
 }
 
-/// Decides on a request: the first rule that matches, then what no rule can allow.
+/// Decides on a request: the first rule that matches, then what no rule can allow. What it reads of a fragment's request beside method
+/// and target is what [`decides_nothing`] looks for.
 pub(crate) fn decide<'c>(config: &'c Config, exchange: &Exchange) -> Decision<'c> {
     let cookies = Cookies::parse(&exchange.headers);
     let target = &exchange.target;
@@ -123,6 +124,15 @@ fn cache_or_pass(
     }
     let plan = CachePlan { authorized, directed, ..plan(config, rule, exchange, &kept, cache) };
     if by_body { Verdict::CacheByBody(plan) } else { Verdict::Cache(plan) }
+}
+
+/// Whether the fields of a page's request decide on none of its fragments: what [`decide`] comes to for a fragment is the same as without
+/// any of them. Conditions and the range of the page are not asked of a fragment.
+pub(crate) fn decides_nothing(config: &Config, headers: &HeaderMap) -> bool {
+    let decides = |name: &HeaderName| {
+        matches!(*name, header::AUTHORIZATION | header::CACHE_CONTROL | header::PRAGMA) || is_credential(name)
+    };
+    !headers.keys().any(decides) && config.policy.reads_none_of(headers)
 }
 
 pub(crate) fn looked_up(method: &Method) -> bool {

@@ -159,12 +159,20 @@ impl Exchange {
     /// Whether the client is in these networks: the peer's own address, and, where the peer is a trusted proxy that speaks
     /// for somebody, that somebody's too. Otherwise whoever reaches a TLS terminator on the same machine would be in.
     pub(crate) fn is_from(&self, networks: &Networks) -> bool {
-        let spoken_for = self.headers.get_all("x-forwarded-for").iter().next_back().filter(|_| self.trusted);
         networks.contains(self.peer)
-            && spoken_for.is_none_or(|chain| {
-                let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
-                last.and_then(|address| address.trim().parse().ok()).is_some_and(|address| networks.contains(address))
-            })
+            && self.spoken_for().is_none_or(|address| address.is_some_and(|address| networks.contains(address)))
+    }
+
+    /// Who asks: the peer, or whom a trusted peer speaks for, where that is an address.
+    pub(crate) fn asker(&self) -> IpAddr {
+        self.spoken_for().flatten().unwrap_or(self.peer)
+    }
+
+    /// Whom a trusted peer speaks for, if for anybody; nothing within where it is no address.
+    fn spoken_for(&self) -> Option<Option<IpAddr>> {
+        let chain = self.headers.get_all("x-forwarded-for").iter().next_back().filter(|_| self.trusted)?;
+        let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
+        Some(last.and_then(|address| address.trim().parse().ok()))
     }
 
     /// Tells the report, where there is one, how fresh the answer is.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::context::Visitor;
 use crate::decide::{self, Verdict};
 use crate::exchange::Exchange;
+use crate::purge;
 
 /// The decision on a request, and why.
 #[derive(Debug, Clone, Serialize)]
@@ -18,7 +19,7 @@ pub struct Explanation {
     pub rule: String,
     /// Where that rule stands: `configuration`, `policy NAME` or `default`.
     pub source: String,
-    /// `cache`, `pass` or `respond`.
+    /// `cache`, `pass`, `respond` or `purge`.
     pub decision: &'static str,
     /// Why, in the words of `Cache-Status`; for `cache` it is what a first request would be: `miss`.
     pub reason: &'static str,
@@ -58,6 +59,10 @@ pub struct Explanation {
     pub response_fields: Option<String>,
     /// Bytes of the slices in which it is fetched and stored.
     pub slice: Option<u64>,
+    /// What it purges, in the words of the audit log, if whoever asks may.
+    pub purge: Option<String>,
+    /// The dialect of that purge.
+    pub dialect: Option<&'static str>,
 }
 
 /// Explains the decision on a request for `url` with these fields.
@@ -66,6 +71,7 @@ pub struct Explanation {
 /// What is wrong with the URL.
 pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap) -> Result<Explanation, String> {
     let exchange = asked(method, url, headers)?;
+    let purge = purge::preview(config, &exchange)?;
     let cookies = Cookies::parse(&exchange.headers);
     let decision = decide::decide(config, &exchange);
     let rule = decision.rule;
@@ -103,7 +109,15 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         request_fields: rule.request.describe(),
         response_fields: rule.response.describe(),
         slice: None,
+        purge: None,
+        dialect: None,
     };
+    if let Some(purge) = purge {
+        explanation.no_rule("purge", crate::Reason::Purged);
+        explanation.purge = Some(purge.words);
+        explanation.dialect = Some(purge.dialect);
+        return Ok(explanation);
+    }
     match decision.verdict {
         Verdict::Pass(reason) => {
             explanation.reason = reason.as_str();
@@ -151,6 +165,19 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
 }
 
 impl Explanation {
+    /// What happens before any rule is asked.
+    fn no_rule(&mut self, decision: &'static str, reason: crate::Reason) {
+        self.decision = decision;
+        self.reason = reason.as_str();
+        self.rule.clear();
+        self.source.clear();
+        self.origin = None;
+        self.lifetime = None;
+        self.request_fields = None;
+        self.response_fields = None;
+        self.cookies_kept.clear();
+    }
+
     fn by_group_of(&mut self, visitor: &Visitor) {
         let context = &visitor.context;
         self.context = Some(context.name.to_string());

@@ -80,11 +80,10 @@ fn is_disguised(name: &str) -> bool {
 }
 
 fn withhold(headers: &mut HeaderMap, names: &[&str]) {
-    for name in names {
-        headers.remove(*name);
-    }
-    let disguised: Vec<HeaderName> = headers.keys().filter(|name| is_disguised(name.as_str())).cloned().collect();
-    for name in disguised {
+    // Few of the many names are there, if any.
+    let is_withheld = |name: &&HeaderName| names.contains(&name.as_str()) || is_disguised(name.as_str());
+    let withheld: Vec<HeaderName> = headers.keys().filter(is_withheld).cloned().collect();
+    for name in withheld {
         headers.remove(name);
     }
 }

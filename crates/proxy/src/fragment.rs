@@ -67,24 +67,38 @@ pub(crate) enum Fragment {
     Failed { silent: bool },
 }
 
-/// A fragment's task; dropped with the page that no one reads any more.
-pub(crate) struct Running(JoinHandle<Fragment>);
+/// A fragment on its way; dropped with the page that no one reads any more.
+pub(crate) enum Running {
+    /// Driven by whoever reads the page: one that is alone needs no task.
+    Here(Pin<Box<dyn Future<Output = Fragment> + Send>>),
+    Task(Task),
+}
 
-impl Drop for Running {
+/// A fragment's task, which ends with the page.
+pub(crate) struct Task(JoinHandle<Fragment>);
+
+impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 impl Running {
-    /// What the task came to: never itself one that runs.
+    fn new(fragment: impl Future<Output = Fragment> + Send + 'static, alone: bool) -> Self {
+        if alone { Self::Here(Box::pin(fragment)) } else { Self::Task(Task(tokio::spawn(fragment))) }
+    }
+
+    /// What it came to: never itself one that runs.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Fragment> {
-        Pin::new(&mut self.0).poll(cx).map(|ended| {
-            ended.unwrap_or_else(|error| {
-                tracing::error!(%error, "a fragment's task failed");
-                Fragment::Failed { silent: false }
-            })
-        })
+        match self {
+            Self::Here(fragment) => fragment.as_mut().poll(cx),
+            Self::Task(Task(task)) => Pin::new(task).poll(cx).map(|ended| {
+                ended.unwrap_or_else(|error| {
+                    tracing::error!(%error, "a fragment's task failed");
+                    Fragment::Failed { silent: false }
+                })
+            }),
+        }
     }
 }
 
@@ -171,6 +185,11 @@ impl Page {
         }
     }
 
+    /// Whether its fragments are not nested too deep.
+    pub(crate) fn is_shallow(&self) -> bool {
+        self.depth <= self.runtime.config.esi.max_depth
+    }
+
     /// Whether something went into the page that is not the same for all who ask for its URL.
     pub(crate) fn is_personal(&self) -> bool {
         self.personal.load(Ordering::Relaxed)
@@ -224,8 +243,9 @@ impl Page {
         }
     }
 
-    /// Begins a fragment. One that is stored and fresh is at hand at once; another gets a task of its own.
-    pub(crate) fn begin(self: &Arc<Self>, include: &Arc<Include>, spot: Option<&Spot>) -> Fragment {
+    /// Begins a fragment. One that is stored and fresh is at hand at once; another gets a task of its own, unless it is `alone`
+    /// under way.
+    pub(crate) fn begin(self: &Arc<Self>, include: &Arc<Include>, spot: Option<&Spot>, alone: bool) -> Fragment {
         for attempt in [Attempt::Src, Attempt::Alt] {
             let Some(reference) = attempt.reference(include) else { break };
             match self.ask(include, &self.target, reference, spot) {
@@ -235,8 +255,9 @@ impl Page {
                 },
                 Ok((target, begun)) => {
                     let (page, include, spot) = (Arc::clone(self), Arc::clone(include), spot.cloned());
-                    let task = async move { page.resolve(&include, attempt, (target, begun), spot.as_ref()).await };
-                    return Fragment::Running(Running(tokio::spawn(task)));
+                    let fragment = async move { page.resolve(&include, attempt, (target, begun), spot.as_ref()).await };
+                    // A page within a page is only read when its turn has come.
+                    return Fragment::Running(Running::new(fragment, alone && self.depth == 1));
                 }
                 Err(reason) => self.failed(include, reference, reason, spot),
             }
@@ -353,7 +374,7 @@ impl Page {
         spot: Option<&Spot>,
     ) -> Result<(Option<Target>, Begun), Reason> {
         let limits = &self.runtime.config.esi;
-        if self.depth > limits.max_depth {
+        if !self.is_shallow() {
             self.limited(Limit::MaxDepth);
             return Err(Reason::FragmentRefused);
         }
@@ -361,6 +382,23 @@ impl Page {
             self.limited(Limit::MaxIncludes);
             return Err(Reason::FragmentRefused);
         }
+        let (exchange, once) = self.request(include, base, reference)?;
+        if let Some(spot) = spot {
+            spot.asked(exchange.target.url());
+        }
+        let base = (self.rule.esi_options.redirects > 0).then(|| exchange.target.clone());
+        let exchange = Exchange { spot: spot.cloned(), ..exchange };
+        Ok((base, request::begin(&self.proxy, &self.runtime, exchange, once)))
+    }
+
+    /// The request for a fragment. The same for all requests for the page that have the same target, but for what it takes over of their
+    /// fields and of who asks.
+    pub(crate) fn request(
+        &self,
+        include: &Include,
+        base: &Target,
+        reference: &str,
+    ) -> Result<(Exchange, Once), Reason> {
         let target = reach::admit(&self.target, &self.rule, base, reference)?;
         let abroad = self.abroad || target.host != self.target.host;
         if self.lineage.has(abroad.then_some(&*target.host), &target.path_and_query()) {
@@ -376,10 +414,6 @@ impl Page {
                 (Method::POST, Once { body, upgrade: None })
             }
         };
-        if let Some(spot) = spot {
-            spot.asked(target.url());
-        }
-        let base = (self.rule.esi_options.redirects > 0).then(|| target.clone());
         let exchange = Exchange {
             has_body: method == Method::POST,
             method,
@@ -397,10 +431,10 @@ impl Page {
             fwd: None,
             lineage: Some(Arc::clone(&self.lineage)),
             abroad,
-            spot: spot.cloned(),
+            spot: None,
             wishes: wishes(include),
         };
-        Ok((base, request::begin(&self.proxy, &self.runtime, exchange, once)))
+        Ok((exchange, once))
     }
 
     /// Whether an answer can be spliced in: 2xx, not encoded, and not too large.

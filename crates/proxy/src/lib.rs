@@ -35,6 +35,7 @@ mod proxy;
 pub mod purge;
 mod reach;
 mod reason;
+mod recall;
 mod recent;
 mod record;
 mod report;

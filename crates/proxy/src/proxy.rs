@@ -67,7 +67,13 @@ pub struct Proxy {
     crowded: AtomicU64,
     /// Where the random numbers stand.
     random: AtomicU64,
+    pub(crate) by_heart: Apart,
 }
+
+/// A count that shares no cache line with what every request reads.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Apart(pub(crate) AtomicU64);
 
 /// Seconds between two warnings of the same state, which many requests see at once.
 const WARN_EVERY: u64 = 10;
@@ -119,6 +125,7 @@ impl Proxy {
             warned: AtomicU64::new(0),
             crowded: AtomicU64::new(0),
             random: AtomicU64::new(seed()),
+            by_heart: Apart::default(),
         })
     }
 
@@ -175,6 +182,12 @@ impl Proxy {
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// How many assembled pages were put together by what was remembered of them.
+    #[must_use]
+    pub fn pages_by_heart(&self) -> u64 {
+        self.by_heart.0.load(Ordering::Relaxed)
     }
 
     /// Figures of user contexts, for metrics.

@@ -10,6 +10,7 @@ mod expression;
 pub mod htcp;
 mod merge;
 mod order;
+mod preview;
 mod read;
 mod refresh;
 mod reply;
@@ -44,6 +45,7 @@ pub use order::{By, MOST_NAMED, MatchText, Matching, Order, Url, What, WrongOrde
 
 pub(crate) use again::Again;
 pub(crate) use merge::Merging;
+pub(crate) use preview::preview;
 pub(crate) use refresh::Refreshing;
 
 /// The longest body of a purge: Fastly's 256 keys, each of at most 1 KiB.
@@ -119,13 +121,13 @@ fn fetch_anew(exchange: &mut Exchange) {
 
 fn denied(proxy: &Proxy, status: Option<StatusCode>, dialect: PurgeDialect, exchange: &Exchange) -> Answer {
     let (method, path) = (exchange.method.as_str(), exchange.target.path.as_str());
-    tracing::warn!(target: "copal::purge", dialect = dialect.as_str(), peer = %exchange.peer, method, path, "denied");
+    tracing::warn!(target: "copal::purge", dialect = dialect.as_str(), peer = %exchange.asker(), method, path, "denied");
     proxy.observer.purge(dialect.as_str(), "denied");
     reply::denied(status.unwrap_or_else(|| dialect::denied(dialect)))
 }
 
 fn wrong(proxy: &Proxy, dialect: PurgeDialect, exchange: &Exchange, why: &WrongOrder) -> Answer {
-    tracing::warn!(target: "copal::purge", dialect = dialect.as_str(), peer = %exchange.peer, %why, "wrong");
+    tracing::warn!(target: "copal::purge", dialect = dialect.as_str(), peer = %exchange.asker(), %why, "wrong");
     proxy.observer.purge(dialect.as_str(), "wrong");
     reply::wrong(why)
 }
@@ -156,7 +158,7 @@ fn order(
             refresh,
             dry_run: wishes.dry_run,
             repurge_after: wishes.repurge_after.or(config.repurge_after),
-            by: By { dialect: dialect.as_str(), peer: Some(exchange.peer) },
+            by: By { dialect: dialect.as_str(), peer: Some(exchange.asker()) },
         })
         .collect();
     let counts = wishes.dry_run || wishes.count || (style.counts() && few(proxy));

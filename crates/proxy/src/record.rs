@@ -25,6 +25,11 @@ pub trait Observer: Send + Sync {
         let _ = (dialect, outcome);
     }
 
+    /// As [`Observer::fragment`] for so many that were had for one reason.
+    fn fragments(&self, reason: Reason, count: u64) {
+        (0..count).for_each(|_| self.fragment(reason, false));
+    }
+
     /// Once per time that a limit of ESI was reached, by its key under `esi`.
     fn esi_limit(&self, limit: &'static str) {
         let _ = limit;

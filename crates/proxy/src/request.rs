@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use copal_policy::Rule;
 use copal_semantics::{FreshnessState, cdn_loop};
 use copal_store::{CacheKey, Lookup, StoredResponse};
 use http::header::{HeaderValue, VIA};
@@ -16,7 +17,7 @@ use crate::fault::Fault;
 use crate::partial::Wanted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
-use crate::{assemble, body_key, context, deliver, fill, hints, pass, purge, slice};
+use crate::{assemble, body_key, context, deliver, fill, hints, pass, purge, recall, slice};
 
 /// A request that was begun: answered already, or on its way.
 pub(crate) enum Begun {
@@ -95,6 +96,22 @@ fn decided(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchange, once:
     }
 }
 
+/// The plan of a fragment for which nothing is done but looking up, by nothing but its key and what tells rules apart.
+pub(crate) fn only_looked_up(runtime: &Runtime, exchange: &Exchange) -> Option<(Arc<Rule>, CachePlan)> {
+    let decision = decide::decide(&runtime.config, exchange);
+    let Verdict::Cache(plan) = decision.verdict else { return None };
+    // Named one by one, so that what comes new is not forgotten.
+    let CachePlan { key: _, extras: _, cookie, origin_form: _, authorized, directed, sub_key, search, member } = &plan;
+    let only = cookie.is_none()
+        && !authorized
+        && directed.is_none()
+        && sub_key.is_none()
+        && search.is_none()
+        && member.is_none();
+    let by_key = !slice::applies(decision.rule, exchange) && !decision.rule.cache()?.no_vary_search;
+    (only && by_key).then(|| (Arc::clone(decision.rule), plan))
+}
+
 /// What the store has for a request, as far as it may be used.
 pub(crate) enum Found {
     Usable(Arc<StoredResponse>, Reason),
@@ -124,7 +141,7 @@ impl Found {
 pub(crate) fn look_up(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
-    rule: &Arc<copal_policy::Rule>,
+    rule: &Arc<Rule>,
     exchange: Exchange,
     mut plan: CachePlan,
 ) -> Begun {
@@ -143,8 +160,17 @@ pub(crate) fn look_up(
             Begun::Ready(deliver::stored(&exchange, rule, &response, Reason::Hit))
         }
         Found::Usable(response, reason) => {
+            if reason == Reason::Hit
+                && let Some(answer) = recall::page(proxy, runtime, rule, (&exchange, &plan), &response)
+            {
+                return Begun::Ready(answer);
+            }
             let wanted = Wanted::of(&exchange, rule, Some(&response));
-            let asked = Arc::new(asked(exchange, plan, key, wanted));
+            let asked = asked(exchange, plan, key, wanted);
+            if response.body.template && reason != Reason::StaleRefreshing {
+                return assemble::begin(proxy, asked, response, reason);
+            }
+            let asked = Arc::new(asked);
             if reason == Reason::StaleRefreshing {
                 fill::refresh(proxy, &asked, &response);
             }

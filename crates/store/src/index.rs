@@ -86,7 +86,7 @@ impl Index {
     }
 
     fn name_tag(&mut self, tag: Arc<Tag>, sequence: Sequence, hardness: Hardness) {
-        tag.note(sequence, hardness);
+        self.dictionary.name(&tag, sequence, hardness);
         self.tags.newest = sequence;
         // Held, so that who brings the tag later finds it named.
         let room = self.tags.held.len() < self.tags.beyond.limit;
@@ -123,7 +123,7 @@ impl Index {
             verdict = verdict.max(self.paths.verdict(since, || path_hash(&self.hasher, host, key.path())));
         }
         if self.tags.newest > since {
-            verdict = subject.tags.iter().fold(verdict, |verdict, tag| verdict.max(tag.verdict(since)));
+            verdict = verdict.max(subject.tags.verdict(since));
         }
         if self.tags.beyond.newest > since {
             let places = subject.tags.iter().map(|tag| self.tags.beyond.verdict(since, || tag.hash()));

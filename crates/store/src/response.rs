@@ -15,6 +15,7 @@ use crate::freshening::Freshened;
 use crate::invalidation::Subject;
 use crate::key::CacheKey;
 use crate::log::{Checked, Sequence, Verdict};
+use crate::note::Note;
 use crate::parts::{Part, Parts};
 use crate::tags::{Dictionary, Tags};
 use crate::variant::{Request, Selector, Variant};
@@ -162,8 +163,11 @@ impl Kept {
     ) -> StoredResponse {
         let beyond = if copal_semantics::has_validator(&headers) { keep_for_validation } else { Duration::ZERO };
         let body_weight = self.body_weight + self.parts.as_ref().map_or(0, |parts| parts.weight());
+        let note_room = weigh::note(&headers, &self.body);
         StoredResponse {
-            weight: weigh::response(headers_weight, body_weight, &self.variant, self.tags.weight()),
+            weight: weigh::response(headers_weight, body_weight, &self.variant, self.tags.weight()) + note_room,
+            note_room,
+            note: Note::default(),
             status: self.status,
             headers,
             freshness,
@@ -236,6 +240,9 @@ pub struct StoredResponse {
     backoff: Backoff,
     /// Worked out when it is first part of a page.
     part: OnceLock<AsPart>,
+    /// What was worked out about it; there is room for it where it is a template.
+    pub note: Note,
+    note_room: usize,
     body_weight: usize,
     weight: usize,
 }
@@ -363,6 +370,11 @@ impl StoredResponse {
     /// The number of the newest invalidation when its fetch began.
     pub fn began(&self) -> Sequence {
         self.began
+    }
+
+    /// Bytes that a [`Note`] may cost: it is counted in [`StoredResponse::weight`], written or not.
+    pub fn note_room(&self) -> usize {
+        self.note_room
     }
 
     /// Bytes of memory that it costs, bookkeeping of its variant included.

@@ -9,7 +9,7 @@
 use copal_esi::Piece;
 use http::HeaderMap;
 
-use crate::response::StoredResponse;
+use crate::response::{StoredBody, StoredResponse};
 use crate::variant::Variant;
 
 /// What `Bytes` adds to a buffer once it has been cloned: its shared counter.
@@ -70,6 +70,18 @@ pub(crate) fn response(headers: usize, body: usize, variant: &Variant, tags: usi
     let strings: usize = variant.strings().map(allocated).sum();
     let fields = variant.fields() * (size_of::<Box<str>>() + size_of::<http::HeaderName>());
     own + strings + allocated(fields) + tags + headers + body
+}
+
+/// For a template, what a note may cost that says of each include what is to be found for it: its references twice over with what
+/// is around them, and a head.
+pub(crate) fn note(headers: &HeaderMap, body: &StoredBody) -> usize {
+    const NOTE: usize = 512;
+    const INCLUDE: usize = 320;
+    let include = |piece: &Piece| match piece {
+        Piece::Include(include) => INCLUDE + 2 * include.src.len(),
+        Piece::Text(_) | Piece::Block(_) => 0,
+    };
+    if body.template { NOTE + header_map(headers) + body.pieces.iter().map(include).sum::<usize>() } else { 0 }
 }
 
 /// What is left of a limit for stored responses once the allocator has its share.

@@ -260,3 +260,34 @@ fn esi_as_a_word_and_as_a_mapping() {
     let kinds = [CookieKind::Ignored, CookieKind::Session, CookieKind::Unknown];
     assert_eq!(["lang", "sid", "other"].map(kind), kinds, "a session stays one");
 }
+
+#[test]
+fn fields_that_no_rule_reads_say_nothing() {
+    let config = config(
+        "sessions: { cookies: [SESS*], ignore: [theme, both] }
+rules:
+  - { name: a, match: { header: [x-a] }, pass: true }
+  - { name: b, match: { header: { x-b: \"1*\" } }, pass: true }
+  - { name: c, match: { cookie: \"bet*\" }, pass: true }
+  - { name: d, match: { path: /d }, cache: { key: { headers: [x-d], cookies: [both, lang] } } }
+  - { name: e, cache: {} }",
+    );
+    let browser = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)");
+    for (field, nothing) in [
+        (browser, true),
+        (("accept-language", "de"), true),
+        (("if-none-match", "\"a\""), true),
+        (("x-a", ""), false),
+        (("x-b", "2"), false),
+        (("x-d", "1"), false),
+        (("cookie", "theme=dark; _ga=1"), true),
+        (("cookie", "theme=dark; beta=1"), false),
+        (("cookie", "both=1"), false),
+        (("cookie", "lang=de"), false),
+        (("cookie", "SESSabc=1"), false),
+        (("cookie", "unknown=1"), false),
+        (("cookie", "theme"), false),
+    ] {
+        assert_eq!(config.policy.reads_none_of(&headers(&[browser, field])), nothing, "{field:?}");
+    }
+}

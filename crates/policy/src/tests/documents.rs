@@ -76,6 +76,39 @@ fn configurations_in_the_documents_load() {
     assert!(count >= 3);
 }
 
+/// The YAML blocks of a page, without the indentation that a list around them gives them.
+fn yaml_blocks(page: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(fence) = lines.next() {
+        let Some(indent) = fence.strip_suffix("```yaml").filter(|indent| indent.trim().is_empty()) else { continue };
+        let block = lines.by_ref().take_while(|line| line.trim() != "```");
+        blocks.push(block.map(|line| format!("{}\n", line.strip_prefix(indent).unwrap_or(line))).collect());
+    }
+    blocks
+}
+
+/// Each page of a CMS has the configuration that it takes, and rules that help; each policy has a page.
+#[test]
+fn the_pages_of_cmss_load_and_each_policy_has_one() {
+    let list = std::fs::read_to_string(docs("cms/README.md")).unwrap();
+    for name in crate::shipped_names().filter(|name| *name != "default") {
+        let row = list.lines().find(|line| line.contains(&format!("| `{name}` |")));
+        let page = row.and_then(|row| row.rsplit_once("](")?.1.split([')', '#']).next());
+        let page = page.unwrap_or_else(|| panic!("docs/cms/README.md has no row for {name}"));
+        let text = std::fs::read_to_string(docs(&format!("cms/{page}"))).unwrap();
+        let whole = configurations(&text);
+        assert!(whole.iter().any(|block| block.contains(name)), "docs/cms/{page} uses no policy {name}");
+        let rules = yaml_blocks(&text).into_iter().filter(|block| block.starts_with("rules:"));
+        let rules =
+            rules.map(|rules| format!("origins: {{ cms: \"http://127.0.0.1:8000\" }}\npolicies: [{name}]\n{rules}"));
+        for block in whole.iter().cloned().chain(rules) {
+            let loaded = load_str(page, &block, None);
+            assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{page}: {block}\n{loaded:?}");
+        }
+    }
+}
+
 /// `path` with `value`, and what must stand beside it, as a configuration in flow style.
 fn wrapped(path: &str, value: &str) -> String {
     let mut text = format!("{}: {value}", path.rsplit('.').next().unwrap());

@@ -29,7 +29,7 @@ impl Merging {
     pub(super) fn id(&self, config: &Arc<Config>, order: &Order) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         Arc::as_ptr(config).addr().hash(&mut hasher);
-        order.hardness.hash(&mut hasher);
+        (order.hardness, order.refresh).hash(&mut hasher);
         for what in &order.what {
             what.to_string().hash(&mut hasher);
         }

@@ -96,11 +96,15 @@ fn a_sweep_is_not_due_again_for_what_a_long_fill_holds() {
     let (key, request) = (store.key("http://example.org/long"), Request::default());
     let (writer, _reader) = lead(&store, &key, &request).storing(head());
     let named = |number: u64| Invalidation::Host(number.to_string());
-    (0..=LIMIT).for_each(|number| drop(store.invalidate(&named(number), Hardness::Hard)));
+    for number in 0..=LIMIT {
+        store.invalidate(&named(number), Hardness::Hard);
+    }
     assert!(store.sweep_due());
     store.sweep();
     assert_eq!((store.usage().log_length, store.sweep_due()), (LIMIT + 1, false));
-    (0..=LIMIT).for_each(|number| drop(store.invalidate(&named(1_000 + number), Hardness::Hard)));
+    for number in 0..=LIMIT {
+        store.invalidate(&named(1_000 + number), Hardness::Hard);
+    }
     assert!(store.sweep_due());
     drop(writer);
     store.sweep();
