@@ -22,6 +22,7 @@ mod esi_soak;
 mod esi_streaming;
 mod esi_validators;
 mod forwarding;
+mod fos;
 mod front;
 mod grace;
 mod heads;
