@@ -49,8 +49,8 @@ def accepts(port):
 class Server:
     """A child process with its output in a file. Use it with `with`."""
 
-    def __init__(self, name, command, port, log, env=None, cwd=None):
-        self.name, self.port, self.log = name, port, Path(log)
+    def __init__(self, name, command, port, log, env=None, cwd=None, deadline=DEADLINE):
+        self.name, self.port, self.log, self.deadline = name, port, Path(log), deadline
         self.command = [str(part) for part in command]
         self.env, self.cwd = env, cwd
         self.process = None
@@ -61,7 +61,7 @@ class Server:
                 self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env, cwd=self.cwd
             )
         try:
-            wait_until(self._ready, f"{self.name} listens on {self.port}")
+            wait_until(self._ready, f"{self.name} listens on {self.port}", self.deadline)
         except AssertionError:
             self.stop()
             raise AssertionError(f"{self.name} did not come up:\n{self.output()}") from None

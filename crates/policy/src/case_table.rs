@@ -1,4 +1,4 @@
-//! Every key of a cases file, as `table.rs` has those of the configuration.
+//! Every key of a cases file, as [`crate::table`] has those of the configuration.
 
 use crate::keys::Default::{Absent, Is, Required};
 use crate::keys::Key;

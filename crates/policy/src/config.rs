@@ -120,6 +120,8 @@ pub struct EsiConfig {
     pub max_concurrent: usize,
     /// Longest wait for one fragment.
     pub fragment_timeout: Duration,
+    /// How long a page from the store waits for what is not at hand before its first bytes leave.
+    pub hold: Duration,
     /// Longest wait for all fragments that one client request leads to, from the first that is not at hand.
     pub page_timeout: Duration,
     /// Most bytes of one page's fragments together, nested ones counted.

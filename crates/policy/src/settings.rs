@@ -267,6 +267,7 @@ pub(crate) fn esi(reader: &mut Reader, file: &Section<'_>) -> EsiConfig {
         max_includes: reader.value(&section, "max_includes", values::count(1, 65_536)).unwrap_or(1),
         max_concurrent: reader.value(&section, "max_concurrent", values::count(1, 1024)).unwrap_or(1),
         fragment_timeout: reader.value(&section, "fragment_timeout", values::timeout).unwrap_or_default(),
+        hold: reader.value(&section, "hold", values::duration).unwrap_or_default(),
         page_timeout: reader.value(&section, "page_timeout", values::timeout).unwrap_or_default(),
         max_bytes: reader.value(&section, "max_bytes", values::size).unwrap_or(u64::MAX),
         max_concurrent_total: reader.value(&section, "max_concurrent_total", values::count(1, 1_000_000)).unwrap_or(1),

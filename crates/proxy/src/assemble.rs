@@ -31,10 +31,6 @@ use crate::request::Begun;
 use crate::send::Fetched;
 use crate::{decide, deliver, fill, made, pass, recall};
 
-/// How long a page from the store waits for what is not at hand before its first bytes leave: what comes in time goes out with them in one
-/// write. It is the same response as without the wait, with the same framing.
-const HELD: Duration = Duration::from_millis(5);
-
 /// So many bytes are worth sending at once.
 const HELD_BYTES: usize = 64 << 10;
 
@@ -381,11 +377,13 @@ impl Assembly {
         Body::runs(&parts.iter().collect::<Vec<_>>()).with_fragments(self.started)
     }
 
-    /// The same, after it was waited a moment for what is not at hand.
+    /// The same, after it was waited a moment (`esi.hold`) for what is not at hand, so that what comes in time goes out with the first
+    /// bytes in one write. It is the same response as without the wait, with the same framing.
     async fn held(mut self: Box<Self>) -> Box<Self> {
         let (mut parts, mut length) = (VecDeque::new(), 0);
+        let hold = self.page.hold();
         let all = poll_fn(|cx| self.poll_held(&mut parts, &mut length, cx));
-        if let Ok(Err(error)) = tokio::time::timeout(HELD, all).await {
+        if let Ok(Err(error)) = tokio::time::timeout(hold, all).await {
             self.broken = Some(Broken { error, told: false });
         }
         parts.append(&mut self.ready);

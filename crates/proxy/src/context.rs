@@ -223,14 +223,13 @@ fn plan(proxy: &Proxy, config: &Config, page: &Page, visitor: &Visitor, target: 
     let parts = secret.iter().map(<[u8; 8]>::as_slice);
     let parts = parts.chain([context.name.as_bytes(), cookie.as_ref().map_or(&[][..], HeaderValue::as_bytes)]);
     let session = body_key::digest(parts.chain(authorization.iter().map(HeaderValue::as_bytes)));
-    let only_if_cached = |it: &&Box<crate::directed::Directed>| it.only_if_cached(&page.exchange.method);
     let mut plan = CachePlan {
         origin_form: target.scheme.len() + 3 + target.host.len(),
         key: target.url(),
         extras: decide::apart(config, &context.lookup),
         cookie: cookie.clone(),
         authorized: false,
-        directed: page.plan.directed.as_ref().filter(only_if_cached).cloned(),
+        directed: page.plan.directed.as_ref().filter(|it| it.only_if_cached(&page.exchange.method)).cloned(),
         sub_key: None,
         search: None,
         member: None,

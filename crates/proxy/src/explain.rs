@@ -77,41 +77,7 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
     let rule = decision.rule;
     let verdict = config.policy.classify(rule, &cookies);
     let names = || cookies.iter().map(|cookie| cookie.name.to_owned());
-    let mut explanation = Explanation {
-        url: exchange.target.url(),
-        rule: rule.name.to_string(),
-        source: match &rule.source {
-            RuleSource::Config => "configuration".to_owned(),
-            RuleSource::Policy(name) => format!("policy {name}"),
-            RuleSource::Default => "default".to_owned(),
-        },
-        decision: "pass",
-        reason: "",
-        key: None,
-        variant: None,
-        origin: config.origins.get(rule.origin).map(|origin| origin.name.to_string()),
-        cookies_kept: names().collect(),
-        cookies_dropped: Vec::new(),
-        because_of_cookie: None,
-        esi: match rule.esi {
-            EsiMode::On => "on",
-            EsiMode::Off => "off",
-            EsiMode::Auto => "auto",
-        },
-        esi_options: esi_options(config, rule),
-        lifetime: lifetime(&rule.action),
-        request_directives: None,
-        limits: None,
-        key_also: None,
-        context: None,
-        group: None,
-        stores: None,
-        request_fields: rule.request.describe(),
-        response_fields: rule.response.describe(),
-        slice: None,
-        purge: None,
-        dialect: None,
-    };
+    let mut explanation = Explanation::under(config, rule, &exchange, names().collect());
     if let Some(purge) = purge {
         explanation.no_rule("purge", crate::Reason::Purged);
         explanation.purge = Some(purge.words);
@@ -165,6 +131,45 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
 }
 
 impl Explanation {
+    /// What the rule says of itself, before it is asked about the request.
+    fn under(config: &Config, rule: &Rule, exchange: &Exchange, cookies_kept: Vec<String>) -> Self {
+        Self {
+            url: exchange.target.url(),
+            rule: rule.name.to_string(),
+            source: match &rule.source {
+                RuleSource::Config => "configuration".to_owned(),
+                RuleSource::Policy(name) => format!("policy {name}"),
+                RuleSource::Default => "default".to_owned(),
+            },
+            decision: "pass",
+            reason: "",
+            key: None,
+            variant: None,
+            origin: config.origins.get(rule.origin).map(|origin| origin.name.to_string()),
+            cookies_kept,
+            cookies_dropped: Vec::new(),
+            because_of_cookie: None,
+            esi: match rule.esi {
+                EsiMode::On => "on",
+                EsiMode::Off => "off",
+                EsiMode::Auto => "auto",
+            },
+            esi_options: esi_options(config, rule),
+            lifetime: lifetime(&rule.action),
+            request_directives: None,
+            limits: None,
+            key_also: None,
+            context: None,
+            group: None,
+            stores: None,
+            request_fields: rule.request.describe(),
+            response_fields: rule.response.describe(),
+            slice: None,
+            purge: None,
+            dialect: None,
+        }
+    }
+
     /// What happens before any rule is asked.
     fn no_rule(&mut self, decision: &'static str, reason: crate::Reason) {
         self.decision = decision;

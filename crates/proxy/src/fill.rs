@@ -23,7 +23,7 @@ use crate::send::Fetched;
 use crate::slice::{self, Came};
 use crate::sub_key::SubKey;
 use crate::validate::{self, Heard};
-use crate::{assemble, deliver, fragment, head, partial, pass, request};
+use crate::{assemble, deliver, fragment, head, media, partial, pass, request};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 pub(crate) const TURNS: usize = 3;
@@ -350,8 +350,8 @@ pub(crate) fn is_final_word(status: StatusCode) -> bool {
 
 /// Whether the response is read as an ESI template; an encoded one cannot be, and is passed on as it is.
 fn is_template(asked: &Asked, fetched: &Fetched) -> bool {
-    let template = decide::is_template(&asked.rule, &fetched.headers);
-    if template && decide::is_encoded(&fetched.headers) {
+    let template = media::is_template(&asked.rule, &fetched.headers);
+    if template && media::is_encoded(&fetched.headers) {
         tracing::warn!(
             key = asked.key.as_str(),
             "the origin encoded an ESI template although it was asked not to: its includes are not processed"

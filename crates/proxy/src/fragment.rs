@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use copal_esi::{Dialect, Escape, Include, Setting, Value, Variables};
@@ -18,11 +19,11 @@ use tokio::task::JoinHandle;
 
 use crate::answer::Answer;
 use crate::body::Body;
-use crate::decide;
 use crate::exchange::{Exchange, Once};
 use crate::forward;
 use crate::lineage::{Limit, Lineage};
 use crate::made::Made;
+use crate::media;
 use crate::proxy::{Proxy, Runtime};
 use crate::reach;
 use crate::reason::Reason;
@@ -147,7 +148,7 @@ impl Page {
     ) -> Arc<Self> {
         let escape = match rule.esi_options.raw {
             true => Escape::Raw,
-            false if decide::is_script(template) => Escape::Script,
+            false if media::is_script(template) => Escape::Script,
             false => Escape::Markup,
         };
         Arc::new(Self {
@@ -174,6 +175,11 @@ impl Page {
     pub(crate) fn limits(&self) -> (usize, usize) {
         let esi = &self.runtime.config.esi;
         (esi.max_concurrent, esi.max_includes)
+    }
+
+    /// How long the page waits for what is not at hand before its first bytes leave.
+    pub(crate) fn hold(&self) -> Duration {
+        self.runtime.config.esi.hold
     }
 
     /// What the blocks of the template are run with.

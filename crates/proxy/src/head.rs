@@ -14,7 +14,7 @@ use crate::proxy::Proxy;
 use crate::reason::Reason;
 use crate::send::Fetched;
 use crate::validate::{self, Candidates, Heard};
-use crate::{decide, fill, pass, request};
+use crate::{fill, media, pass, request};
 
 /// Whether the origin is asked as the client asks. Not for a template: what is told of an assembled page is told by the
 /// template.
@@ -64,7 +64,7 @@ fn answered(
     let says = match fetched.status {
         StatusCode::OK if stale.status_of_whole() == StatusCode::OK => {
             // A template's length is not that of the page that it came as, and a part's not that of the whole.
-            let whole = !stale.esi && stale.parts.is_none() && !decide::is_template(&asked.rule, &fetched.headers);
+            let whole = !stale.esi && stale.parts.is_none() && !media::is_template(&asked.rule, &fetched.headers);
             head_says(&fetched.headers, &stale.headers, whole.then_some(stale.body.length))
         }
         // It was there, and is not any more.

@@ -27,6 +27,7 @@ mod interim;
 mod leave;
 mod lineage;
 mod made;
+mod media;
 mod multipart;
 mod partial;
 mod pass;

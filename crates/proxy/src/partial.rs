@@ -20,6 +20,7 @@ use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::fill::Led;
 use crate::interim::Interim;
+use crate::media;
 use crate::proxy::{NAME, Proxy};
 use crate::reason::Reason;
 use crate::send::Fetched;
@@ -217,7 +218,7 @@ fn made_of(proxy: &Proxy, asked: &Asked, fetched: &Fetched) -> Made {
         // Whatever it says may be of a range and a condition that the client has not stated.
         (Some(_), status) if status != StatusCode::OK && !status.is_server_error() => Made::Nothing,
         (None, StatusCode::PARTIAL_CONTENT) if asked.wanted.range.is_some() => {
-            let template = decide::is_template(&asked.rule, &fetched.headers);
+            let template = media::is_template(&asked.rule, &fetched.headers);
             if template { Made::Nothing } else { Made::Response }
         }
         _ => Made::Response,
@@ -253,7 +254,7 @@ fn completed(
     }
     let mut headers = combined_fields(&stored, &fetched.headers);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(complete));
-    if decide::is_template(&asked.rule, &headers) {
+    if media::is_template(&asked.rule, &headers) {
         return None;
     }
     let received = Received {

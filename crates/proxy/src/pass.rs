@@ -17,7 +17,7 @@ use crate::posted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::{self, Fetched, Outgoing};
-use crate::{assemble, decide, deliver, forward, groups, purge};
+use crate::{assemble, decide, deliver, forward, groups, media, purge};
 
 /// Sends a request to the origin and its response to the client; nothing is looked up, nothing stored.
 pub(crate) async fn pass(
@@ -90,7 +90,7 @@ fn being_stored(exchange: &Exchange, mut headers: HeaderMap, reader: FillReader,
 
 /// The fields for the client; to HEAD, those that its GET would have (RFC 9110 §9.3.2).
 fn head_of(exchange: &Exchange, runtime: &Runtime, rule: &Rule, headers: &mut HeaderMap) {
-    let template = exchange.method == Method::HEAD && decide::is_template(rule, headers);
+    let template = exchange.method == Method::HEAD && media::is_template(rule, headers);
     clean(headers, runtime, rule);
     if template {
         *headers = assemble::page_head(headers, &runtime.config, rule, false);
@@ -120,8 +120,8 @@ fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: R
 fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
     exchange.method != Method::HEAD
         && !matches!(fetched.status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
-        && decide::is_template(rule, &fetched.headers)
-        && !decide::is_encoded(&fetched.headers)
+        && media::is_template(rule, &fetched.headers)
+        && !media::is_encoded(&fetched.headers)
 }
 
 /// End-to-end fields only (RFC 9110 §7.6.1), without those between the origin and Copal.

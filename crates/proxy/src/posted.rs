@@ -14,7 +14,7 @@ use crate::exchange::Exchange;
 use crate::partial::Wanted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::send::Fetched;
-use crate::{fill, forward};
+use crate::{fill, forward, media};
 
 /// A response to a POST that may be what a GET gets.
 pub(crate) struct Candidate {
@@ -109,7 +109,7 @@ fn as_a_get(
     let Verdict::Cache(mut plan) = decision.verdict else { return None };
     let Action::Cache(cache) = &decision.rule.action else { return None };
     let one_url = plan.key.get(plan.origin_form..) == Some(&*exchange.target.path_and_query());
-    let template = |rule: &Rule| decide::is_template(rule, &fetched.headers);
+    let template = |rule: &Rule| media::is_template(rule, &fetched.headers);
     let as_one = one_url && decision.rule.origin == rule.origin && !template(rule) && !template(decision.rule);
     if !as_one || plan.authorized || cache.slice.is_some() || cache.no_vary_search {
         return None;

@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 use tokio::time::Instant;
 
 use crate::asked::Asked;
-use crate::decide;
 use crate::fault::Fault;
 use crate::forward;
 use crate::interim::Interim;
+use crate::media;
 use crate::proxy::{Proxy, Runtime};
 
 /// An origin's response: the head is here, the body comes.
@@ -69,7 +69,7 @@ pub(crate) async fn readable(
     let (path_and_query, mut headers, interim) =
         (outgoing.path_and_query, outgoing.headers.clone(), outgoing.interim.clone());
     let fetched = send(proxy, runtime, rule, outgoing).await?;
-    if !(decide::is_template(rule, &fetched.headers) && decide::is_encoded(&fetched.headers)) {
+    if !(media::is_template(rule, &fetched.headers) && media::is_encoded(&fetched.headers)) {
         return Ok(fetched);
     }
     headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY);

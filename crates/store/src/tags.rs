@@ -1,8 +1,8 @@
 //! Tags: each text once for all responses that carry it, with the newest invalidations of it.
 //!
 //! A stored response keeps a pointer for each of its tags, so that a hit that is to be checked needs neither a lock nor hashing.
-//! Beside it stands the tag's place in a small table of the newest numbers, which lies in the processor's cache where the tags
-//! do not: most tags need not be looked at themselves. A pattern over tags is evaluated once for each text and each number, whoever asks
+//! The pointer also gives the tag's place in a small table of the newest numbers, which lies in the processor's cache where the
+//! tags do not: most tags need not be looked at themselves. A pattern over tags is evaluated once for each text and each number, whoever asks
 //! first; the outcome is kept with the text.
 
 use std::collections::HashMap;
@@ -92,8 +92,6 @@ pub(crate) struct Tags(Option<Arc<TagSet>>);
 
 struct TagSet {
     held: Box<[Arc<Tag>]>,
-    /// Of each its place in [`Dictionary::newest`].
-    places: Box<[u16]>,
     weight: usize,
     dictionary: Arc<Dictionary>,
 }
@@ -108,8 +106,8 @@ impl Tags {
         let Some(set) = &self.0 else { return Verdict::Clear };
         let newest = &set.dictionary.newest;
         let mut verdict = Verdict::Clear;
-        for (place, tag) in set.places.iter().zip(&*set.held) {
-            if newest[usize::from(*place) % PLACES].load(Ordering::Acquire) > since.0 {
+        for tag in &set.held {
+            if newest[place(tag)].load(Ordering::Acquire) > since.0 {
                 verdict = verdict.max(tag.verdict(since));
             }
         }
@@ -145,10 +143,12 @@ const SHARDS: usize = 16;
 /// Places of the table of the newest numbers: 32 KiB.
 const PLACES: usize = 1 << 12;
 
-/// The tag's place, by bits of the hash that the maps do not use first.
-fn place(hash: u64) -> u16 {
-    // Twelve bits are left.
-    (hash >> 52) as u16
+/// The tag's place, by where it lies in memory: it stays there, and need not be looked at for that.
+fn place(tag: &Arc<Tag>) -> usize {
+    // Fibonacci hashing: the upper bits of the product are spread well. Twelve are left.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let address = Arc::as_ptr(tag).addr() as u64;
+    ((address >> 4).wrapping_mul(SPREAD) >> 52) as usize % PLACES
 }
 
 /// By hash. Two texts with one 64-bit hash under a secret are taken for one tag.
@@ -196,16 +196,14 @@ impl Dictionary {
         }
         let shares = held.iter().map(|tag| Tag::weight(tag.text.len()) / tag.uses.load(Ordering::Relaxed).max(1));
         let own = weigh::allocated(size_of::<TagSet>() + 2 * size_of::<usize>());
-        let places: Box<[u16]> = held.iter().map(|tag| place(tag.hash)).collect();
-        let slots = weigh::allocated(size_of_val(&*held)) + weigh::allocated(size_of_val(&*places));
-        let weight = own + slots + shares.sum::<usize>();
-        Tags(Some(Arc::new(TagSet { held: held.into(), places, weight, dictionary: Arc::clone(self) })))
+        let weight = own + weigh::allocated(size_of_val(&*held)) + shares.sum::<usize>();
+        Tags(Some(Arc::new(TagSet { held: held.into(), weight, dictionary: Arc::clone(self) })))
     }
 
     /// Notes a purge that names a tag.
-    pub(crate) fn name(&self, tag: &Tag, sequence: Sequence, hardness: Hardness) {
+    pub(crate) fn name(&self, tag: &Arc<Tag>, sequence: Sequence, hardness: Hardness) {
         tag.note(sequence, hardness);
-        self.newest[usize::from(place(tag.hash)) % PLACES].fetch_max(sequence.0, Ordering::AcqRel);
+        self.newest[place(tag)].fetch_max(sequence.0, Ordering::AcqRel);
     }
 
     /// The tag of this text, held until [`Dictionary::release`].

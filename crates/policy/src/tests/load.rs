@@ -59,6 +59,7 @@ fn the_shortest_configuration_has_safe_defaults() {
     let esi = &config.esi;
     assert_eq!((esi.max_depth, esi.max_includes, esi.max_concurrent), (5, 256, 32));
     assert_eq!((esi.fragment_timeout, esi.page_timeout), (Duration::from_secs(10), Duration::from_secs(30)));
+    assert_eq!(esi.hold, Duration::from_millis(5));
     assert_eq!((esi.max_bytes, esi.max_concurrent_total, esi.debug_allow.is_empty()), (64 << 20, 1024, true));
     assert_eq!((config.limits.header_bytes, config.limits.headers, config.limits.connections), (65_536, 100, 10_000));
     assert_eq!((config.log.access, config.log.level, config.log.path), (AccessLog::Combined, LogLevel::Info, None));

@@ -6,7 +6,7 @@ from wagtail.models import Page, Site
 from pages.models import ArticlePage, HomePage, NewsPage
 
 # name, superuser; each has the password "NAME-secret"
-USERS = [("editor", True), ("alice", False), ("bob", False)]
+USERS = [("editor", True), ("alice", False), ("bob", False), ("carol", False)]
 
 
 class Command(BaseCommand):
