@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Esi(Esi),
     Test(Test),
     Policy(Policy),
-    Purge(Purge),
+    Purge(Box<Purge>),
 }
 
 /// Serve a site

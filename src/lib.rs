@@ -57,6 +57,6 @@ fn command(command: Command) -> Result<(), Failure> {
         Command::Esi(arguments) => commands::esi::run(&arguments),
         Command::Test(arguments) => commands::test::run(&arguments),
         Command::Policy(arguments) => commands::policy::run(&arguments),
-        Command::Purge(arguments) => commands::purge::run(arguments),
+        Command::Purge(arguments) => commands::purge::run(*arguments),
     }
 }

@@ -436,7 +436,7 @@ mod tests {
     pub(super) fn arguments(line: &str) -> Purge {
         use clap::Parser as _;
         match crate::cli::Cli::try_parse_from(line.split(' ')).unwrap().command {
-            crate::cli::Command::Purge(arguments) => arguments,
+            crate::cli::Command::Purge(arguments) => *arguments,
             other => panic!("{other:?}"),
         }
     }

@@ -116,7 +116,7 @@ async fn copal_purge(arguments: &[&str]) -> Result<(), String> {
     let crate::cli::Command::Purge(arguments) = crate::cli::Cli::try_parse_from(line).unwrap().command else {
         panic!("no purge");
     };
-    let done = crate::commands::purge::purge(arguments).await;
+    let done = crate::commands::purge::purge(*arguments).await;
     done.map_err(|failure| failure.message().unwrap_or_default().to_owned())
 }
 

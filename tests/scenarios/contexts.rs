@@ -472,9 +472,9 @@ async fn play(steps: &[Step]) {
     // What a user may be shown: the groups that he was in since the last moment at which an answer may have been stored.
     let mut may_be = vec![Vec::<(usize, u64)>::new(); 4];
     let session = |user: usize| format!("sid=u{user}");
-    for user in 0..4 {
+    for (user, may_be) in may_be.iter_mut().enumerate() {
         site.lock().unwrap().groups.insert(session(user), user % 3);
-        may_be[user].push((user % 3, u64::MAX));
+        may_be.push((user % 3, u64::MAX));
     }
     for step in steps {
         match step {

@@ -127,6 +127,7 @@ async fn explained(running: &Running, question: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn a_purge_clients_request_is_explained_and_not_done() {
     let running =
         stored("purge: { allow: [\"10.0.0.0/8\"], dialects: [url, fos], secret: { value: 0123456789abcdef } }\n").await;
@@ -219,6 +220,11 @@ async fn a_purge_clients_request_is_explained_and_not_done() {
         assert!(detail.contains(&words.to_lowercase()), "{question}: {told}");
     }
     assert_eq!(left(&running).await, [true; 4], "nothing was done");
+}
+
+#[tokio::test]
+async fn a_question_that_is_none_says_why() {
+    let running = Running::with("").await;
     for (question, words) in [
         (json!({ "method": "P U", "url": "http://a/" }), "no method"),
         (json!({ "method": "PURGE", "url": "/x" }), "give the whole URL"),
