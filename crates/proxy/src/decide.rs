@@ -15,6 +15,7 @@ use copal_store::{Head, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::context::{Member, Visitor};
+use crate::credentials::{Credentials, is_credential};
 use crate::directed::Directed;
 use crate::exchange::Exchange;
 use crate::leave::{Leave, stated_only};
@@ -165,42 +166,6 @@ fn never_looked_up(exchange: &Exchange, credentials: Credentials, by_body: bool)
     // which asks for 412 and not for 304 (RFC 9110 §13.1.2).
     let of_a_post = exchange.method == Method::POST && exchange.headers.contains_key(header::IF_NONE_MATCH);
     (of_a_post || conditional::not_applicable_to_cache(&exchange.headers)).then_some(Reason::Precondition)
-}
-
-/// Fields of a request that say who it is from, beyond those that the rule keys.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Credentials {
-    None,
-    /// `Authorization` alone: RFC 9111 §3.5 says what may be shared.
-    Authorization,
-    /// Fields of applications: nothing says what may be shared.
-    Other,
-}
-
-impl Credentials {
-    fn of(exchange: &Exchange, cache: &CacheRule) -> Self {
-        let keyed = &cache.key.headers;
-        let mut credentials = Self::None;
-        for name in exchange.headers.keys() {
-            if *name == header::AUTHORIZATION {
-                if !keyed.contains(name) {
-                    credentials = Self::Authorization;
-                }
-            } else if is_credential(name) && !keyed.contains(name) {
-                return Self::Other;
-            }
-        }
-        credentials
-    }
-}
-
-/// The fields that applications use in the place of `Authorization`: `X-Auth-Token`, `X-Api-Key`, `X-WP-Nonce`,
-/// `X-CSRF-Token` and their like. The answer to a request that carries one may be one visitor's.
-pub(crate) fn is_credential(name: &HeaderName) -> bool {
-    const WORDS: [&str; 7] = ["auth", "token", "api-key", "apikey", "nonce", "secret", "session"];
-    let name = name.as_str();
-    // Fields of browsers that happen to have such a word in them begin otherwise.
-    (name.starts_with("x-") || name.starts_with("api")) && WORDS.iter().any(|word| name.contains(word))
 }
 
 fn cookies_bypass(rule: &Rule, verdict: &CookieVerdict<'_>) -> Option<Reason> {

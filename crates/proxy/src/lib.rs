@@ -10,6 +10,7 @@ mod body;
 mod body_key;
 mod clock;
 mod context;
+mod credentials;
 mod decide;
 mod deliver;
 mod directed;

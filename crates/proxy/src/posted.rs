@@ -128,7 +128,9 @@ fn names(headers: &HeaderMap, target: &Target) -> bool {
 
 /// Whether the request has nothing that a stored response must not depend on.
 fn is_anonymous(headers: &HeaderMap) -> bool {
-    !headers.keys().any(|name| *name == header::COOKIE || forward::is_withheld(name) || decide::is_credential(name))
+    !headers
+        .keys()
+        .any(|name| *name == header::COOKIE || forward::is_withheld(name) || crate::credentials::is_credential(name))
 }
 
 #[cfg(test)]

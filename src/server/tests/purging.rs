@@ -126,12 +126,13 @@ async fn explained(running: &Running, question: &Value) -> (u16, Value) {
     (got.status, serde_json::from_str(got.text()).unwrap())
 }
 
-/// What is asked, and of what is told: outcome, dialect, allowed, matching, and words of the detail.
-type Explained = (Value, &'static str, Value, Value, Value, &'static str);
-
-fn questions() -> Vec<Explained> {
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+async fn a_purge_clients_request_is_explained_and_not_done() {
+    let running =
+        stored("purge: { allow: [\"10.0.0.0/8\"], dialects: [url, fos], secret: { value: 0123456789abcdef } }\n").await;
     let secret = json!({ "X-Purge-Secret": "0123456789abcdef" });
-    vec![
+    for (question, outcome, dialect, allowed, matching, words) in [
         (
             json!({ "method": "PURGE", "url": "http://a.example/blog/1", "headers": secret, "peer": "10.0.0.7" }),
             "purge",
@@ -207,14 +208,7 @@ fn questions() -> Vec<Explained> {
             Value::Null,
             "purge.allow",
         ),
-    ]
-}
-
-#[tokio::test]
-async fn a_purge_clients_request_is_explained_and_not_done() {
-    let running =
-        stored("purge: { allow: [\"10.0.0.0/8\"], dialects: [url, fos], secret: { value: 0123456789abcdef } }\n").await;
-    for (question, outcome, dialect, allowed, matching, words) in questions() {
+    ] {
         let (status, told) = explained(&running, &question).await;
         assert_eq!(status, 200, "{question}: {told}");
         assert_eq!(
@@ -229,8 +223,8 @@ async fn a_purge_clients_request_is_explained_and_not_done() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_not_explained() {
-    let running = stored("").await;
+async fn a_question_that_is_none_says_why() {
+    let running = Running::with("").await;
     for (question, words) in [
         (json!({ "method": "P U", "url": "http://a/" }), "no method"),
         (json!({ "method": "PURGE", "url": "/x" }), "give the whole URL"),
