@@ -75,7 +75,7 @@ const SITES: &[Site] = &[
     (
         "wordpress",
         "/about/",
-        &[("x-cache-tags", "site-1,p-12"), ("set-cookie", "PHPSESSID=1; path=/")],
+        &[("x-cache-tags", "site-1,p-12"), ("set-cookie", "edd_wp_session=1; path=/")],
         &[
             "wordpress_logged_in_5c01=ada",
             "wordpress_sec_5c01=ada",
