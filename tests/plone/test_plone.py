@@ -40,7 +40,7 @@ def test_the_second_view_is_a_hit_that_plone_never_sees(copal, cms, path):
     seen = len(cms.requests())
     visitor = copal.visitor()
     visitor.headers["Cookie"] = "_ga=GA1.2.3; _pk_id.1.1=4"
-    for again in [visitor.get(path), visitor.get(path), visitor.get(f"{path}?utm_source=mail")]:
+    for again in [visitor.get(path), visitor.get(path), visitor.get(path if path.endswith(".js") else f"{path}?utm_source=mail")]:
         assert is_hit(again), again.headers
         assert again.content == first.content and "Age" in again.headers
     assert len(cms.requests()) == seen
