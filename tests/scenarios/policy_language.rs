@@ -235,3 +235,53 @@ async fn plug_ins_made_for_varnish_see_what_they_look_for() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn what_is_not_stored_is_asked_again_with_the_cookies_that_it_is_made_from() {
+    let front = Front::with(
+        "sessions: {ignore: [PHPSESSID, seen]}
+rules: [{name: p, cache: {default_ttl: 1h, strip_cookies: [PHPSESSID], ask_again_with: [PHPSESSID]}}]",
+    )
+    .await;
+    let mut scenario = front.scenario();
+    let ada = || Sends::get("/p").header("cookie", "seen=1; PHPSESSID=ada");
+    let without = || Sees::get("/p").without("cookie");
+    let with = || Sees::get("/p").header("cookie", "seen=1; PHPSESSID=ada");
+    let private = |body: &str| Answer::ok(body.to_owned()).header("cache-control", "private");
+    let anew = |body: &str| private(body).header("set-cookie", "PHPSESSID=anew");
+    let hers = || Gets::status(200).body("ada's").without("set-cookie");
+    scenario
+        .exchange("again", ada(), [without().answers(anew("nobody's")), with().answers(private("ada's"))], hers())
+        .await;
+    scenario
+        .exchange(
+            "at once, while it is remembered that it was not stored",
+            ada(),
+            with().answers(private("ada's")),
+            hers(),
+        )
+        .await;
+    let other = Sends::get("/p").header("cookie", "seen=1");
+    let given = Gets::status(200).body("nobody's").header("set-cookie", "PHPSESSID=anew");
+    scenario.exchange("not with other cookies", other, without().answers(anew("nobody's")), given).await;
+    let head = Sends::request("HEAD", "/p").header("cookie", "seen=1; PHPSESSID=ada");
+    let sees = Sees::request("HEAD", "/p").header("cookie", "seen=1; PHPSESSID=ada").answers(private(""));
+    scenario.exchange("nor is HEAD given another session", head, sees, Gets::status(200).without("set-cookie")).await;
+
+    front.clock.advance(std::time::Duration::from_secs(11));
+    let failing = Answer::status(503).header("set-cookie", "PHPSESSID=anew");
+    scenario
+        .exchange(
+            "an origin in trouble is asked once",
+            ada(),
+            without().answers(failing),
+            Gets::status(503).without("set-cookie"),
+        )
+        .await;
+    let all = || Answer::ok("everybody's").header("set-cookie", "PHPSESSID=anew");
+    let stored =
+        Gets::status(200).body("everybody's").without("set-cookie").header_containing("cache-status", "stored");
+    scenario.exchange("what is stored is made without", ada(), without().answers(all()), stored).await;
+    let hit = Gets::status(200).body("everybody's").without("set-cookie").header_containing("cache-status", "hit");
+    scenario.exchange("and is for everybody", Sends::get("/p"), Sees::nothing(), hit).await;
+}

@@ -29,6 +29,7 @@ pub(crate) struct NamedCookies {
     pub(crate) keyed: Vec<(NameGlob, At)>,
     /// Those that are taken off responses.
     pub(crate) stripped: Vec<(NameGlob, At)>,
+    pub(crate) again: Vec<(NameGlob, At)>,
 }
 
 /// The action of a rule, and the cookies that it names. `None` after an error.
@@ -87,8 +88,8 @@ fn cache(
         return None;
     }
     let section = reader.subsection(rule, "cache")?;
-    let (storing, stripped) = storing::read(reader, &section);
-    cookies.stripped = stripped;
+    let (storing, stripped, again) = storing::read(reader, &section);
+    (cookies.stripped, cookies.again) = (stripped, again);
     let mut duration = |name: &str| reader.value(&section, name, values::duration);
     let cache = CacheRule {
         ttl: duration("ttl"),

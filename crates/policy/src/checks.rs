@@ -55,6 +55,27 @@ pub(crate) fn stripped(parts: &mut [Part]) {
     }
 }
 
+/// A request with a session cookie is not asked without it, so there is nothing to ask again.
+pub(crate) fn asked_again(parts: &mut [Part]) {
+    let all = all_sessions(parts);
+    for (place, part) in parts.iter_mut().enumerate() {
+        let sessions = sessions_for(place, part, &all);
+        for (glob, at) in part.rules.iter().flat_map(|written| &written.cookies.again) {
+            let Some(session) = sessions.iter().find(|session| session.overlaps(glob)) else { continue };
+            let message = format!(
+                "`ask_again_with` names `{}`, which fits the session cookie `{}`",
+                glob.as_str(),
+                session.as_str()
+            );
+            part.reader.warning(
+                *at,
+                message,
+                "a request with a session cookie bypasses the cache, so this does nothing",
+            );
+        }
+    }
+}
+
 /// A session cookie on an ignore list does nothing there. What a policy ignores may be a session by the word of the configuration.
 pub(crate) fn ignored(parts: &mut [Part]) {
     let all = all_sessions(parts);

@@ -177,6 +177,7 @@ fn assemble(
     parts.extend(policy_parts(policies, &origins, &own_contexts));
     checks::key_cookies(&mut parts);
     checks::stripped(&mut parts);
+    checks::asked_again(&mut parts);
     checks::ignored(&mut parts);
     checks::unreachable(&mut parts);
     checks::slices(&mut parts, cache.max_body);

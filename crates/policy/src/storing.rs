@@ -9,7 +9,7 @@ use crate::matcher::Conditions;
 use crate::names::NameSet;
 use crate::reader::{Read, Reader, Section, Wrong};
 use crate::settings::plain;
-use crate::{Policy, rules, values};
+use crate::{Cookies, Policy, rules, values};
 
 /// Which responses a rule stores, of those that may be stored (RFC 9111 section 3) and have a lifetime. Nothing here
 /// lets anything be stored that says `private` or `no-store`.
@@ -22,6 +22,8 @@ pub struct StoreRule {
     strips: NameSet,
     /// The list as written, for people.
     pub(crate) strips_written: Vec<String>,
+    /// Cookies with which the origin is asked again where nothing is stored.
+    again: Vec<NameGlob>,
 }
 
 /// Conditions on a response; what is not given is not asked.
@@ -94,6 +96,12 @@ impl StoreRule {
         !self.strips.is_empty() && response.get_all(SET_COOKIE).iter().all(|line| strips(line.as_bytes()))
     }
 
+    /// Whether a request with these cookies is to be asked again, with all of them, when what came without is not stored.
+    #[must_use]
+    pub fn asks_again(&self, cookies: &Cookies<'_>) -> bool {
+        !self.again.is_empty() && cookies.iter().any(|cookie| self.again.iter().any(|glob| glob.matches(cookie.name)))
+    }
+
     /// In words, for people; none where the rule says nothing of it.
     #[must_use]
     pub fn describe(&self) -> Option<String> {
@@ -110,6 +118,10 @@ impl StoreRule {
         }
         if !self.strips_written.is_empty() {
             words.push(format!("without Set-Cookie of {}", self.strips_written.join(", ")));
+        }
+        if !self.again.is_empty() {
+            let names: Vec<&str> = self.again.iter().map(NameGlob::as_str).collect();
+            words.push(format!("what is not stored is asked again with {}", names.join(", ")));
         }
         (!words.is_empty()).then(|| words.join("; "))
     }
@@ -142,8 +154,11 @@ impl std::fmt::Display for StatusGlob {
     }
 }
 
-/// `store_if`, `store_unless` and `strip_cookies` of a rule's `cache`, and the cookies that are stripped.
-pub(crate) fn read(reader: &mut Reader, cache: &Section<'_>) -> (StoreRule, Vec<(NameGlob, At)>) {
+/// Names of cookies as written, each with its place.
+type Written = Vec<(NameGlob, At)>;
+
+/// `store_if`, `store_unless`, `strip_cookies` and `ask_again_with` of a rule's `cache`, and the cookies that the last two name.
+pub(crate) fn read(reader: &mut Reader, cache: &Section<'_>) -> (StoreRule, Written, Written) {
     let strips = reader.list(cache, "strip_cookies", values::name_glob);
     let only = reader.subsection(cache, "store_if");
     let echoes = only
@@ -152,14 +167,20 @@ pub(crate) fn read(reader: &mut Reader, cache: &Section<'_>) -> (StoreRule, Vec<
     let only = only.and_then(|section| conditions(reader, &section, "store_if", !echoes.is_empty()));
     let unless = reader.subsection(cache, "store_unless");
     let unless = unless.and_then(|section| conditions(reader, &section, "store_unless", false));
+    let again = reader.list(cache, "ask_again_with", values::name_glob);
+    if !again.is_empty() && cache.entry("slice").is_some() {
+        let hint = "a slice is asked for as it is; leave one of them out";
+        reader.error(cache.at_of("ask_again_with"), "`ask_again_with` does not go with `slice`", hint);
+    }
     let rule = StoreRule {
+        again: plain(again.clone()),
         only,
         unless,
         echoes,
         strips: NameSet::new(strips.iter().map(|(glob, _)| glob.clone())),
         strips_written: strips.iter().map(|(glob, _)| glob.as_str().to_owned()).collect(),
     };
-    (rule, strips)
+    (rule, strips, again)
 }
 
 fn conditions(reader: &mut Reader, section: &Section<'_>, name: &str, more: bool) -> Option<ResponseMatch> {

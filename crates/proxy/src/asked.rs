@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use copal_origin::RequestBody;
-use copal_policy::{CacheRule, Rule};
+use copal_policy::{CacheRule, Cookies, Rule};
 use copal_semantics::vary;
 use copal_store::{CacheKey, Selector, StoredResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -62,6 +62,11 @@ impl Asked {
     /// The status of a stored response as far as it decides on storing: a slice is a unit of its own.
     pub(crate) fn judged(&self, stored: &StoredResponse) -> StatusCode {
         if self.slice().is_some() { StatusCode::OK } else { stored.status_of_whole() }
+    }
+
+    /// Whether what is made without this client's cookies is not for it unless it is stored (`ask_again_with`).
+    pub(crate) fn asks_again(&self) -> bool {
+        self.cache_rule().is_some_and(|cache| cache.storing.asks_again(&Cookies::parse(&self.exchange.headers)))
     }
 
     /// What of the request can be used once, once more: for letting it through after all.

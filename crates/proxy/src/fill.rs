@@ -46,6 +46,10 @@ pub(crate) async fn fetch(
     stale: Option<Arc<StoredResponse>>,
     why: Reason,
 ) -> Answer {
+    // What a HEAD without these cookies brings is not stored either.
+    if asked.exchange.method == Method::HEAD && stale.is_none() && asked.asks_again() {
+        return again(proxy, asked, why).await;
+    }
     if head::is_for(asked) {
         return head::fetch(proxy, asked, stale, why).await;
     }
@@ -101,8 +105,17 @@ async fn alone(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: Option<Arc<StoredR
         let exchange = asked.exchange.clone();
         return pass::pass(proxy, &asked.runtime, &asked.rule, exchange, asked.once(), why).await;
     }
+    // The last one was not stored; that it may be now is found out when that is forgotten.
+    if why == Reason::HitForMiss && stale.is_none() && asked.asks_again() {
+        return again(proxy, asked, why).await;
+    }
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _);
     lead(proxy, asked, stale, permit, why).await
+}
+
+/// Asks the origin with all that the client sent, for this client alone (`ask_again_with`).
+async fn again(proxy: &Arc<Proxy>, asked: &Asked, why: Reason) -> Answer {
+    pass::pass(proxy, &asked.runtime, &asked.rule, asked.exchange.clone(), asked.once(), why).await
 }
 
 /// Refreshes a stale response in the background, unless that is under way already.
@@ -135,6 +148,11 @@ async fn lead(
         // What is too large to be stored need not be sent whole to a client that asked for a part of it.
         Ok(Led::Private(_, why @ Reason::TooLarge)) if partial::asks_in_vain(asked) => {
             pass::pass(proxy, &asked.runtime, &asked.rule, asked.exchange.clone(), asked.once(), why).await
+        }
+        // An origin in trouble is not asked twice.
+        Ok(Led::Private(fetched, reason)) if asked.asks_again() && !fetched.status.is_server_error() => {
+            drop(fetched);
+            again(proxy, asked, reason).await
         }
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
         Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),

@@ -65,6 +65,10 @@ pub(crate) async fn pass(
 /// A response to a fill that may not be stored: the origin was asked for the whole, the client for what it asked.
 pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetched, reason: Reason) -> Answer {
     let exchange = &asked.exchange;
+    if asked.asks_again() {
+        // A session that was begun for somebody unknown would take the place of this client's own.
+        fetched.headers.remove(header::SET_COOKIE);
+    }
     if is_assembled(&asked.rule, exchange, &fetched) {
         return assemble::passed(proxy, &asked.runtime, &asked.rule, exchange.clone(), fetched, reason);
     }

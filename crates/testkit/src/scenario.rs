@@ -71,8 +71,13 @@ impl<'o> Scenario<'o> {
         gets: Gets,
     ) -> ClientResponse {
         let sees = sees.into().0;
-        for side in &sees {
-            self.origin.replace(&side.route(), side.answer.clone().once());
+        for (at, side) in sees.iter().enumerate() {
+            let (route, answer) = (side.route(), side.answer.clone().once());
+            // What is asked twice is answered in the order given.
+            match sees[..at].iter().any(|before| before.route() == route) {
+                true => self.origin.on(&route, answer),
+                false => self.origin.replace(&route, answer),
+            }
         }
         let before = self.origin.requests().len();
         let mut client = match self.clients.remove(&self.current) {

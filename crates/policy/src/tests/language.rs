@@ -187,6 +187,23 @@ fn what_a_rule_says_of_responses_in_words() {
     let words = "only with status 200 and content type image/*, text/css; not with status 5xx or x-b: 1; without Set-Cookie of a, b";
     assert_eq!(rule.describe().as_deref(), Some(words));
     assert_eq!(store_rule("").1.describe(), None);
+    let (_, rule) = store_rule("ask_again_with: [PHPSESSID, \"s_*\"]");
+    assert_eq!(rule.describe().as_deref(), Some("what is not stored is asked again with PHPSESSID, s_*"));
+    for (cookies, again) in [("PHPSESSID=1", true), ("_ga=1; s_x=", true), ("phpsessid=1; s=1", false), ("", false)] {
+        let fields = headers(&[("cookie", cookies)]);
+        assert_eq!(rule.asks_again(&crate::Cookies::parse(&fields)), again, "{cookies}");
+    }
+}
+
+#[test]
+fn what_is_asked_again_is_no_slice_and_no_session() {
+    let load = |rest: &str| load_str("copal.yaml", &format!("{ORIGIN}{rest}\n"), None);
+    let slice = load("rules: [{name: p, cache: {slice: 1MiB, ask_again_with: [a]}}]").unwrap_err().to_string();
+    assert!(slice.contains("`ask_again_with` does not go with `slice`"), "{slice}");
+    let session = load("sessions: {cookies: [\"s*\"]}\nrules: [{name: p, cache: {ask_again_with: [sid, a]}}]").unwrap();
+    let told: Vec<String> = session.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("`ask_again_with` names `sid`, which fits the session cookie `s*`"), "{told:?}");
 }
 
 #[test]
