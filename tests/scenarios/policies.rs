@@ -57,13 +57,13 @@ const SITES: &[Site] = &[
         "symfony",
         "/news",
         &[("cache-control", "public, s-maxage=600"), ("xkey", "news-7")],
-        &["PHPSESSID=1", "REMEMBERME=1", "SULUSESSID=1"],
+        &["x_auth_profile_token=1", "PHPSESSID=1; unheard-of=1"],
     ),
     (
         "ibexa",
         "/news",
         &[("cache-control", "public, s-maxage=600"), ("x-reverse-proxy-ttl", "60"), ("xkey", "c52 ez-all")],
-        &["IBX_SESSION_ID=1", "eZSESSID=1", "ibexa-x=1"],
+        &["ibexa-x=1", "rsa=1", "IBX_SESSION_ID=1; PHPSESSID=1", "REMEMBERME=1"],
     ),
     (
         "shopware",
@@ -282,4 +282,175 @@ async fn wordpress_hears_that_pages_can_be_purged_by_their_tags_and_its_plug_in_
             stale,
         )
         .await;
+}
+
+/// A policy, the fields of a page as the CMS answers, and the purge of it as the CMS's module sends it: request line, host, fields.
+type Module =
+    (&'static str, &'static [(&'static str, &'static str)], (&'static str, &'static str, &'static str), Fields);
+
+type Fields = &'static [(&'static str, &'static str)];
+
+const MODULES: &[Module] = &[
+    (
+        "plone",
+        &[("cache-control", "max-age=0, s-maxage=3600, must-revalidate")],
+        ("PURGE", "/page", "127.0.0.1:6081"),
+        &[("User-Agent", "python-requests/2.32"), ("Accept-Encoding", "gzip, deflate"), ("Accept", "*/*")],
+    ),
+    (
+        "plone",
+        &[("cache-control", "s-maxage=3600")],
+        ("PURGE", "/VirtualHostBase/http/test.example:80/Plone/VirtualHostRoot/page", "127.0.0.1:6081"),
+        &[],
+    ),
+    (
+        "plone",
+        &[("cache-control", "s-maxage=3600"), ("x-ids-involved", "#3f2ac1#77aa0b#")],
+        ("PURGE", "/@@purgebyid/77aa0b", "127.0.0.1:6081"),
+        &[],
+    ),
+    (
+        "magento2",
+        &[("cache-control", "max-age=86400, public, s-maxage=86400"), ("x-magento-tags", "cat_p_12,cat_p,store")],
+        ("PURGE", "/", "127.0.0.1:80"),
+        &[("X-Magento-Tags-Pattern", "((^|,)cat_p_12(,|$))|((^|,)cat_p_7(,|$))"), ("Connection", "close")],
+    ),
+    (
+        "symfony",
+        &[("cache-control", "public, s-maxage=600"), ("x-cache-tags", "news,news-7")],
+        ("BAN", "/", "www.example.org"),
+        &[("X-Host", ".*"), ("X-Url", ".*"), ("X-Content-Type", ".*"), ("X-Cache-Tags", "(^|,)(news\\-7)(,|$)")],
+    ),
+    (
+        "shopware",
+        &[("cache-control", "public, s-maxage=7200"), ("vary", "sw-cache-hash"), ("xkey", "product-a1 category-b2")],
+        ("PURGE", "/", "127.0.0.1"),
+        &[("xkey", "product-a1 product-c3")],
+    ),
+    (
+        "ibexa",
+        &[("cache-control", "public, s-maxage=86400"), ("xkey", "c52 l54 ez-all")],
+        ("PURGEKEYS", "/", "www.example.org"),
+        &[("xkey-purge", "l54")],
+    ),
+];
+
+#[tokio::test]
+async fn the_purge_of_each_cms_makes_the_next_view_a_miss() {
+    for (policy, fields, (method, target, host), sends) in MODULES {
+        let front = front(policy).await;
+        let answer = |body: &str| {
+            let page = Answer::ok(body.to_owned()).header("content-type", "text/html");
+            fields.iter().fold(page, |page, (name, value)| page.header(name, *value))
+        };
+        let mut scenario = front.scenario();
+        for (path, body) in [("/page", "old"), ("/other", "other")] {
+            let page =
+                if body == "old" { answer(body) } else { Answer::ok(body).header("cache-control", "s-maxage=600") };
+            let stored = Gets::status(200).body(body).header_containing("cache-status", "stored");
+            scenario
+                .exchange(&format!("{policy}: a view"), Sends::get(path), Sees::get(path).answers(page), stored)
+                .await;
+        }
+        let hit = Gets::status(200).body("old").header_containing("cache-status", "hit");
+        scenario.exchange(&format!("{policy}: a hit"), Sends::get("/page"), Sees::nothing(), hit).await;
+        let mut client = front.client().await;
+        let purge = sends
+            .iter()
+            .fold(client.request(method, target).host(host), |purge, (name, value)| purge.header(name, *value));
+        let purged = purge.send().await;
+        assert_eq!(purged.status, 200, "{policy} {method} {target}: {purged:?}");
+        let new = Gets::status(200).body("new").header_containing("cache-status", "stored");
+        let sees = Sees::get("/page").answers(answer("new"));
+        scenario.exchange(&format!("{policy}: after {method} {target}"), Sends::get("/page"), sees, new).await;
+        let other = Gets::status(200).body("other").header_containing("cache-status", "hit");
+        scenario.exchange(&format!("{policy}: another page stays"), Sends::get("/other"), Sees::nothing(), other).await;
+    }
+}
+
+#[tokio::test]
+async fn users_with_the_same_hash_share_a_page_and_no_others_do() {
+    for (policy, session) in [("symfony", "PHPSESSID"), ("symfony", "SULUSESSID"), ("ibexa", "IBX_SESSION_ID98de")] {
+        let front = front(policy).await;
+        let mut scenario = front.scenario();
+        let cookie = |user: &str| format!("{session}={user}");
+        let hash = |user: &str, hash: &str| {
+            Sees::get("/_fos_user_context_hash")
+                .header("accept", "application/vnd.fos.user-context-hash")
+                .header("cookie", &cookie(user))
+                .answers(
+                    Answer::ok("")
+                        .header("content-type", "application/vnd.fos.user-context-hash")
+                        .header("x-user-context-hash", hash)
+                        .header("vary", "Cookie, Authorization")
+                        .header("cache-control", "max-age=300, public"),
+                )
+        };
+        let page = |body: &str| {
+            let page = Answer::ok(body.to_owned()).header("cache-control", "public, s-maxage=600");
+            page.header("vary", "X-User-Context-Hash")
+        };
+        let gets = |body: &str, status: &str| Gets::status(200).body(body).header_containing("cache-status", status);
+        let sees = Sees::get("/news").without("cookie").without("x-user-context-hash").answers(page("guests"));
+        scenario.exchange("a guest", Sends::get("/news"), sees, gets("guests", "stored")).await;
+        for (user, group, body) in [("ada", "e1", "editors"), ("carol", "m2", "members")] {
+            let own = Sees::get("/news").header("cookie", &cookie(user)).header("x-user-context-hash", group);
+            scenario
+                .exchange(
+                    &format!("{policy}: {user} is the first of a group"),
+                    Sends::get("/news").header("cookie", format!("_ga=1; {}", cookie(user))),
+                    [hash(user, group), own.answers(page(body))],
+                    gets(body, "stored").without("x-user-context-hash"),
+                )
+                .await;
+        }
+        let sends = Sends::get("/news").header("cookie", cookie("bob"));
+        scenario.exchange("bob is an editor", sends, hash("bob", "e1"), gets("editors", "hit")).await;
+        scenario.exchange("a guest again", Sends::get("/news"), Sees::nothing(), gets("guests", "hit")).await;
+        let private = Answer::ok("bob's").header("cache-control", "private");
+        scenario
+            .exchange(
+                "what is bob's stays his",
+                Sends::get("/cart").header("cookie", cookie("bob")),
+                Sees::get("/cart").header("cookie", &cookie("bob")).answers(private),
+                gets("bob's", "detail=private"),
+            )
+            .await;
+        let forged = Sends::get("/news").header("x-user-context-hash", "e1");
+        scenario.exchange("nobody says himself who he is", forged, Sees::nothing(), Gets::status(400)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_shop_gives_nobody_another_session_for_a_page_that_is_not_stored() {
+    for (policy, session) in [("magento2", "PHPSESSID"), ("shopware", "session-")] {
+        let front = front(policy).await;
+        let mut scenario = front.scenario();
+        let own = format!("{session}=ada");
+        let private = |body: &str| Answer::ok(body.to_owned()).header("cache-control", "no-store, private");
+        let strange = private("nobody's").header("set-cookie", format!("{session}=new; path=/"));
+        scenario
+            .exchange(
+                &format!("{policy}: asked again with the session"),
+                Sends::get("/contact").header("cookie", format!("_ga=1; {own}")),
+                [
+                    Sees::get("/contact").without("cookie").answers(strange),
+                    Sees::get("/contact").header("cookie", &format!("_ga=1; {own}")).answers(private("ada's")),
+                ],
+                Gets::status(200)
+                    .body("ada's")
+                    .without("set-cookie")
+                    .header_containing("cache-status", "detail=no-store"),
+            )
+            .await;
+        let begun = private("somebody's").header("set-cookie", format!("{session}=first; path=/"));
+        scenario
+            .exchange(
+                &format!("{policy}: who has none is given one"),
+                Sends::get("/contact"),
+                Sees::get("/contact").without("cookie").answers(begun),
+                Gets::status(200).body("somebody's").header("set-cookie", &format!("{session}=first; path=/")),
+            )
+            .await;
+    }
 }

@@ -5,7 +5,7 @@ use copal_semantics::{Target, Timestamp, target};
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
-use crate::context::Visitor;
+use crate::context::{self, Visitor};
 use crate::decide::{self, Verdict};
 use crate::exchange::Exchange;
 use crate::purge;
@@ -82,6 +82,10 @@ pub fn explain(config: &Config, method: &Method, url: &str, headers: &HeaderMap)
         explanation.no_rule("purge", crate::Reason::Purged);
         explanation.purge = Some(purge.words);
         explanation.dialect = Some(purge.dialect);
+        return Ok(explanation);
+    }
+    if context::refuse(config, &exchange).is_some() {
+        explanation.no_rule("respond", crate::Reason::BadRequest);
         return Ok(explanation);
     }
     match decision.verdict {
