@@ -77,12 +77,71 @@ async fn a_trusted_proxy_lends_nobody_its_address() {
         let answer = purge(&front, "/p", &[("x-forwarded-for", forwarded)]).await;
         assert_eq!(answer.status, status, "{forwarded}");
     }
+    // That it is a proxy shows, and for whom it asks does not.
+    for field in ["forwarded", "x-real-ip", "x-forwarded-proto", "via"] {
+        assert_eq!(purge(&front, "/p", &[(field, "192.0.2.1")]).await.status, 403, "{field}");
+    }
+    assert_eq!(purge(&front, "/p", &[]).await.status, 200, "on the same machine, and no proxy");
+}
+
+#[tokio::test]
+async fn a_visitor_behind_two_proxies_is_nobody_who_may() {
+    let yaml =
+        format!("trusted_proxies: ['127.0.0.1', '10.0.0.5']\npurge: {{allow: ['127.0.0.0/8', '10.0.0.0/8']}}\n{PAGES}");
+    let front = Front::with_purge(&yaml).await;
+    for (chain, status) in [
+        ("203.0.113.9, 10.0.0.5", 403),
+        ("10.0.0.7, 203.0.113.9, 10.0.0.5", 403),
+        ("203.0.113.9, 10.0.0.7, 10.0.0.5", 200),
+        ("10.0.0.7, 10.0.0.5", 200),
+        ("10.0.0.5", 200),
+        ("203.0.113.9, x, 10.0.0.5", 403),
+    ] {
+        assert_eq!(purge(&front, "/p", &[("x-forwarded-for", chain)]).await.status, status, "{chain}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_nobody_named_lends_nobody_its_address() {
+    let front = front("allow: ['127.0.0.0/8']").await;
+    for field in ["x-forwarded-for", "forwarded", "x-real-ip"] {
+        assert_eq!(purge(&front, "/p", &[(field, "127.0.0.1")]).await.status, 403, "{field}");
+    }
+    assert_eq!(purge(&front, "/p", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn purges_whose_words_are_alike_are_not_taken_for_equal() {
+    let front = front("allow: ['127.0.0.0/8'], dialects: [url, fos, fastly]").await;
+    let page = |tags: &'static str| Answer::ok("x").header("cache-control", "max-age=60").header("surrogate-key", tags);
+    front.origin.on("/a", page("a"));
+    front.origin.on("/keep", page("b"));
+    let mut client = front.client().await;
+    for path in ["/a", "/keep"] {
+        client.get(path).send().await;
+    }
+    let mut post = async |body: &str| {
+        let asked = client.post("/service/x/purge", body.to_owned()).header("content-type", "application/json");
+        assert_eq!(asked.send().await.status, 200);
+    };
+    post("{\"surrogate_keys\": [\"a b\"]}").await;
+    post("{\"surrogate_keys\": [\"a\", \"b\"]}").await;
+    assert_eq!(word(&front.get("/a").await), "miss");
+    client.get("/keep").send().await;
+    let mut ban = async |fields: &[(&str, &str)]| {
+        let request = client.request("BAN", "/");
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(name, *value));
+        assert_eq!(request.send().await.status, 200);
+    };
+    ban(&[("x-host", "test.example url~^/kee")]).await;
+    ban(&[("x-host", "test.example"), ("x-url", "^/kee")]).await;
+    assert_eq!(word(&front.get("/keep").await), "miss");
 }
 
 #[tokio::test]
 async fn methods_of_other_dialects_are_405_and_reach_no_origin() {
     let front = front("allow: ['127.0.0.0/8']").await;
-    for method in ["BAN", "PURGEKEYS", "PURGETAGS", "URIBAN", "REFRESH"] {
+    for method in ["BAN", "PURGEKEYS", "PURGETAGS", "URIBAN", "REFRESH", "purge", "Ban"] {
         let answer = front.client().await.request(method, "/p").send().await;
         assert_eq!((answer.status, answer.header("allow").is_some()), (405, true), "{method}");
     }
@@ -191,7 +250,7 @@ async fn the_scheme_does_not_matter() {
         client.get("/p").header("x-forwarded-proto", proto).send().await;
         client.get("/p").header("x-forwarded-proto", "https").send().await;
         let asked = front.origin.count("/p");
-        let done = purge(&front, "/p", &[("x-forwarded-proto", proto)]).await;
+        let done = purge(&front, "/p", &[("x-forwarded-proto", proto), ("x-forwarded-for", "127.0.0.1")]).await;
         assert_eq!(done.status, 200, "{}", done.text());
         client.get("/p").header("x-forwarded-proto", "https").send().await;
         assert_eq!(front.origin.count("/p"), asked + 1, "{proto}");

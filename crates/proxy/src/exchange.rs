@@ -41,6 +41,8 @@ pub(crate) struct Exchange {
     pub(crate) anew: bool,
     /// The peer is in `trusted_proxies`: its forwarding fields are believed.
     pub(crate) trusted: bool,
+    /// Whom the peer asks for.
+    pub(crate) on_behalf: OnBehalf,
     /// Read once for the request (invariant 12).
     pub(crate) now: Timestamp,
     /// 0: a client's request; n: a fragment of a fragment … of a page.
@@ -109,6 +111,7 @@ impl Exchange {
             absolute,
             anew: false,
             trusted,
+            on_behalf: OnBehalf::of(&parts.headers, trusted.then_some(trusted_proxies)),
             now,
             depth: 0,
             has_body: !matches!(body, RequestBody::Empty),
@@ -137,6 +140,7 @@ impl Exchange {
             absolute: false,
             anew: false,
             trusted: false,
+            on_behalf: OnBehalf::Itself,
             now,
             depth: 0,
             has_body: false,
@@ -156,23 +160,23 @@ impl Exchange {
         self.depth == 0 && (self.trailers || takes_trailers(&self.headers))
     }
 
-    /// Whether the client is in these networks: the peer's own address, and, where the peer is a trusted proxy that speaks
+    /// Whether the client is in these networks: the peer's own address, and, where the peer is a proxy that speaks
     /// for somebody, that somebody's too. Otherwise whoever reaches a TLS terminator on the same machine would be in.
     pub(crate) fn is_from(&self, networks: &Networks) -> bool {
         networks.contains(self.peer)
-            && self.spoken_for().is_none_or(|address| address.is_some_and(|address| networks.contains(address)))
+            && match self.on_behalf {
+                OnBehalf::Itself => true,
+                OnBehalf::Of(client) => networks.contains(client),
+                OnBehalf::Somebody => false,
+            }
     }
 
     /// Who asks: the peer, or whom a trusted peer speaks for, where that is an address.
     pub(crate) fn asker(&self) -> IpAddr {
-        self.spoken_for().flatten().unwrap_or(self.peer)
-    }
-
-    /// Whom a trusted peer speaks for, if for anybody; nothing within where it is no address.
-    fn spoken_for(&self) -> Option<Option<IpAddr>> {
-        let chain = self.headers.get_all("x-forwarded-for").iter().next_back().filter(|_| self.trusted)?;
-        let last = chain.to_str().ok().and_then(|chain| chain.rsplit(',').next());
-        Some(last.and_then(|address| address.trim().parse().ok()))
+        match self.on_behalf {
+            OnBehalf::Of(client) => client,
+            OnBehalf::Itself | OnBehalf::Somebody => self.peer,
+        }
     }
 
     /// Tells the report, where there is one, how fresh the answer is.
@@ -188,6 +192,46 @@ impl Exchange {
         // Stale is given without asking, too, while a failed refresh is not tried again.
         let usual = reason.fwd().filter(|_| reason != Reason::StaleError || self.fwd.is_some());
         Told { reason, fwd: usual.map(|usual| self.fwd.unwrap_or(usual)) }
+    }
+}
+
+/// Whom the peer asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnBehalf {
+    /// Itself: nothing says that it is a proxy.
+    Itself,
+    /// The client that trusted proxies speak for.
+    Of(IpAddr),
+    /// Somebody, and it is not said by whom we believe, or not in a way that we read, who that is.
+    Somebody,
+}
+
+impl OnBehalf {
+    /// Fields by which a proxy speaks for somebody.
+    const SPEAK: [&str; 3] = ["x-forwarded-for", "forwarded", "x-real-ip"];
+    /// Fields that say only that there is a proxy.
+    const BETRAY: [&str; 4] = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "via"];
+
+    /// By the fields of a request; `trusted` are the proxies that are believed, where the peer is one of them.
+    pub(crate) fn of(headers: &HeaderMap, trusted: Option<&Networks>) -> Self {
+        let speaks = Self::SPEAK.iter().any(|name| headers.contains_key(*name));
+        let Some(trusted) = trusted else { return if speaks { Self::Somebody } else { Self::Itself } };
+        let chain = headers.get_all(Self::SPEAK[0]).iter().rev();
+        let mut chain = chain.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
+        // Each proxy adds whom it was asked by: from the right, the first that is no proxy of ours is the client.
+        let mut first = None;
+        let client = chain.find_map(|address| match address.trim().parse() {
+            Ok(address) if trusted.contains(address) => {
+                first = Some(address);
+                None
+            }
+            other => Some(other.ok()),
+        });
+        match client.unwrap_or(first) {
+            Some(client) => Self::Of(client),
+            None if speaks || Self::BETRAY.iter().any(|name| headers.contains_key(*name)) => Self::Somebody,
+            None => Self::Itself,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::answer::Answer;
 use crate::body::Body;
-use crate::exchange::{Exchange, Once};
+use crate::exchange::{Exchange, OnBehalf, Once};
 use crate::forward;
 use crate::lineage::{Limit, Lineage};
 use crate::made::Made;
@@ -46,6 +46,7 @@ pub(crate) struct Page {
     headers: HeaderMap,
     peer: IpAddr,
     trusted: bool,
+    on_behalf: OnBehalf,
     now: Timestamp,
     depth: u32,
     lineage: Arc<Lineage>,
@@ -162,6 +163,7 @@ impl Page {
             headers: forward::fragment_head(&exchange.headers),
             peer: exchange.peer,
             trusted: exchange.trusted,
+            on_behalf: exchange.on_behalf,
             now: exchange.now,
             depth: exchange.depth + 1,
             lineage: Lineage::of(exchange),
@@ -429,6 +431,7 @@ impl Page {
             absolute: false,
             anew: false,
             trusted: self.trusted,
+            on_behalf: self.on_behalf,
             now: self.now,
             depth: self.depth,
             upgrades: false,

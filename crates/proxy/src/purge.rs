@@ -150,6 +150,9 @@ fn order(
         Err(why) => return Begun::Ready(wrong(proxy, dialect, exchange, &why)),
     };
     let (style, refresh) = (reading.style, reading.refresh);
+    if let Some(hint) = explained::misread(exchange, config.dialects, form) {
+        tracing::warn!(target: "copal::purge", dialect = dialect.as_str(), peer = %exchange.asker(), hint, "taken for a plain URL");
+    }
     let orders: Vec<Order> = reading
         .orders()
         .map(|(what, hardness)| Order {
@@ -167,7 +170,8 @@ fn order(
         return Begun::Ready(reply::done(style, together(done, false), &named(&orders)));
     }
     let proxy = Arc::clone(proxy);
-    Begun::Later(Box::pin(async move {
+    // A task of its own: a client that does not wait for the answer has its purge all the same, with its audit line.
+    let work = tokio::spawn(async move {
         let mut done = Vec::new();
         for order in &orders {
             // Whoever asks for the count waits for it.
@@ -179,7 +183,9 @@ fn order(
             done.push((order.hardness, one));
         }
         reply::done(style, together(done, wishes.dry_run), &named(&orders))
-    }))
+    });
+    let failed = |_| Fault::internal("the purge's task ended without a word").answer(NAME);
+    Begun::Later(Box::pin(async move { work.await.unwrap_or_else(failed) }))
 }
 
 fn few(proxy: &Proxy) -> bool {

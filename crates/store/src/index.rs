@@ -133,6 +133,10 @@ impl Index {
     }
 
     /// What is to be gone through, where something of it is newer.
+    pub(crate) fn is_crowded(&self, swept: Sequence) -> bool {
+        self.scanned.is_crowded(swept)
+    }
+
     pub(crate) fn scanned_since(&self, since: Sequence) -> Option<Arc<Scanned>> {
         (self.scanned.newest() > since).then(|| Arc::clone(&self.scanned))
     }

@@ -268,6 +268,11 @@ impl Match {
 }
 
 impl Conditions {
+    /// The host without which nothing of it holds.
+    pub(crate) fn exact_host(&self) -> Option<&str> {
+        self.exact_host.as_deref()
+    }
+
     fn hold(&self, subject: Subject<'_>) -> bool {
         let key = subject.key;
         self.exact_host.as_deref().is_none_or(|host| host == key.host())

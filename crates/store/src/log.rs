@@ -246,6 +246,11 @@ impl Log {
         self.index.write().forget(upto);
     }
 
+    /// Whether of what is gone through one by one so much is newer than `swept` that there soon is no room.
+    pub(crate) fn is_crowded(&self, swept: Sequence) -> bool {
+        self.index.read().is_crowded(swept)
+    }
+
     /// How many invalidations the log holds, equal ones merged.
     pub(crate) fn length(&self) -> u64 {
         self.index.read().length()

@@ -11,7 +11,10 @@ use crate::log::{Hardness, Sequence, Verdict};
 use crate::tags::Tag;
 
 /// How many are kept one by one.
-pub(crate) const MOST: usize = 512;
+pub(crate) const MOST: usize = 1024;
+
+/// This part of what is kept one by one has a sweep made, so that what comes meanwhile has room.
+const CROWDED: usize = 8;
 
 /// Bytes of text of all of them.
 pub(crate) const MOST_TEXT: usize = 1 << 20;
@@ -51,6 +54,12 @@ impl Scanned {
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether there soon is no room for more; those that the last sweep had to leave (`swept`) do not count.
+    pub(crate) fn is_crowded(&self, swept: Sequence) -> bool {
+        let newer = self.entries.len() - self.entries.partition_point(|entry| entry.sequence <= swept);
+        newer > MOST / CROWDED || (newer > 0 && self.text > MOST_TEXT / 2)
     }
 
     /// Takes in one with a number above all before; gives what had to go for it, the oldest half.
@@ -114,6 +123,7 @@ impl Entry {
     fn coarser(&self) -> Overflow {
         let host = match &self.naming {
             Naming::Prefix { host, .. } => host.clone(),
+            Naming::Match(conditions) => conditions.exact_host().map(Box::from),
             _ => None,
         };
         Overflow { host, sequence: self.sequence, hardness: self.hardness }

@@ -291,6 +291,7 @@ impl Store {
     /// Whether the log has outgrown its limit, so that [`Store::sweep`] should be called soon.
     pub fn sweep_due(&self) -> bool {
         self.log.length() > self.sweep_from.load(Ordering::Relaxed)
+            || self.log.is_crowded(Sequence(self.swept.load(Ordering::Relaxed)))
     }
 
     /// Waits until a sweep is due; for one that waits.

@@ -89,7 +89,7 @@ fn words(order: &Order) -> String {
     let mut words = format!("{:?} {}", order.hardness, order.refresh);
     for what in &order.what {
         words.push('\n');
-        words.push_str(&what.to_string());
+        words.push_str(&what.identity());
     }
     words
 }

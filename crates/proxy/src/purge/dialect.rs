@@ -20,6 +20,9 @@ pub(crate) const DRUPAL_TAGS: [&str; 6] =
 /// Fields in which keys are named, as Varnish's xkey is spoken to.
 pub(crate) const XKEYS: [&str; 3] = ["xkey", "xkey-purge", "xkey-softpurge"];
 
+/// Methods that are for purges only.
+const METHODS: [&str; 6] = ["PURGE", "BAN", "PURGEKEYS", "PURGETAGS", "URIBAN", "REFRESH"];
+
 /// A request as it is looked at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'a> {
@@ -104,6 +107,8 @@ pub(crate) fn recognise(call: Call<'_>, spoken: PurgeDialects) -> Recognised {
             "PURGETAGS" => first(spoken, &[Fos]).map(|dialect| (dialect, Form::Tags(&["x-cache-tags"]))),
             "URIBAN" => first(spoken, &[Lagoon]).map(|dialect| (dialect, Form::Target)),
             "REFRESH" => first(spoken, &[Lagoon]).map(|dialect| (dialect, Form::Refresh)),
+            // Methods are told apart by case (RFC 9110 §9.1), and a purge that is misspelt is no request for a page.
+            other if METHODS.iter().any(|method| method.eq_ignore_ascii_case(other)) => None,
             _ => return Recognised::Other,
         },
     };
@@ -158,7 +163,7 @@ fn purge(call: Call<'_>, spoken: PurgeDialects) -> Option<(PurgeDialect, Form)> 
         .or_else(|| says(Magento, call.has_any(&["x-magento-tags-pattern", "x-pool"]), Form::Magento))
         .or_else(|| says(WordPress, call.is("x-purge-method", "tags"), Form::TagPatterns))
         .or_else(|| says(WordPress, call.is("x-purge-method", "regex"), Form::PathPattern))
-        .or_else(|| says(Fos, call.has("clear-cache"), Form::Everything))
+        .or_else(|| says(Fos, call.flag("clear-cache"), Form::Everything))
         .or_else(|| {
             let dialect = first(spoken, &[Shopware, Xkey]).filter(|_| call.has_any(&XKEYS))?;
             Some((dialect, Form::Keys))
@@ -197,10 +202,11 @@ fn ban(call: Call<'_>, spoken: PurgeDialects) -> Option<(PurgeDialect, Form)> {
             let dialect = first(spoken, &[Drupal, Lagoon]).filter(|_| call.has_any(&DRUPAL_TAGS))?;
             Some((dialect, Form::Tags(&DRUPAL_TAGS)))
         })
-        .or_else(|| says(Shopware, true, Form::PathFinds))
+        // The narrower reading first: what Drupal means by a path is on one host.
         .or_else(|| says(Drupal, path == "/.*", Form::Host))
         .or_else(|| says(Drupal, path == "/tags", Form::Nothing))
         .or_else(|| says(Drupal, true, Form::Glob))
+        .or_else(|| says(Shopware, true, Form::PathFinds))
         .or_else(|| says(Plone, true, Form::Target))
         .or_else(|| first(spoken, &[Fos, Typo3, Acquia, Lagoon]).map(|dialect| (dialect, Form::Nothing)))
 }

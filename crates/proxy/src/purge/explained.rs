@@ -9,7 +9,7 @@ use copal_store::Hardness;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, OnBehalf};
 use crate::proxy::Proxy;
 use crate::purge::dialect::{self, Call, Form, Recognised};
 use crate::purge::order::{By, Order, What, WrongOrder};
@@ -152,7 +152,9 @@ impl Proxy {
         let mut exchange = Exchange::of_copal(asking.method.clone(), target, asking.headers.clone(), now);
         exchange.peer = asking.peer;
         exchange.absolute = asking.absolute;
-        exchange.trusted = self.config().trusted_proxies.contains(asking.peer);
+        let config = self.config();
+        exchange.trusted = config.trusted_proxies.contains(asking.peer);
+        exchange.on_behalf = OnBehalf::of(&exchange.headers, exchange.trusted.then_some(&config.trusted_proxies));
         Ok(exchange)
     }
 
@@ -160,9 +162,17 @@ impl Proxy {
     fn hint(&self, exchange: &Exchange) -> String {
         let config = &self.config().purge;
         let (by_address, has_secret) = (exchange.is_from(&config.allow), config.secret.as_ref());
-        let of_address = match exchange.trusted {
-            true => format!("{} speaks for somebody who is not in `purge.allow` (X-Forwarded-For)", exchange.peer),
-            false => format!("{} is not in `purge.allow`: add it", exchange.peer),
+        let of_address = match (exchange.on_behalf, exchange.trusted) {
+            (OnBehalf::Itself, _) => format!("{} is not in `purge.allow`: add it", exchange.peer),
+            (OnBehalf::Of(client), _) => {
+                format!("{} speaks for {client}; both are to be in `purge.allow`", exchange.peer)
+            }
+            (OnBehalf::Somebody, true) => {
+                format!("{} is a proxy and does not say in X-Forwarded-For for whom it asks", exchange.peer)
+            }
+            (OnBehalf::Somebody, false) => {
+                format!("{} is a proxy that is not in `trusted_proxies`: whom it asks for is not known", exchange.peer)
+            }
         };
         match has_secret {
             None if config.allow.is_empty() => {
@@ -204,6 +214,26 @@ fn elsewhere(exchange: &Exchange, spoken: PurgeDialects) -> Option<(PurgeDialect
 fn is_plain(form: Form) -> bool {
     matches!(form, Form::Target | Form::Nothing)
 }
+
+/// A purge of the URL that says something which only a dialect that is not spoken here reads: what to do about it.
+pub(super) fn misread(exchange: &Exchange, spoken: PurgeDialects, form: Form) -> Option<String> {
+    // Few requests have such a field, and only theirs are looked at more than once.
+    let telling = dialect::XKEYS.iter().chain(&dialect::DRUPAL_TAGS).chain(&TELLING);
+    if !is_plain(form) || !telling.into_iter().any(|name| exchange.headers.contains_key(*name)) {
+        return None;
+    }
+    Some(meant_elsewhere(exchange, spoken, form)).filter(|hint| !hint.is_empty()).map(|hint| hint[2..].to_owned())
+}
+
+/// Fields of one dialect each.
+const TELLING: [&str; 6] = [
+    "x-magento-tags-pattern",
+    "x-pool",
+    "x-purge-method",
+    "clear-cache",
+    "x-acquia-purge-tags",
+    "x-cache-tags-pattern",
+];
 
 /// What is lost by a dialect that is not spoken here.
 fn meant_elsewhere(exchange: &Exchange, spoken: PurgeDialects, form: Form) -> String {

@@ -31,7 +31,7 @@ impl Merging {
         Arc::as_ptr(config).addr().hash(&mut hasher);
         (order.hardness, order.refresh).hash(&mut hasher);
         for what in &order.what {
-            what.to_string().hash(&mut hasher);
+            what.identity().hash(&mut hasher);
         }
         hasher.finish()
     }

@@ -122,6 +122,14 @@ impl Order {
     }
 }
 
+impl What {
+    /// A text that is the same for equal ones only: the words for people ([`fmt::Display`]) are not.
+    pub(crate) fn identity(&self) -> String {
+        // Texts are put out quoted and escaped, so nothing in them can look like what stands between them.
+        format!("{self:?}")
+    }
+}
+
 /// From what operators and clients write.
 impl What {
     /// An absolute URL (`http://www.example.com/page?query`), with its query as given and on its own host.

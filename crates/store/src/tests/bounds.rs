@@ -125,3 +125,27 @@ async fn who_sweeps_is_woken() {
     }
     soon(waits).await.unwrap();
 }
+
+#[test]
+fn a_burst_of_expressions_takes_nothing_that_it_does_not_name() {
+    let store = bounded();
+    let (key, request) = (store.key("http://example.org/stays"), Request::default());
+    fill(&store, &key, &request, head(), "body");
+    for number in 0..5_000 {
+        let host = expression(&format!("^other-{number}\\.example$")).unwrap();
+        let named = Match { host: Some(host), ..Match::default() };
+        store.invalidate(&Invalidation::Match(Box::new(named)), Hardness::Hard);
+        // As whoever is woken does.
+        if store.sweep_due() {
+            store.sweep();
+        }
+    }
+    assert_eq!(looked_up(&store, &key, &request, NOW), "body");
+    // Without any sweep it becomes coarser, but what names its host takes no other.
+    for number in 0..5_000 {
+        let url = expression(&format!("^/{number}$")).ok();
+        let named = Match { exact_host: Some("other.example".to_owned()), url, ..Match::default() };
+        store.invalidate(&Invalidation::Match(Box::new(named)), Hardness::Hard);
+    }
+    assert_eq!(looked_up(&store, &key, &request, NOW), "body");
+}
