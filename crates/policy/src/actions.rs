@@ -99,7 +99,7 @@ fn cache(
         grace: duration("grace").unwrap_or_default(),
         status_ttl: status_ttl(reader, &section),
         key: key(reader, &section, &mut cookies.keyed),
-        client_cache_control: reader.value(&section, "client_cache_control", values::header_value),
+        client_cache_control: client_cache_control(reader, &section),
         overrides: overrides(reader, &section, name),
         stale_if_error: duration_or_zero(reader, &section, "stale_if_error"),
         jitter: reader.value(&section, "jitter", values::percent).unwrap_or_default(),
@@ -114,6 +114,35 @@ fn cache(
     };
     check_lifetimes(reader, &section, &cache);
     Some(cache)
+}
+
+/// The directives that clients know (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
+const CLIENTS_KNOW: [&str; 12] = [
+    "max-age",
+    "s-maxage",
+    "no-cache",
+    "no-store",
+    "no-transform",
+    "must-revalidate",
+    "proxy-revalidate",
+    "must-understand",
+    "private",
+    "public",
+    "immutable",
+    "stale-while-revalidate",
+];
+
+/// Any directive is allowed, as there may be new ones; one that is nearly a known one is a slip.
+fn client_cache_control(reader: &mut Reader, section: &Section<'_>) -> Option<HeaderValue> {
+    let value = reader.value(section, "client_cache_control", values::header_value)?;
+    let names = value.to_str().unwrap_or_default().split(',');
+    for name in names.map(|directive| directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase()) {
+        if let Some(known) = keys::misspelt(&name, &CLIENTS_KNOW) {
+            let message = format!("`{name}` is no directive that clients know");
+            reader.warning(section.at_of("client_cache_control"), message, format!("did you mean `{known}`?"));
+        }
+    }
+    Some(value)
 }
 
 fn duration_or_zero(reader: &mut Reader, section: &Section<'_>, name: &str) -> Duration {
@@ -215,17 +244,26 @@ fn query(reader: &mut Reader, key: &Section<'_>) -> (QueryRule, bool) {
     }
     let sort = reader.value(&section, "sort", values::boolean).unwrap_or_default();
     let allow = reader.list(&section, "allow", values::name_glob);
+    let deny = reader.list(&section, "deny", values::name_glob);
+    for (glob, at) in allow.iter().chain(&deny) {
+        if keys::misspelt(glob.as_str(), &[CAMPAIGNS]).is_some() {
+            let message = format!("`{}` is a parameter of that name, and not the shipped list", glob.as_str());
+            reader.warning(*at, message, format!("did you mean `{CAMPAIGNS}`?"));
+        }
+    }
     if section.entry("allow").is_some() {
         return (QueryRule::Allow(parameters(plain(allow))), sort);
     }
-    let deny = plain(reader.list(&section, "deny", values::name_glob));
+    let deny = plain(deny);
     (if deny.is_empty() { QueryRule::All } else { QueryRule::Deny(parameters(deny)) }, sort)
 }
 
-/// The word `marketing` stands for the shipped list.
+/// The word that stands for the shipped list.
+const CAMPAIGNS: &str = "marketing";
+
 fn parameters(globs: Vec<NameGlob>) -> Parameters {
     let all = globs.into_iter().flat_map(|glob| match glob.exact() {
-        Some("marketing") => MARKETING.iter().map(|name| NameGlob::new(name)).collect(),
+        Some(CAMPAIGNS) => MARKETING.iter().map(|name| NameGlob::new(name)).collect(),
         _ => vec![glob],
     });
     Parameters::new(NameSet::new(all))

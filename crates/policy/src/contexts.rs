@@ -62,6 +62,8 @@ impl Context {
 pub(crate) struct Contexts {
     pub(crate) all: Vec<Arc<Context>>,
     pub(crate) cookies: Vec<(NameGlob, At)>,
+    /// The names of those with an error.
+    pub(crate) broken: Vec<String>,
 }
 
 /// Reads the contexts of one file.
@@ -72,8 +74,14 @@ pub(crate) fn read(reader: &mut Reader, file: &Section<'_>, source: &RuleSource,
         if let (Err(wrong), Some(key)) = (values::name(&entry.key), crate::keys::find("rules[].context")) {
             reader.wrong(key, entry.key_at, &entry.key, wrong);
         }
-        let Some(section) = reader.section(&entry.node, "contexts.NAME") else { continue };
+        let Some(section) = reader.section(&entry.node, "contexts.NAME") else {
+            contexts.broken.push(entry.key.clone());
+            continue;
+        };
         let (context, cookies) = context(reader, &section, (&entry.key, entry.key_at), source, origins);
+        if context.is_none() {
+            contexts.broken.push(entry.key.clone());
+        }
         contexts.all.extend(context.map(Arc::new));
         contexts.cookies.extend(cookies);
     }

@@ -12,6 +12,8 @@ pub(crate) enum GlobError {
     NoSlash,
     #[error("has `?`, which is no wildcard and cannot stand in a path")]
     QuestionMark,
+    #[error("has more than two stars in a row")]
+    Stars,
     #[error("has `{{` without `}}`, or the other way round")]
     Brace,
     #[error("has too many alternatives in braces")]
@@ -199,6 +201,9 @@ impl PathGlob {
     fn one(glob: &str) -> Result<Self, GlobError> {
         if !glob.starts_with('/') && !glob.starts_with("**") {
             return Err(GlobError::NoSlash);
+        }
+        if glob.contains("***") {
+            return Err(GlobError::Stars);
         }
         let glob = collapse(glob);
         let kind = simple(&glob).map_or_else(|| regex_of(&glob).map(PathKind::Regex), Ok)?;

@@ -162,9 +162,32 @@ pub(crate) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) 
     (near || begins).then_some(candidate)
 }
 
+/// The known word of which `word` is a misspelling: at most two letters away. For places where other words are right too.
+pub(crate) fn misspelt<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
+    if known.contains(&word) {
+        return None;
+    }
+    let folded = word.to_ascii_lowercase();
+    known.iter().copied().find(|known| strsim::damerau_levenshtein(&folded, known) <= 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_word_is_near_and_not_the_word() {
+        for (word, expected) in [
+            ("marketing", None),
+            ("marketng", Some("marketing")),
+            ("Marketing", Some("marketing")),
+            ("market", None),
+            ("marketing_id", None),
+            ("", None),
+        ] {
+            assert_eq!(misspelt(word, &["marketing"]), expected, "{word}");
+        }
+    }
 
     #[test]
     fn nearest_word() {

@@ -263,9 +263,10 @@ fn part(
     base: Option<&Path>,
 ) -> Part {
     let own = contexts::read(&mut reader, file, source, origins);
+    let broken_contexts = &own.broken;
     let mut contexts = given.to_vec();
     contexts.extend(own.all.into_iter().filter(|own| !given.iter().any(|given| given.short == own.short)));
-    let rules = rules::read(&mut reader, file, source, &Known { origins, contexts: &contexts });
+    let rules = rules::read(&mut reader, file, source, &Known { origins, contexts: &contexts, broken_contexts });
     let sessions = reader.part(file, "sessions");
     let modes = [UnknownCookies::Bypass, UnknownCookies::Strip];
     let unknown =

@@ -30,6 +30,8 @@ pub(crate) struct Written {
 pub(crate) struct Known<'a> {
     pub(crate) origins: &'a [OriginConfig],
     pub(crate) contexts: &'a [Arc<Context>],
+    /// Contexts that have an error of their own: that is told once.
+    pub(crate) broken_contexts: &'a [String],
 }
 
 /// Reads the rules of one file.
@@ -74,7 +76,11 @@ fn rule(
     let (request, response) = (edits::request(reader, &section), edits::response(reader, &section));
     let (esi, esi_options) = crate::esi::read(reader, &section, name.as_deref().unwrap_or("?"));
     let origin = reader.value(&section, "origin", |text| origin_index(text, known.origins)).unwrap_or(0);
-    let context = reader.value(&section, "context", |text| contexts::find(text, known.contexts));
+    let context = reader.value(&section, "context", |text| match contexts::find(text, known.contexts) {
+        Err(_) if known.broken_contexts.iter().any(|broken| broken == text) => Ok(None),
+        found => found.map(Some),
+    });
+    let context = context.flatten();
     let cached = matches!(action, Some(Action::Cache(_)));
     let slice = section.entry("cache").and_then(|cache| match &cache.node.value {
         Value::Map(entries) => entries.iter().find(|entry| entry.key == "slice").map(|entry| entry.key_at),

@@ -38,7 +38,11 @@ pub(crate) fn addresses(reader: &mut Reader, file: &Section<'_>) -> (Vec<SocketA
     for (address, at) in listen.iter().chain(&admin) {
         if let Some((_, first)) = seen.iter().find(|(other, _)| clash(*other, *address)) {
             let message = format!("the address `{address}` is used twice");
-            reader.error(*at, message, format!("line {} listens there already; take another port", first.line));
+            let hint = match file.entry("listen") {
+                Some(_) => format!("line {} listens there already; take another port", first.line),
+                None => "Copal listens there where the file has no `listen`; take another port".to_owned(),
+            };
+            reader.error(*at, message, hint);
         }
         seen.push((*address, *at));
     }

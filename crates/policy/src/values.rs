@@ -270,6 +270,7 @@ pub(crate) fn path_glob(text: &str) -> Read<Vec<PathGlob>> {
             GlobError::NoSlash => wrong.hint(format!("write `\"/{text}\"`")),
             GlobError::QuestionMark => wrong.hint("query parameters go to `query`"),
             GlobError::Empty => wrong.hint("`\"/\"` is the front page, `\"/**\"` everything"),
+            GlobError::Stars => wrong.hint("`*` is within a part of the path, `/**` everything below"),
             GlobError::Brace => wrong.hint("for example `\"/**/*.{css,js}\"`; braces do not nest"),
             GlobError::TooManyAlternatives => {
                 wrong.hint("at most 256; make several rules, or use a regular expression after `~`")

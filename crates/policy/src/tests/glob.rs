@@ -114,6 +114,7 @@ fn wrong_globs() {
     assert_eq!(error("admin"), GlobError::NoSlash);
     assert_eq!(error("*.css"), GlobError::NoSlash);
     assert_eq!(error("/a?b=c"), GlobError::QuestionMark);
+    assert_eq!(error("/x/***"), GlobError::Stars);
     assert_eq!(error("/a{b"), GlobError::Brace);
     assert_eq!(error("/a}b"), GlobError::Brace);
     assert_eq!(error("/{a,{b,c}}"), GlobError::Brace);
@@ -173,6 +174,7 @@ proptest! {
 
     #[test]
     fn every_kind_agrees_with_its_regular_expression(glob in "/[ab*/.]{0,8}", path in "/[ab/.]{0,10}") {
+        prop_assume!(!glob.contains("***"));
         let regex = regex_of(&collapse(&glob)).unwrap();
         prop_assert_eq!(path_fits(&glob, &path), regex.is_match(&path), "{} {} {}", glob, path, regex);
     }

@@ -262,6 +262,19 @@ fn warnings_do_not_stop() {
             "sessions: { cookies: [\"*_session\"] }\nrules: [{ name: x, match: { path: / }, cache: { key: { cookies: [\"lang_*\"] } } }]\n",
             vec!["3:66 `lang_*` in the key can fit the same cookie as the session cookie `*_session`"],
         ),
+        (
+            "rules: [{ name: x, match: { path: /x }, cache: { key: { query: { deny: [ref, marketng] } } } }]\n",
+            vec!["2:78 `marketng` is a parameter of that name, and not the shipped list"],
+        ),
+        ("rules: [{ name: x, match: { path: /x }, cache: { key: { query: { allow: [market] } } } }]\n", vec![]),
+        (
+            "rules: [{ name: x, match: { path: /x }, cache: { client_cache_control: \"public, max-agee=3\" } }]\n",
+            vec!["2:50 `max-agee` is no directive that clients know"],
+        ),
+        (
+            "rules: [{ name: x, match: { path: /x }, cache: { client_cache_control: \"max-age=3, x-new=1\" } }]\n",
+            vec![],
+        ),
     ] {
         assert_eq!(warnings(text), expected, "{text}");
     }
@@ -505,4 +518,17 @@ fn a_context_of_the_configuration_takes_the_place_of_a_policys() {
     let rule = config.policy.rules().iter().find(|rule| &*rule.name == "site/p").unwrap();
     assert_eq!(rule.context.as_ref().map(|context| context.path.as_str()), Some("/b"));
     assert_eq!(config.contexts[0].lookup.cache().unwrap().ttl, Some(std::time::Duration::from_secs(60)));
+}
+
+#[test]
+fn an_error_is_told_once_and_where_it_is() {
+    let error = |text: &str| load_str("copal.yaml", &format!("{ORIGIN}{text}"), None).unwrap_err();
+    let taken = error("admin: 127.0.0.1:8080\n").to_string();
+    assert!(taken.contains("Copal listens there where the file has no `listen`"), "{taken}");
+    let broken = "contexts: { t: { path: no-slash, header: X-T } }\nrules: [{ name: x, match: { path: /x }, cache: {}, context: t }]\n";
+    let found = error(broken);
+    assert_eq!(found.0.len(), 1, "{found}");
+    assert!(found.0[0].message.contains("is no path of the site"), "{found}");
+    let stars = error("rules: [{ name: x, match: { path: \"/x/***\" }, pass: true }]\n").to_string();
+    assert!(stars.contains("more than two stars in a row"), "{stars}");
 }
