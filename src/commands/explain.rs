@@ -160,6 +160,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_whole_url_is_answered_with_one() {
+        let config = copal_policy::load_str("demo.yaml", crate::demo::CONFIG, None).unwrap().config;
+        for (url, hint) in [
+            ("/shop", "as in http://www.example.com/shop"),
+            ("www.example.org/shop", "as in http://www.example.org/shop"),
+        ] {
+            let why = copal_proxy::explain(&config, &Method::GET, url, &HeaderMap::new()).unwrap_err();
+            assert!(why.ends_with(hint), "{why}");
+        }
+    }
+
+    #[test]
     fn cookies_of_all_options_come_in_one_field() {
         let fields = [(header::ACCEPT, HeaderValue::from_static("a")), (header::ACCEPT, HeaderValue::from_static("b"))];
         let headers = headers(&fields, &["a=1".to_owned(), "b=2".to_owned()]);

@@ -197,7 +197,11 @@ fn store(page: &mut Page, scrape: &Scrape) {
 
 fn contexts(page: &mut Page, usage: &ContextUsage) {
     page.one("copal_context_sessions", "gauge", "Sessions whose group is remembered.", usage.sessions);
-    page.head("copal_context_groups_total", "counter", "Groups that pages of sessions were looked up by.");
+    page.head(
+        "copal_context_groups_total",
+        "counter",
+        "Groups that pages of sessions were looked up by; see copal_context_failed_total for questions that failed.",
+    );
     page.sample("copal_context_groups_total", &[("from", "store")], usage.known);
     page.sample("copal_context_groups_total", &[("from", "origin")], usage.asked);
     page.one("copal_context_failed_total", "counter", "Requests let through for want of a group.", usage.failed);

@@ -155,6 +155,7 @@ async fn without_a_group_the_page_passes_and_nobody_gets_another_ones() {
         Answer::hang_up(),
         Answer::raw("nonsense\r\n\r\n"),
     ];
+    let wrong = 2 * bad.len() as u64;
     for (number, answer) in bad.into_iter().enumerate() {
         front.origin.replace("/group", answer);
         for _ in 0..2 {
@@ -167,6 +168,12 @@ async fn without_a_group_the_page_passes_and_nobody_gets_another_ones() {
     assert_eq!(client.get("/p").send().await.text(), "guest");
     let got = client.get("/p").header("cookie", "sid=0").header("cache-control", "only-if-cached").send().await;
     assert_eq!((got.status, front.origin.last().path()), (504, "/p"), "the origin is not even asked for the group");
+    assert_eq!(front.groups(), (0, 0, wrong), "a question that failed gives no group");
+    front.origin.replace("/group", group("editors"));
+    for _ in 0..2 {
+        client.get("/p").header("cookie", "sid=new").send().await;
+    }
+    assert_eq!(front.groups(), (1, 1, wrong));
 }
 
 #[tokio::test]

@@ -87,6 +87,9 @@ async fn a_failure_known_before_the_first_byte_is_an_error() {
     assert!(got.header("cache-status").unwrap().contains("detail=fragment-failed"), "{got:?}");
     assert_eq!(got.header("cache-control"), Some("no-store"));
     assert!(!got.text().contains("not found"));
+    assert!(got.text().contains("A part of the page could not be had"), "{got:?}");
+    let why = got.header("proxy-status").unwrap();
+    assert!(why.contains("error=http_response_incomplete") && why.contains("fragment-failed"), "{why}");
 
     front.origin.on("/strict/tolerant", page("a<esi:include src='/frag/404' onerror='continue'/>b"));
     for _ in 0..2 {

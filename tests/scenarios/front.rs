@@ -102,6 +102,12 @@ impl Front {
         self.server.proxy().store().sequence().get()
     }
 
+    /// Groups of user contexts: known, asked for, and those that were not to be had.
+    pub(crate) fn groups(&self) -> (u64, u64, u64) {
+        let usage = self.server.proxy().context_usage();
+        (usage.known, usage.asked, usage.failed)
+    }
+
     /// Where HTCP is taken.
     pub(crate) fn htcp_address(&self) -> SocketAddr {
         self.server.htcp_address().unwrap_or_else(|| panic!("no HTCP"))

@@ -240,15 +240,17 @@ fn plan(proxy: &Proxy, config: &Config, page: &Page, visitor: &Visitor, target: 
 
 /// The group that an answer says; what is stale says nothing: whoever was in a group may have left it.
 fn group(proxy: &Proxy, context: &Context, answer: &Answer) -> Result<HeaderValue, &'static str> {
-    let known = answer.reason == Reason::Hit;
-    let count = if known { &proxy.contexts.known } else { &proxy.contexts.asked };
-    count.fetch_add(1, Ordering::Relaxed);
     if !matches!(answer.reason.outcome(), Outcome::Hit | Outcome::Miss) || answer.response.status() != StatusCode::OK {
         return Err("the origin did not answer, or not with a fresh 200");
     }
     let mut groups = answer.response.headers().get_all(&context.header).iter();
     match (groups.next(), groups.next()) {
-        (Some(group), None) if Context::is_group(group.as_bytes()) => Ok(group.clone()),
+        (Some(group), None) if Context::is_group(group.as_bytes()) => {
+            let known = answer.reason == Reason::Hit;
+            let count = if known { &proxy.contexts.known } else { &proxy.contexts.asked };
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(group.clone())
+        }
         (None, _) => Err("the answer does not have the field"),
         (Some(_), _) => Err("the field of the answer is no group"),
     }

@@ -213,7 +213,8 @@ const WITH_LEAVE: &str = "only what says that it may be shared (public, s-maxage
 /// What is wrong with the URL.
 pub(crate) fn asked(method: &Method, url: &str, headers: &HeaderMap) -> Result<Exchange, String> {
     if !url.contains("://") {
-        return Err(format!("{url}: give the whole URL, as in http://{}", url.trim_start_matches('/')));
+        let host = if url.starts_with('/') { "www.example.com" } else { "" };
+        return Err(format!("{url}: give the whole URL, as in http://{host}{url}"));
     }
     let nowhere = target::normalise(false, "localhost", "/").map_err(|error| error.to_string())?;
     let target = target::resolve(&nowhere, url).map_err(|error| format!("{url}: {error}"))?;

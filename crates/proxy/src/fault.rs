@@ -153,6 +153,7 @@ impl Fault {
             (Whose::Origin, StatusCode::GATEWAY_TIMEOUT) => {
                 "The site's server did not answer in time. Please try again."
             }
+            _ if self.reason == Reason::FragmentFailed => "A part of the page could not be had. Please try again.",
             (Whose::Origin, StatusCode::BAD_GATEWAY) => "The site's server could not be reached. Please try again.",
             _ => "The request could not be served.",
         }
@@ -182,9 +183,10 @@ fn error_of(reason: Reason) -> Option<ProxyError> {
         Reason::OriginConnect => ProxyError::DestinationUnavailable,
         Reason::OriginConnectTimeout => ProxyError::ConnectionTimeout,
         Reason::OriginTimeout => ProxyError::HttpResponseTimeout,
-        Reason::OriginClosed => ProxyError::HttpResponseIncomplete,
+        // The servers answered; what the page is made of is not whole.
+        Reason::OriginClosed | Reason::FragmentFailed => ProxyError::HttpResponseIncomplete,
         Reason::OriginProtocol => ProxyError::HttpProtocolError,
-        Reason::OriginStatus | Reason::FragmentFailed => ProxyError::DestinationUnavailable,
+        Reason::OriginStatus => ProxyError::DestinationUnavailable,
         Reason::Internal => ProxyError::ProxyInternalError,
         _ => return None,
     })
