@@ -154,7 +154,9 @@ impl Admin {
             }
             ("/purge", &Method::POST) => {
                 json_only(&parts.headers)?;
-                let asked = read(&collect(body).await?, "no purge request")?;
+                let asked = PurgeRequest::parse(&collect(body).await?).map_err(|error| {
+                    Refusal::new(StatusCode::BAD_REQUEST, format!("the body is no purge request: {error}"))
+                })?;
                 let done = purge::purge(&self.proxy, &self.counting, &asked, peer).await.map_err(|nothing| {
                     Refusal { errors: nothing.errors, ..Refusal::new(StatusCode::BAD_REQUEST, nothing.error) }
                 })?;

@@ -150,9 +150,10 @@ Examples:
   copal esi page.html --header 'Accept-Language: de' --page > out.html
   curl -s http://127.0.0.1:9000/ | copal esi --dialect akamai -
 
-It prints the template's parts, each warning with its line and column, and the page, in which a comment stands in the
-place of each fragment. Every cookie and field that is given can be read by the template; what a rule hides
-from templates is not hidden here. Files that end in .json or .js are put together as scripts.
+It prints the template's parts, each warning with its line and column, and the page, in which a comment \
+stands in the place of each fragment. Every cookie and field that is given can be read by the template; \
+what a rule hides from templates is not hidden here. \
+Files that end in .json or .js are put together as scripts.
 
 The language: docs/ESI.md.
 
@@ -236,16 +237,16 @@ Examples:
   copal purge --admin http://127.0.0.1:8081 --soft --all
   COPAL_SECRET=... copal purge --secret-env COPAL_SECRET http://www.example.com/news
 
-What is named adds up; beside --header, --host and --tag-pattern must hold too. Regular expressions are found anywhere
-unless they are anchored (^...$).
+What is named adds up; beside --header, --host and --tag-pattern must hold too. \
+Regular expressions are found anywhere unless they are anchored (^...$).
 
-Without --config and --admin each URL is purged by a PURGE request to its own host and port, or to --server.
+Without --config and --admin each URL is purged by a PURGE request to its own host and port, or to --server. \
 All but URLs, and --dry-run, need the admin address: --config reads it from the file, --admin names it.
 
 Exit status: 0 all of it was purged, 1 something was not, 2 the command line or a file is wrong."
 )]
 pub(crate) struct Purge {
-    /// Whole URLs; `-` reads them from standard input, one a line
+    /// Whole URLs; `-` reads them from standard input, one a line; lines that begin with # are comments
     #[arg(value_name = "URL", conflicts_with = "others")]
     pub(crate) urls: Vec<String>,
     /// Pages to which the origin gave this tag; may be given several times
@@ -476,6 +477,18 @@ mod tests {
         assert_eq!((name.as_str(), value.as_bytes()), ("accept-language", &b"de, en"[..]));
         assert!(parse_field("a b: c").is_err() && parse_field("a: \u{1}").is_err());
         assert!(parse_cookie("a=b; c=d").is_ok() && parse_cookie("a=\n").is_err());
+    }
+
+    #[test]
+    fn sentences_are_broken_by_the_terminal_and_not_by_hand() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for (line, next) in help.lines().zip(help.lines().skip(1)) {
+                let prose = |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+                let broken = prose(line) && prose(next) && !line.ends_with('.');
+                assert!(!broken, "{}: {line}", command.get_name());
+            }
+        }
     }
 
     #[test]

@@ -38,12 +38,15 @@ const MAX_FORM: usize = 16 * 1024;
 /// Connections at a time: all of them are Copal's.
 const CONNECTIONS: usize = 1_024;
 
+/// Where the site is in [`CONFIG`].
+pub(crate) const SITE: &str = "127.0.0.1:9000";
+
 /// [`CONFIG`] with real addresses in it.
 pub(crate) fn config(listen: SocketAddr, admin: SocketAddr, site: SocketAddr) -> String {
-    CONFIG
-        .replace("127.0.0.1:8080", &listen.to_string())
-        .replace("127.0.0.1:8081", &admin.to_string())
-        .replace("127.0.0.1:9000", &site.to_string())
+    // By way of places that no address has: one may be given what stands for another.
+    let places = [("127.0.0.1:8080", "\u{1}", listen), ("127.0.0.1:8081", "\u{2}", admin), (SITE, "\u{3}", site)];
+    let open = places.iter().fold(CONFIG.to_owned(), |text, (written, place, _)| text.replace(written, place));
+    places.iter().fold(open, |text, (_, place, address)| text.replace(place, &address.to_string()))
 }
 
 /// The site.
@@ -290,6 +293,11 @@ mod tests {
         let loaded = copal_policy::load_str("demo.yaml", &config(listen, admin, site), None).unwrap();
         assert_eq!((loaded.config.listen.as_slice(), loaded.config.admin), (&[listen][..], Some(admin)));
         assert_eq!(loaded.config.origins[0].servers[0].port_u16(), Some(3));
+        // What one is given may be what stands for another.
+        let [listen, admin, site] = [8081, 9000, 8080].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let loaded = copal_policy::load_str("demo.yaml", &config(listen, admin, site), None).unwrap();
+        assert_eq!((loaded.config.listen.as_slice(), loaded.config.admin), (&[listen][..], Some(admin)));
+        assert_eq!(loaded.config.origins[0].servers[0].port_u16(), Some(8080));
     }
 
     #[test]

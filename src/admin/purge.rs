@@ -9,10 +9,14 @@ use copal_proxy::Proxy;
 use copal_proxy::purge::{Asking, By, Explained, MOST_NAMED, MatchText, Order, Purged, What, WrongOrder};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 /// The longest wait before a purge is done once more.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+
+/// So many characters of an item that is no text are told back.
+const LONGEST_SHOWN: usize = 200;
 
 /// The body of a request; `copal purge` sends the same. Where a list stands, one text will do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +64,9 @@ pub(crate) struct PurgeRequest {
     /// Do it once more after this time, in the words of the configuration: `10s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) repurge_after: Option<String>,
+    /// Items of lists that are no text: [`PurgeRequest::parse`] takes them out.
+    #[serde(skip)]
+    pub(crate) no_text: Vec<ItemError>,
 }
 
 /// Regular expressions that must all find themselves.
@@ -80,7 +87,7 @@ pub(crate) struct Conditions {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "where a list of the request stands, a text or a list of texts must stand")]
 enum OneOrMany {
     One(String),
     Many(Vec<String>),
@@ -125,7 +132,49 @@ pub(crate) struct ItemError {
     pub(crate) error: String,
 }
 
+/// The fields that are lists.
+const LISTS: [&str; 7] = ["urls", "tags", "tag_pattern", "prefix", "glob", "host", "pattern"];
+
+impl ItemError {
+    fn no_text(field: &str, item: &Value) -> Self {
+        let what = match item {
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+            Value::String(_) => "a text",
+        };
+        let item: String = item.to_string().chars().take(LONGEST_SHOWN).collect();
+        let error = format!("{item} is {what}, and a text must stand here, in quotation marks");
+        Self { field: field.to_owned(), item, error }
+    }
+}
+
 impl PurgeRequest {
+    /// Reads the body of a request. An item of a list that is no text is told with the others that are wrong, and keeps
+    /// nothing else back.
+    ///
+    /// # Errors
+    /// It is no JSON, or not of this shape.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut no_text = Vec::new();
+        let mut value: Value = serde_json::from_slice(body)?;
+        for field in LISTS {
+            let Some(items) = value.get_mut(field).and_then(Value::as_array_mut) else { continue };
+            items.retain(|item| {
+                if !item.is_string() {
+                    no_text.push(ItemError::no_text(field, item));
+                }
+                item.is_string()
+            });
+        }
+        // What is good is read from the text itself: only so an error has its line.
+        let asked: Self =
+            if no_text.is_empty() { serde_json::from_slice(body)? } else { serde_json::from_value(value)? };
+        Ok(Self { no_text, ..asked })
+    }
+
     fn lists(&self) -> [(&'static str, &[String]); 7] {
         [
             ("urls", &self.urls),
@@ -140,7 +189,7 @@ impl PurgeRequest {
 
     /// What it names, and what of it is wrong.
     fn read(&self) -> (Vec<What>, Vec<ItemError>) {
-        let (mut whats, mut tags, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut whats, mut tags, mut errors) = (Vec::new(), Vec::new(), self.no_text.clone());
         for (field, items) in self.lists() {
             for item in items {
                 match self.item(field, item) {
@@ -187,7 +236,8 @@ impl PurgeRequest {
 
     /// What is wrong with it as a whole.
     fn check(&self) -> Result<Option<Duration>, String> {
-        let named: usize = self.lists().iter().map(|(_, items)| items.len()).sum();
+        let texts: usize = self.lists().iter().map(|(_, items)| items.len()).sum();
+        let named = texts + self.no_text.len();
         if named == 0 && self.conditions.is_none() && !self.all {
             return Err(
                 "nothing to purge: give urls, tags, tag_pattern, prefix, glob, host, pattern, match or all".to_owned()
@@ -198,7 +248,7 @@ impl PurgeRequest {
         }
         for (given, word) in [(self.refresh, "refresh"), (self.all_queries, "all_queries"), (self.any_host, "any_host")]
         {
-            if given && self.urls.is_empty() {
+            if given && self.urls.is_empty() && self.no_text.iter().all(|error| error.field != "urls") {
                 return Err(format!("{word} is about urls, and there are none"));
             }
         }
@@ -368,6 +418,23 @@ mod tests {
         assert!(errors.iter().all(|error| !error.error.is_empty()));
         let (_, errors) = asked(r#"{"match": {}}"#).read();
         assert_eq!(errors[0].field, "match");
+    }
+
+    #[test]
+    fn an_item_that_is_no_text_keeps_nothing_else_back() {
+        let asked = PurgeRequest::parse(br#"{"urls": ["http://a/", 7, null], "tags": [["x"], "t"]}"#).unwrap();
+        assert!(asked.check().is_ok());
+        let (whats, errors) = asked.read();
+        assert_eq!(whats.iter().map(ToString::to_string).collect::<Vec<_>>(), ["url a/", "tags t"]);
+        let wrong: Vec<(&str, &str)> = errors.iter().map(|error| (&*error.field, &*error.item)).collect();
+        assert_eq!(wrong, [("urls", "7"), ("urls", "null"), ("tags", "[\"x\"]")]);
+        assert_eq!(errors[0].error, "7 is a number, and a text must stand here, in quotation marks");
+        let nothing = PurgeRequest::parse(br#"{"urls": [7], "refresh": true}"#).unwrap();
+        assert!(nothing.check().is_ok() && nothing.read().0.is_empty(), "told item by item");
+        let why = PurgeRequest::parse(br#"{"urls": 7}"#).unwrap_err().to_string();
+        assert!(why.contains("a text or a list of texts"), "{why}");
+        assert!(PurgeRequest::parse(br#"{"url": ["http://a/"]}"#).unwrap_err().to_string().contains("`url`"));
+        assert!(PurgeRequest::parse(b"{").is_err());
     }
 
     #[test]

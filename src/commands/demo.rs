@@ -25,7 +25,7 @@ const LAST_PORT: u16 = 8090;
 
 pub(crate) fn run(arguments: Demo) -> Result<(), Failure> {
     if arguments.print_config {
-        return output::print(demo::CONFIG.trim_end());
+        return output::print(printed(&arguments).trim_end());
     }
     logging::init(LogLevel::Warn, Style::Text).map_err(Failure::failed)?;
     run::block_on(async {
@@ -45,6 +45,19 @@ pub(crate) fn run(arguments: Demo) -> Result<(), Failure> {
     })
 }
 
+/// The configuration as a file, with the addresses that were given.
+fn printed(arguments: &Demo) -> String {
+    let (listen, admin) = addresses(arguments);
+    demo::SITE.parse().map_or_else(|_| demo::CONFIG.to_owned(), |site| demo::config(listen, admin, site))
+}
+
+/// Where to listen first. The admin address makes way for one that was given.
+fn addresses(arguments: &Demo) -> (SocketAddr, SocketAddr) {
+    let listen = arguments.listen.unwrap_or(LISTEN);
+    let beside = LISTEN.port() + if listen.port() == LISTEN.port() + 1 { 2 } else { 1 };
+    (listen, arguments.admin.unwrap_or(SocketAddr::new(LISTEN.ip(), beside)))
+}
+
 fn load(text: &str) -> Result<Config, Failure> {
     let loaded =
         copal_policy::load_str("demo.yaml", text, None).map_err(|diagnostics| output::refused(&diagnostics))?;
@@ -53,8 +66,7 @@ fn load(text: &str) -> Result<Config, Failure> {
 
 /// Starts the server. Addresses that were given are taken as they are; the others move on while they are taken.
 fn start(arguments: &Demo, site: SocketAddr) -> Result<Server, Failure> {
-    let mut listen = arguments.listen.unwrap_or(LISTEN);
-    let mut admin = arguments.admin.unwrap_or(SocketAddr::new(LISTEN.ip(), LISTEN.port() + 1));
+    let (mut listen, mut admin) = addresses(arguments);
     loop {
         let format = Format::Demo { colour: logging::colours(&io::stdout()) };
         let setup = Setup {
@@ -89,9 +101,9 @@ fn move_on(taken: &BindError, listen: &mut SocketAddr, admin: &mut SocketAddr) -
 
 fn introduce(server: &Server) -> Result<(), Failure> {
     let Some(&address) = server.addresses().first() else { return Ok(()) };
-    let admin = server.admin_address().map(|address| format!("http://{address}")).unwrap_or_default();
+    let Some(admin) = server.admin_address() else { return Ok(()) };
     let mut stdout = io::stdout().lock();
-    let text = guide(&program(), &format!("http://{address}"), &admin);
+    let text = guide(&program(), address, admin);
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|_| Failure::reported())
 }
 
@@ -100,7 +112,10 @@ fn program() -> String {
     std::env::args().next().filter(|name| name.contains('/')).unwrap_or_else(|| "copal".to_owned())
 }
 
-fn guide(copal: &str, site: &str, admin: &str) -> String {
+fn guide(copal: &str, listen: SocketAddr, admin: SocketAddr) -> String {
+    let usual = (listen, admin) == (LISTEN, SocketAddr::new(LISTEN.ip(), LISTEN.port() + 1));
+    let moved = if usual { String::new() } else { format!("--listen {listen} --admin {admin} ") };
+    let (site, admin) = (format!("http://{listen}"), format!("http://{admin}"));
     format!(
         "\
 The Amber Post, a sample news site, with Copal in front of it:
@@ -134,8 +149,8 @@ Or try this in another terminal:
       {copal} purge --admin {admin} --prefix /articles/
 
  6  Why is that so? Ask without a request:
-      {copal} demo --print-config > demo.yaml
-      {copal} explain --config demo.yaml http://127.0.0.1:8080/ --cookie demo_session=ada
+      {copal} demo {moved}--print-config > demo.yaml
+      {copal} explain --config demo.yaml {site}/ --cookie demo_session=ada
 
  7  What a monitor sees:
       curl -s {admin}/metrics | grep copal_requests_total
@@ -177,9 +192,30 @@ mod tests {
 
     #[test]
     fn the_guide_names_the_real_addresses() {
-        let text = guide("./copal", "http://127.0.0.1:8082", "http://127.0.0.1:8083");
+        let text = guide("./copal", local(8082), local(8083));
         assert!(text.contains("curl -X PURGE http://127.0.0.1:8082/articles/resin"));
         assert!(text.contains("./copal purge --admin http://127.0.0.1:8083 --prefix /articles/"));
         assert!(text.contains("%{time_total} s\\n"), "{text}");
+        assert!(
+            text.contains("demo --listen 127.0.0.1:8082 --admin 127.0.0.1:8083 --print-config > demo.yaml"),
+            "{text}"
+        );
+        assert!(text.contains("--config demo.yaml http://127.0.0.1:8082/ ") && !text.contains("8080"), "{text}");
+        let usual = guide("copal", LISTEN, local(8081));
+        assert!(usual.contains("copal demo --print-config > demo.yaml"), "{usual}");
+    }
+
+    #[test]
+    fn the_printed_configuration_has_the_given_addresses() {
+        let asked = |listen, admin| Demo { listen, admin, print_config: true };
+        assert_eq!(printed(&asked(None, None)), demo::CONFIG);
+        for (listen, admin, expected) in [
+            (Some(local(3000)), None, (local(3000), local(8081))),
+            (Some(local(8081)), None, (local(8081), local(8082))),
+            (None, Some(local(3001)), (LISTEN, local(3001))),
+        ] {
+            let config = load(&printed(&asked(listen, admin))).unwrap();
+            assert_eq!((config.listen.as_slice(), config.admin), (&[expected.0][..], Some(expected.1)));
+        }
     }
 }

@@ -147,10 +147,10 @@ async fn everything_else(way: &Way, arguments: Purge) -> Result<(), Failure> {
     output::print(match done.matching {
         Some(count) if done.dry_run => format!("{verb} {what}: {}", plural(count, "stored response")),
         Some(count) => {
-            format!("{verb} {what}: {} (invalidation {}){again}", plural(count, "stored response"), done.sequence)
+            format!("{verb} {what}: {} (sequence {}){again}", plural(count, "stored response"), done.sequence)
         }
         // They are removed when they are next asked for, or by the next sweep.
-        None => format!("{verb} {what} (invalidation {}){again}", done.sequence),
+        None => format!("{verb} {what} (sequence {}){again}", done.sequence),
     })?;
     told(&done.errors, 0)
 }
@@ -183,11 +183,16 @@ async fn urls(way: &Way, arguments: Purge) -> Result<(), Failure> {
     if arguments.urls.iter().any(|url| url == "-") {
         work.quiet = true;
         let mut batch = Vec::new();
-        for line in io::stdin().lock().lines() {
+        for (number, line) in (1_u64..).zip(io::stdin().lock().lines()) {
             let line = line.map_err(|error| Failure::failed(format_args!("cannot read standard input: {error}")))?;
-            let url = line.trim();
-            if !url.is_empty() && !url.starts_with('#') {
-                batch.push(url.to_owned());
+            match of_line(&line) {
+                Ok(None) => {}
+                Ok(Some(url)) => batch.push(url.to_owned()),
+                Err(why) => {
+                    let error = format!("line {number}: {why}");
+                    let _ = told(&[ItemError { field: "urls".to_owned(), item: line, error }], work.failed);
+                    work.failed += 1;
+                }
             }
             if batch.len() == BATCH {
                 work.purge(std::mem::take(&mut batch)).await?;
@@ -198,6 +203,18 @@ async fn urls(way: &Way, arguments: Purge) -> Result<(), Failure> {
     let named: Vec<_> = arguments.urls.into_iter().filter(|url| url != "-").collect();
     work.purge(named).await?;
     work.done()
+}
+
+/// The URL on a line of standard input; none on an empty one and on a comment.
+fn of_line(line: &str) -> Result<Option<&str>, String> {
+    let url = line.trim();
+    if url.is_empty() || url.starts_with('#') {
+        return Ok(None);
+    }
+    match url.contains(|character: char| character.is_whitespace() || character.is_control()) {
+        true => Err(format!("`{}` has a space: one URL a line, with `%20` for a space in it", url.escape_debug())),
+        false => Ok(Some(url)),
+    }
 }
 
 /// URLs on their way.
@@ -287,7 +304,12 @@ impl Work<'_> {
         let counted = self.asked.wait || self.asked.dry_run;
         match removed {
             0 if !counted && (self.asked.all_queries || self.asked.any_host) => "not counted; see --wait".to_owned(),
-            0 if !counted => "nothing was stored under the URL itself".to_owned(),
+            // Sessions, slices and bodies have keys of their own, which only counting looks through.
+            0 if !counted => {
+                "none counted; what is stored under the URL by session, slice or body is invalidated too, \
+                              and counted with --wait"
+                    .to_owned()
+            }
             count => plural(count, "stored response"),
         }
     }
@@ -412,8 +434,9 @@ fn judge(server: &str, url: &str, answer: &Answer) -> Result<Option<u64>, Failur
         {
             Err(Failure::failed(format_args!(
                 "{server} refused to purge {url}: this machine's address may not, or the secret is missing or another. Add the \
-                 address to `purge: allow:` in that server's configuration and send it SIGHUP, give the secret of `purge: \
-                 secret:` (--secret-env, --secret-file), or use its admin address (--admin)"
+                 address to `purge: allow:` in that server's configuration and send it SIGHUP, and give the secret of \
+                 `purge: secret:` if it has one (--secret-env, --secret-file); one of them will do under `purge: require: \
+                 any`. Or use its admin address (--admin)"
             )))
         }
         status => Err(Failure::failed(format_args!(
@@ -516,6 +539,32 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_standard_input_is_one_url_a_comment_or_a_mistake() {
+        for line in ["", "   ", "# http://a/", "  #x"] {
+            assert_eq!(of_line(line), Ok(None), "{line:?}");
+        }
+        assert_eq!(of_line(" http://a/x%20y#z\r"), Ok(Some("http://a/x%20y#z")));
+        for line in ["http://a/x y", "http://a/ http://b/", "http://a/\tb", "http://a/\u{1b}[1m"] {
+            assert!(of_line(line).unwrap_err().contains("has a space"), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_counted_is_not_said_to_be_nothing() {
+        let said = |wait, dry_run, all_queries, removed| {
+            let asked = PurgeRequest { wait, dry_run, all_queries, ..PurgeRequest::default() };
+            let way = Way::Direct(None, Vec::new());
+            let (client, quiet, again) = (Client::default(), false, false);
+            Work { client, way: &way, asked, quiet, urls: 1, removed: 0, failed: 0, refreshing: 0, again }
+                .responses(removed)
+        };
+        assert!(said(false, false, false, 0).contains("by session, slice or body is invalidated too"));
+        assert_eq!(said(false, false, true, 0), "not counted; see --wait");
+        assert_eq!(said(false, false, false, 1), "1 stored response");
+        assert_eq!((said(true, false, false, 0), said(false, true, false, 0)).0, "0 stored responses");
+    }
+
+    #[test]
     fn only_the_admin_api_s_own_answer_is_believed() {
         let done = answer(200, r#"{"sequence":9,"removed":3}"#);
         let done = invalidated("a:81", &done).ok().unwrap();
@@ -550,7 +599,7 @@ mod tests {
         let of_a_dialect = Answer { cache_status: "copal; detail=purged".to_owned(), ..answer(200, "Banned") };
         assert_eq!(judge("a:80", "http://a/", &of_a_dialect).unwrap(), None);
         let denied = Answer { cache_status: "copal; detail=purge-denied".to_owned(), ..answer(405, "no") };
-        assert!(judge("a:80", "http://a/", &denied).unwrap_err().message().unwrap().contains("--secret-env"));
+        assert!(judge("a:80", "http://a/", &denied).unwrap_err().message().unwrap().contains("and give the secret"));
         for (answer, words) in [
             (answer(403, "{}"), "purge: allow:"),
             (answer(405, "no"), "is it a Copal?"),

@@ -65,6 +65,9 @@ fn announce(server: &Server, config: &Config) {
         Some(address) => tracing::info!("metrics, health and API on http://{address}"),
         None => tracing::info!("no admin address: no metrics (`admin: address` in the file)"),
     }
+    if let Some(address) = server.htcp_address() {
+        tracing::info!("purges by HTCP on {address} (UDP)");
+    }
     for origin in &config.origins {
         let servers: Vec<String> = origin.servers.iter().map(ToString::to_string).collect();
         tracing::info!(origin = %origin.name, servers = servers.join(" "), "origin");

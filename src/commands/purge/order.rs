@@ -59,13 +59,16 @@ fn literally(text: &str) -> String {
 
 /// What is asked, in words; nothing where it is of URLs only.
 pub(super) fn words(arguments: &Purge) -> Vec<String> {
-    let mut words = Vec::new();
+    let mut words = match arguments.tags.as_slice() {
+        [] => Vec::new(),
+        [one] => vec![format!("what has the tag {one}")],
+        many => vec![format!("what has one of the tags {}", many.join(", "))],
+    };
     let mut say = |before: &str, items: &[String]| match items {
         [] => {}
         [one] => words.push(format!("{before} {one}")),
         many => words.push(format!("{before} one of {}", many.join(", "))),
     };
-    say("what has the tag", &arguments.tags);
     say("everything below", &arguments.prefixes);
     say("what fits", &arguments.globs);
     say("URLs with", &arguments.patterns);
@@ -153,7 +156,7 @@ mod tests {
     #[test]
     fn every_kind_is_asked_for() {
         for (line, json, said) in [
-            ("--tag a b --tag c", r#"{"tags":["a","b","c"]}"#, "what has the tag one of a, b, c"),
+            ("--tag a b --tag c", r#"{"tags":["a","b","c"]}"#, "what has one of the tags a, b, c"),
             ("--prefix /a/ --glob /b*", r#"{"prefix":["/a/"],"glob":["/b*"]}"#, "everything below /a/; what fits /b*"),
             ("--host a.example", r#"{"host":["a.example"]}"#, "everything of a.example"),
             ("--pattern /x$", r#"{"pattern":["/x$"]}"#, "URLs with /x$"),
