@@ -98,6 +98,41 @@ async fn a_failure_known_before_the_first_byte_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_failure_within_the_hold_is_an_error_whatever_is_at_hand_of_the_page() {
+    let front = Front::with(&format!("esi: {{hold: 1h}}\n{YAML}")).await;
+    front.origin.on("/frag/ok", "ok");
+    front.origin.on("/frag/500", Answer::status(500));
+    // More text than is held back, before the fragment and after it; and another fragment that is well.
+    let much = "x".repeat(100 << 10);
+    for (index, template) in [
+        "[<esi:include src='/frag/500'/>]".to_owned(),
+        format!("{much}<esi:include src='/frag/500'/>{much}"),
+        format!("<esi:include src='/frag/ok'/>{much}<esi:include src='/frag/late'/><esi:include src='/frag/500'/>"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (gate, late) = Answer::gated("late");
+        gate.open();
+        front.origin.replace("/frag/late", late);
+        let path = format!("/strict/{index}");
+        front.origin.on(&path, page(&template));
+        let mut client = front.client().await;
+        assert!(client.get(&path).try_send().await.is_err(), "it goes out while it comes in");
+        for _ in 0..2 {
+            let got = front.get(&path).await;
+            assert_eq!(got.status, 502, "{index}");
+            assert!(got.header("cache-status").unwrap().contains("detail=fragment-failed"), "{got}");
+        }
+        // No failure, no error.
+        front.origin.replace("/frag/500", "well");
+        assert_eq!(front.get(&path).await.status, 200);
+        assert_eq!(front.purge("/frag/500").await.status, 200);
+        front.origin.replace("/frag/500", Answer::status(500));
+    }
+}
+
+#[tokio::test]
 async fn a_failure_after_the_first_byte_cuts_the_page() {
     let front = front().await;
     front.origin.on("/strict/page", page("text <esi:include src='/frag/late'/> text"));

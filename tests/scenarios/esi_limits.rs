@@ -23,7 +23,7 @@ async fn a_fragment_that_does_not_fit_into_max_bytes_is_a_failure() {
     front.origin.on("/frag/6", "123456");
     front.origin.on("/frag/4", "1234");
     front.origin.on("/frag/11", "12345678901");
-    front.origin.on("/nested", page("<esi:include src='/frag/6'/><esi:include src='/frag/6'/>"));
+    front.origin.on("/nested", page("<esi:include src='/frag/6'/><esi:include src='/frag/6'/>").chunked());
     for (index, (template, expected)) in [
         ("<esi:include src='/frag/6'/>|<esi:include src='/frag/4'/>", "123456|1234"),
         ("<esi:include src='/frag/11'/>|<esi:include src='/frag/4'/>", "-|1234"),
@@ -111,5 +111,62 @@ async fn pages_within_pages_do_not_wait_for_turns_that_they_hold() {
     let pages: Vec<_> = (0..8).map(|_| front.spawn_get("/1")).collect();
     for page in pages {
         assert_eq!(page.await.unwrap().text(), "123cba");
+    }
+}
+
+#[tokio::test]
+async fn a_fragment_whose_length_is_announced_does_not_cut_the_page_however_it_comes() {
+    let front = Front::with(
+        "cache: {max_body: 200}
+esi: {max_bytes: 10}
+rules:
+  - {name: passed, match: {path: '/pass/**'}, pass: true}
+  - {name: passed-template, match: {path: '/pass-template/**'}, pass: true, esi: true}
+  - {name: frag, match: {path: '/frag/**'}, cache: {ttl: 1h}}
+  - {name: all, cache: {ttl: 1h}, esi: {placeholder: '-'}}",
+    )
+    .await;
+    for (index, (fragment, answer)) in [
+        ("/frag/stored", page("12345678901")),
+        ("/frag/no-store", page("12345678901").header("cache-control", "no-store")),
+        ("/frag/too-large", page(&"1234567890".repeat(30))),
+        ("/pass/it", page("12345678901")),
+        // Read for ESI, so that their length is not that of the fragment.
+        ("/pass-template/it", page("12345678901")),
+        ("/template/stored", page("12345678901")),
+        ("/template/no-store", page("12345678901").header("cache-control", "no-store")),
+        ("/template/too-large", page(&"1234567890".repeat(30))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/page/{index}");
+        front.origin.on(fragment, answer);
+        front.origin.on("/frag/4", "1234");
+        front.origin.on(&path, page(&format!("[<esi:include src='{fragment}'/><esi:include src='/frag/4'/>]")));
+        for _ in 0..2 {
+            assert_eq!(front.get(&path).await.text(), "[-1234]", "{fragment}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn includes_beyond_max_includes_are_left_out_and_told_of() {
+    let front = front("max_includes: 2, debug_allow: ['127.0.0.0/8']").await;
+    let include = "<esi:include src='/frag/x'/>";
+    front.origin.on("/frag/x", "x");
+    front.origin.on("/page", page(&format!("[{}]", include.repeat(5))));
+    front.origin.on("/looped", page(&format!("[<esi:vars>{}</esi:vars>]", include.repeat(3))));
+    for _ in 0..2 {
+        assert_eq!(front.get("/page").await.text(), "[xx]");
+        assert_eq!(front.get("/looped").await.text(), "[xx]");
+    }
+    for (path, line) in [
+        ("/page", "left out: 3 includes, beyond esi.max_includes\n"),
+        ("/looped", "left out: 1 include, beyond esi.max_includes\n"),
+    ] {
+        let mut client = front.client().await;
+        let report = client.get(path).header("x-copal-esi-debug", "1").send().await;
+        assert!(report.text().contains(line) && report.text().contains("2 fragments, "), "{}", report.text());
     }
 }

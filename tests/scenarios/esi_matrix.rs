@@ -28,9 +28,11 @@ enum End {
     Streamed,
     /// It breaks off, and the client can tell.
     Cut,
+    /// An error of Copal's own in the place of the page.
+    Refused,
 }
 
-use End::{Cut, Known, Streamed};
+use End::{Cut, Known, Refused, Streamed};
 
 /// What is shown of an exchange: the origin's side, and the client's.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,12 +54,17 @@ fn alt(state: &str, under: &str) -> String {
 
 /// Before an origin, with one that refuses beside it. Only where an answer never comes the wait for it is short.
 async fn front(state: &str) -> Front {
+    front_that_holds(state, "5ms").await
+}
+
+/// As [`front`]; a stored page waits so long for what its fragments come to.
+async fn front_that_holds(state: &str, hold: &str) -> Front {
     let wait = if state == "timeout" { "50ms" } else { "10s" };
     Front::with_other(
         &format!("http://{}", refused_address().await),
         &format!(
             "cache: {{max_body: 1MiB}}
-esi: {{fragment_timeout: {wait}}}
+esi: {{fragment_timeout: {wait}, hold: {hold}}}
 rules:
   - {{name: passed, match: {{path: '/pass/**'}}, pass: true}}
   - {{name: refused, match: {{path: '/refused/**'}}, origin: other, cache: {{ttl: 60s}}}}
@@ -120,12 +127,18 @@ async fn exchange(front: &Front, page: &str, count: usize) -> Shown {
         Err(error) => (*error.partial.unwrap(), false),
     };
     let tagged = response.header("etag").is_some();
-    assert_eq!(response.header("content-length").is_some(), tagged, "{response}");
+    let refused = response.status == 502;
+    assert_eq!(response.header("content-length").is_some(), tagged || refused, "{response}");
     let end = match (whole, tagged) {
+        _ if refused => Refused,
         (true, true) => Known,
         (true, false) => Streamed,
         (false, _) => Cut,
     };
+    if refused {
+        assert!(response.header("cache-status").unwrap().contains("detail=fragment-failed"), "{response}");
+        return Shown { sees, status: 502, body: String::new(), end };
+    }
     let body = response.text().replace(&"x".repeat(HUGE), "huge");
     Shown { sees, status: response.status, body, end }
 }
@@ -161,9 +174,14 @@ async fn show(front: &Front, under: &str, template: &str, row: Row) {
         }
         sees.sort_unstable();
         // What comes in is put out as it comes.
-        let end = if stored || row.end == Cut { row.end } else { Streamed };
+        let end = match row.end {
+            end if stored => end,
+            Cut | Refused => Cut,
+            Known | Streamed => Streamed,
+        };
+        let (status, body) = if end == Refused { (502, "") } else { (200, row.body) };
         let shown = exchange(front, &page, sees.len()).await;
-        let expected = Shown { sees, status: 200, body: row.body.to_owned(), end };
+        let expected = Shown { sees, status, body: body.to_owned(), end };
         assert_eq!(shown, expected, "{state}, {form:?}, under {under}, template stored: {stored}");
     }
 }
@@ -236,12 +254,12 @@ async fn a_placeholder_stands_for_what_failed_alone() {
     }
 }
 
-#[tokio::test]
-async fn on_error_fail_cuts_what_has_begun() {
-    let (main, slow) = (front("").await, front("timeout").await);
+/// Each failing state under `on_error: fail`, where a failure ends a stored page so.
+async fn strict(hold: &str, failed: End) {
+    let (main, slow) = (front_that_holds("", hold).await, front_that_holds("timeout", hold).await);
     for state in FAILING {
         let front = if state == "timeout" { &slow } else { &main };
-        for (form, body, end) in [(Alone, "[", Cut), (Alt, "[alt]", Streamed), (Continue, "[]", Streamed)] {
+        for (form, body, end) in [(Alone, "[", failed), (Alt, "[alt]", Streamed), (Continue, "[]", Streamed)] {
             show(front, "strict", "[INCLUDE]", Row { state, form, sees: asked(state, form), body, end }).await;
         }
     }
@@ -249,6 +267,16 @@ async fn on_error_fail_cuts_what_has_begun() {
     for (state, body) in [("empty", "[]"), ("huge", "[huge]")] {
         show(&main, "strict", "[INCLUDE]", Row { state, form: Alone, sees: &["src"], body, end: Streamed }).await;
     }
+}
+
+#[tokio::test]
+async fn on_error_fail_cuts_what_has_begun() {
+    strict("0s", Cut).await;
+}
+
+#[tokio::test]
+async fn on_error_fail_is_an_error_as_long_as_the_page_is_held() {
+    strict("1h", Refused).await;
 }
 
 #[tokio::test]

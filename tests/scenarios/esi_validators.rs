@@ -148,3 +148,85 @@ async fn a_stored_page_leaves_before_a_fragment_that_is_late_and_with_one_that_i
     gate.open();
     assert_eq!(reading.rest().await.text(), "[late]");
 }
+
+#[tokio::test]
+async fn rfc9110_s9_3_2_head_of_a_page_whose_parts_are_at_hand_has_the_fields_of_get() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/f", lasting("one", 300));
+    front.origin.on("/nested", lasting("<esi:include src='/f'/>", 200));
+    front.origin.on("/method", lasting("<esi:vars>$(REQUEST_METHOD)</esi:vars>", 600));
+    front.origin.on("/refused", lasting("[<esi:include src='http://elsewhere.example/'/>]", 600));
+    front.origin.on("/told", lasting("[<esi:include src='/f'/>]", 600));
+    front.origin.on("/page", lasting("[<esi:include src='/f'/>|<esi:include src='/nested'/>]", 600));
+    let mut client = front.client().await;
+    for path in ["/page", "/told", "/method", "/refused"] {
+        client.get(path).send().await;
+        let asked = front.origin.requests().len();
+        let fields = |response: &copal_testkit::ClientResponse| {
+            ["cache-control", "etag", "content-length", "content-type", "age", "cache-status"]
+                .map(|name| response.header(name).map(str::to_owned))
+        };
+        // Before a page is known by heart, and after.
+        for _ in 0..2 {
+            let head = client.request("HEAD", path).send().await;
+            let get = client.get(path).send().await;
+            assert_eq!((head.status, head.text()), (get.status, ""), "{path}");
+            assert_eq!(fields(&head), fields(&get), "{path}");
+            assert!(get.header("content-length").is_some(), "{path}: {get}");
+            let Some(tag) = get.header("etag") else { continue };
+            let unchanged = client.request("HEAD", path).header("if-none-match", tag).send().await;
+            assert_eq!((unchanged.status, unchanged.header("etag")), (304, Some(tag)));
+            assert!(unchanged.header("content-length").is_none(), "{unchanged}");
+        }
+        assert_eq!(front.origin.requests().len(), asked, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn head_fetches_no_fragment() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/", lasting("[<esi:include src='/f'/><esi:include src='/g'/><esi:include src='/nested'/>]", 9000));
+    front.origin.on("/nested", lasting("<esi:include src='/user'/><esi:include src='/f'/>", 9000));
+    front.origin.on("/f", "f");
+    front.origin.on("/g", "g");
+    front.origin.on("/user", "user");
+    let mut client = front.client().await;
+    assert_eq!(client.get("/").send().await.text(), "[fguserf]");
+    for path in ["/f", "/g"] {
+        assert_eq!(front.purge(path).await.status, 200);
+    }
+    let asked = front.origin.requests().len();
+    for _ in 0..2 {
+        let head = client.request("HEAD", "/").send().await;
+        assert_eq!((head.status, head.header("cache-control")), (200, Some("private, no-cache")));
+        assert_eq!((head.header("etag"), head.header("content-length")), (None, None));
+    }
+    front.get("/other").await;
+    assert_eq!(front.origin.requests().len(), asked + 1, "what was asked for is /other");
+}
+
+#[tokio::test]
+async fn head_refreshes_no_fragment_that_is_stale() {
+    let front = Front::with(YAML).await;
+    front.origin.on("/", lasting("[<esi:include src='/s'/>]", 9000));
+    for answer in ["1", "2"] {
+        front.origin.on("/s", lasting(answer, 60));
+    }
+    let mut client = front.client().await;
+    assert_eq!(client.get("/").send().await.text(), "[1]");
+    front.clock.advance(Duration::from_secs(3000));
+    assert_eq!(front.purge("/").await.status, 200);
+    assert_eq!(client.get("/").send().await.text(), "[1]");
+    front.clock.advance(Duration::from_secs(1000));
+    // It is at hand all the same.
+    let head = client.request("HEAD", "/").send().await;
+    assert_eq!((head.header("content-length"), head.header("etag").is_some()), (Some("3"), true));
+    front.get("/other").await;
+    assert_eq!(front.origin.count("/s"), 1);
+    assert_eq!(client.get("/").send().await.header("etag"), head.header("etag"));
+    front.until(async || client_sees(&front, "[2]").await).await;
+}
+
+async fn client_sees(front: &Front, page: &str) -> bool {
+    front.get("/").await.text() == page
+}

@@ -232,3 +232,41 @@ async fn a_reload_is_atomic_a_bad_file_changes_nothing_and_sigterm_drains() {
     running.said.read_to_string(&mut rest).unwrap();
     assert!(!rest.contains("panic"), "{rest}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn esi_max_includes_is_told_of_and_a_reload_with_a_larger_one_is_enough() {
+    let origin = ScriptedOrigin::start().await;
+    origin.on("/f", "x");
+    let template = Answer::ok("<esi:include src='/f'/>".repeat(5) + "<esi:include src='http://elsewhere.example/'/>");
+    origin.on("/page", template.header("content-type", "text/html"));
+    let folder = Folder::new("max-includes");
+    let yaml = |most: usize| {
+        format!(
+            "listen: [{{address: '127.0.0.1:0'}}]\nadmin: {{address: '127.0.0.1:0'}}\nlog: {{access: off}}\n\
+             origins: {{cms: '{}'}}\nesi: {{max_includes: {most}}}\nrules: [{{name: all, cache: {{ttl: 1h}}, esi: true}}]\n",
+            origin.url()
+        )
+    };
+    let config = folder.file("copal.yaml", &yaml(2));
+    let mut running = Running::start(&config);
+    let [first, second] = [running.address(), running.address()];
+    let (client, admin) = (Client::connect(first).await, Client::connect(second).await);
+    let (mut client, mut admin) = (client.with_host("test.example"), admin);
+    let page = |got: copal_testkit::ClientResponse| got.text().to_owned();
+    for _ in 0..2 {
+        // Once as it comes in, and once from the store.
+        assert_eq!(page(client.get("/page").send().await), "xx");
+        let line = running.hear("max_includes");
+        assert!(line.contains("esi.max_includes") && line.contains("http://test.example/page"), "{line}");
+    }
+    let metrics = page(admin.get("/metrics").send().await);
+    assert!(metrics.contains("copal_esi_limits_total{limit=\"max_includes\"} 2\n"), "{metrics}");
+
+    fs::write(&config, yaml(10)).unwrap();
+    running.signal("-HUP");
+    running.hear("reloaded");
+    assert_eq!(page(client.get("/page").send().await), "xxxxx");
+    assert_eq!(origin.count("/page"), 1, "what was stored is whole");
+    let line = running.hear("ESI fragment failed");
+    assert!(line.contains("http://test.example/page") && line.contains("http://elsewhere.example/"), "{line}");
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use copal_policy::Rule;
 use http::Response;
+use http::header::CONTENT_LENGTH;
 
 use crate::body::Body;
 use crate::made::Made;
@@ -26,6 +27,14 @@ impl Answer {
 
     pub(crate) fn under(mut self, rule: &Arc<Rule>) -> Self {
         self.rule = Some(Arc::clone(rule));
+        self
+    }
+
+    /// Of a fragment that is put together while it comes in: its template is announced with so many bytes.
+    pub(crate) fn announced(mut self, bytes: Option<u64>) -> Self {
+        if let Some(bytes) = bytes {
+            self.response.headers_mut().insert(CONTENT_LENGTH, bytes.into());
+        }
         self
     }
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use copal_esi::{FragmentId, Next, Parser, Piece, Plan};
 use copal_origin::OriginBody;
-use copal_policy::{Action, Config, Rule};
+use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
-use copal_semantics::{ResponseDirectives, targeted};
+use copal_semantics::fields;
 use copal_store::{FillReader, StoredResponse};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
 use crate::answer::Answer;
@@ -23,13 +23,14 @@ use crate::body::{Body, BodyError};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::fragment::{Fragment, Page};
-use crate::made::{Identity, Made};
+use crate::made::{Made, Making};
+use crate::page_head::page_head;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::report::Spot;
 use crate::request::Begun;
 use crate::send::Fetched;
-use crate::{decide, deliver, fill, made, pass, recall};
+use crate::{deliver, fill, made, pass, recall};
 
 /// So many bytes are worth sending at once.
 const HELD_BYTES: usize = 64 << 10;
@@ -37,10 +38,12 @@ const HELD_BYTES: usize = 64 << 10;
 /// A stored template of a page that a client asks for. With all fragments at hand it is answered at once.
 pub(crate) fn begin(proxy: &Arc<Proxy>, asked: Asked, response: Arc<StoredResponse>, reason: Reason) -> Begun {
     match put_together(proxy, &asked, &response, reason) {
-        Ok(Put::Rest(assembly)) if asked.exchange.depth == 0 => Begun::Later(Box::pin(async move {
-            let body = Body::assembled(*assembly.held().await);
-            answer(&asked, &response, reason, body, None)
-        })),
+        Ok(Put::Rest(assembly)) if asked.exchange.depth == 0 && asked.exchange.method != Method::HEAD => {
+            Begun::Later(Box::pin(async move {
+                let put = assembly.held().await.map(Put::Rest);
+                at_once(&asked, &response, reason, put)
+            }))
+        }
         put => Begun::Ready(at_once(&asked, &response, reason, put)),
     }
 }
@@ -63,9 +66,6 @@ fn put_together(
     reason: Reason,
 ) -> Result<Put, Fault> {
     let exchange = &asked.exchange;
-    if exchange.method == Method::HEAD {
-        return Ok(Put::Whole(Body::empty(), None));
-    }
     let page = Page::new(proxy, &asked.runtime, &asked.rule, exchange, &response.headers);
     let mut assembly = Assembly::new(page, Source::Stored(Arc::clone(response), 0));
     let keep = made::keep(response, &asked.rule, reason, exchange.now).filter(|_| !asked.plan.authorized);
@@ -129,6 +129,15 @@ pub(crate) fn whole(
         }
         _ => (template.status, headers, body()),
     };
+    // RFC 9110 §9.3.2: the fields of GET, as far as they are known without fetching.
+    let body = match body.size_hint().exact() {
+        _ if exchange.method != Method::HEAD => body,
+        Some(length) if status != StatusCode::NOT_MODIFIED => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            Body::empty()
+        }
+        _ => Body::empty(),
+    };
     deliver::age(&mut headers, age.as_secs());
     deliver::cache_status(&mut headers, exchange.told(reason), Some(template.freshness.ttl(exchange.now)));
     deliver::respond_with(status, headers, body, reason).under(rule)
@@ -146,7 +155,8 @@ pub(crate) fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader
     };
     if exchange.depth > 0 {
         exchange.saw(&head.freshness);
-        return deliver::fragment(head.status, &head.headers, body, reason).under(&asked.rule);
+        let answer = deliver::fragment(head.status, &head.headers, body, reason);
+        return answer.under(&asked.rule).announced(head.length);
     }
     let mut headers = page_head(&head.headers, &asked.runtime.config, &asked.rule, true);
     deliver::age_of_growing(&mut headers, &head, reason, exchange.now);
@@ -164,62 +174,25 @@ pub(crate) fn passed(
     reason: Reason,
 ) -> Answer {
     let page = Page::new(proxy, runtime, rule, &exchange, &fetched.headers);
-    let parser = Box::new(fill::parser(&runtime.config, rule));
-    let (body, proxy) = (Box::new(fetched.body), Arc::clone(proxy));
-    let source = Source::Passing { proxy, body, parser: Some(parser), ready: VecDeque::new() };
+    let parser = Box::new(fill::parser(rule));
+    let (body, of) = (Box::new(fetched.body), Arc::clone(&page));
+    let source = Source::Passing { page: of, body, parser: Some(parser), ready: VecDeque::new() };
     let body = Body::assembled(Assembly::new(page, source));
     pass::clean(&mut fetched.headers, runtime, rule);
     if exchange.depth > 0 {
-        return deliver::fragment(fetched.status, &fetched.headers, body, reason).under(rule);
+        let announced = fields::content_length(&fetched.headers);
+        return deliver::fragment(fetched.status, &fetched.headers, body, reason).under(rule).announced(announced);
     }
     let mut headers = page_head(&fetched.headers, &runtime.config, rule, false);
     deliver::fetched_status(&mut headers, exchange.told(reason), fetched.status, false);
     deliver::respond_with(fetched.status, headers, body, reason).under(rule)
 }
 
-/// Fields that speak of the template's bytes, not of the page's (invariant 5).
-const OF_THE_TEMPLATE: [HeaderName; 6] = [
-    header::ETAG,
-    header::LAST_MODIFIED,
-    header::CONTENT_LENGTH,
-    header::ACCEPT_RANGES,
-    header::EXPIRES,
-    header::TRAILER,
-];
-
-/// Whether a field speaks of the template's bytes.
-pub(crate) fn is_of_the_template(name: &HeaderName) -> bool {
-    OF_THE_TEMPLATE.contains(name) || decide::OF_THE_BYTES.contains(&name.as_str())
-}
-
-/// The head of an assembled page. A part of it may be one visitor's, so no shared cache after us may keep it, and a
-/// browser asks again; `client_cache_control` of the rule says otherwise, but never for a page that was let through.
-pub(crate) fn page_head(template: &HeaderMap, config: &Config, rule: &Rule, stored: bool) -> HeaderMap {
-    let mut headers = template.clone();
-    for name in &OF_THE_TEMPLATE {
-        headers.remove(name);
-    }
-    for name in decide::OF_THE_BYTES {
-        headers.remove(name);
-    }
-    // Caches that are addressed by name would believe these before Cache-Control (RFC 9213 §2.2).
-    for name in targeted::DEFAULT_ORDER.iter().chain(&config.cache.targeted) {
-        headers.remove(name);
-    }
-    let told = match &rule.action {
-        Action::Cache(cache) if stored => cache.client_cache_control.clone(),
-        _ => None,
-    };
-    let unsaid = if ResponseDirectives::parse(template).no_store { "private, no-store" } else { "private, no-cache" };
-    headers.insert(header::CACHE_CONTROL, told.unwrap_or(HeaderValue::from_static(unsaid)));
-    headers
-}
-
 /// Where the pieces of a page come from.
 enum Source {
     Stored(Arc<StoredResponse>, usize),
     Growing(FillReader),
-    Passing { proxy: Arc<Proxy>, body: Box<OriginBody>, parser: Option<Box<Parser>>, ready: VecDeque<Piece> },
+    Passing { page: Arc<Page>, body: Box<OriginBody>, parser: Option<Box<Parser>>, ready: VecDeque<Piece> },
 }
 
 impl Source {
@@ -233,7 +206,7 @@ impl Source {
             Self::Growing(reader) => {
                 reader.poll_next(cx).map(|piece| piece.map(|piece| piece.map_err(|error| error.to_string().into())))
             }
-            Self::Passing { proxy, body, parser, ready } => loop {
+            Self::Passing { page, body, parser, ready } => loop {
                 if let Some(piece) = ready.pop_front() {
                     return Poll::Ready(Some(Ok(piece)));
                 }
@@ -248,48 +221,13 @@ impl Source {
                     Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                     None => {
                         parsing.finish(&mut pieces);
-                        fill::warn_of_template(proxy, "a passed page", parsing);
+                        page.warn_of_template(parsing);
                         *parser = None;
                     }
                 }
                 ready.extend(pieces);
             },
         }
-    }
-}
-
-/// What a page is made of, as it is put together from the store.
-struct Making {
-    identity: Identity,
-    /// Its text is told piece by piece: the template does not say what it is.
-    by_text: bool,
-    keep: Option<Duration>,
-}
-
-impl Making {
-    fn of(template: &StoredResponse, keep: Option<Duration>) -> Self {
-        let decides = |piece: &Piece| match piece {
-            Piece::Text(_) => false,
-            Piece::Include(include) => include.has_variables(),
-            Piece::Block(_) => true,
-        };
-        let by_text = template.body.pieces.iter().any(decides);
-        let mut identity = Identity::default();
-        if !by_text {
-            identity.part(made::as_part(template).identity);
-        }
-        Self { identity, by_text, keep }
-    }
-
-    fn text(&mut self, text: &[u8]) {
-        if self.by_text {
-            self.identity.text(text);
-        }
-    }
-
-    fn part(&mut self, made: &Made) {
-        self.identity.part(made.identity);
-        self.keep = self.keep.zip(made.keep).map(|(one, other)| one.min(other));
     }
 }
 
@@ -304,6 +242,8 @@ pub(crate) struct Assembly {
     /// Where the report tells of them; empty where nobody asks for one.
     spots: Vec<(FragmentId, Spot)>,
     started: u32,
+    /// Includes beyond `esi.max_includes`, as far as they were told of.
+    left_out: usize,
     /// What goes out before anything else.
     ready: VecDeque<Bytes>,
     /// A fragment could not be had, and the page does not go on without it.
@@ -331,6 +271,7 @@ impl Assembly {
             running: Vec::new(),
             spots: Vec::new(),
             started: 0,
+            left_out: 0,
             ready: VecDeque::new(),
             failed: false,
             making: None,
@@ -366,10 +307,7 @@ impl Assembly {
             return Ok(Put::Rest(Box::new(self)));
         }
         let personal = self.page.is_personal();
-        let made = self
-            .making
-            .take()
-            .map(|making| Made { identity: making.identity.finish(), keep: making.keep.filter(|_| !personal) });
+        let made = self.making.take().map(|making| making.finish(personal));
         Ok(Put::Whole(self.run_of(&parts), made))
     }
 
@@ -379,20 +317,30 @@ impl Assembly {
 
     /// The same, after it was waited a moment (`esi.hold`) for what is not at hand, so that what comes in time goes out with the first
     /// bytes in one write. It is the same response as without the wait, with the same framing.
-    async fn held(mut self: Box<Self>) -> Box<Self> {
+    ///
+    /// # Errors
+    /// A fragment failed meanwhile, and the page is to fail with it: nothing is sent yet.
+    async fn held(mut self: Box<Self>) -> Result<Box<Self>, Fault> {
         let (mut parts, mut length) = (VecDeque::new(), 0);
         let hold = self.page.hold();
+        if hold.is_zero() {
+            return Ok(self);
+        }
         let all = poll_fn(|cx| self.poll_held(&mut parts, &mut length, cx));
-        if let Ok(Err(error)) = tokio::time::timeout(hold, all).await {
+        let waited = tokio::time::timeout(hold, all).await;
+        if self.failed {
+            return Err(Fault::fragment_failed());
+        }
+        if let Ok(Err(error)) = waited {
             self.broken = Some(Broken { error, told: false });
         }
         parts.append(&mut self.ready);
         let runs: Vec<&Bytes> = parts.iter().collect();
         self.ready = Body::runs(&runs).into_parts_at_hand().unwrap_or_default().into();
-        self
+        Ok(self)
     }
 
-    /// Takes what comes, while that is little.
+    /// Takes what comes, while that is little; a page that may fail waits on for what its fragments come to.
     fn poll_held(
         &mut self,
         parts: &mut VecDeque<Bytes>,
@@ -406,6 +354,12 @@ impl Assembly {
                     parts.push_back(bytes);
                 }
                 None => break,
+            }
+        }
+        if self.page.fails() && !self.failed {
+            self.hear(cx);
+            if !self.failed && !self.running.is_empty() {
+                return Poll::Pending;
             }
         }
         Poll::Ready(Ok(()))
@@ -434,7 +388,10 @@ impl Assembly {
                 // What comes in the place of an attempt may be at hand.
                 Next::Wait if self.start() => {}
                 Next::Wait => return false,
-                Next::End => return true,
+                Next::End => {
+                    self.tell_of_left_out();
+                    return true;
+                }
             }
         }
     }
@@ -446,6 +403,7 @@ impl Assembly {
 
     /// Starts what may start; whether that was anything.
     fn start(&mut self) -> bool {
+        self.tell_of_left_out();
         let before = self.started;
         while let Some((id, include)) = self.plan.start_next() {
             self.started += 1;
@@ -461,6 +419,14 @@ impl Assembly {
             }
         }
         self.started > before
+    }
+
+    fn tell_of_left_out(&mut self) {
+        let all = self.plan.dropped();
+        if all > self.left_out {
+            self.page.left_out(all, self.left_out == 0);
+            self.left_out = all;
+        }
     }
 
     /// What becomes of a fragment that is known now: what failed is caught by `<esi:try>`, or the rule says what stands for it.
@@ -520,7 +486,10 @@ impl Assembly {
                 // What comes in the place of an attempt is to be begun.
                 Next::Wait if self.start() => {}
                 Next::Wait => return Poll::Pending,
-                Next::End => return Poll::Ready(Ok(None)),
+                Next::End => {
+                    self.tell_of_left_out();
+                    return Poll::Ready(Ok(None));
+                }
             }
         }
     }

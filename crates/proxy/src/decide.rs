@@ -475,7 +475,7 @@ impl Announcement<'_> {
             tags: tags(source, &config.cache),
             esi: self.esi,
             rule: Arc::clone(&self.rule.name),
-            length: if self.esi { None } else { fields::content_length(source) },
+            length: fields::content_length(source),
             part: None,
             completes: None,
         }

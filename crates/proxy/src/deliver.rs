@@ -12,12 +12,12 @@ use copal_store::{FillReader, HeadInfo, StoredResponse, slices};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::answer::Answer;
-use crate::assemble;
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::made::Made;
 use crate::multipart::Multipart;
+use crate::page_head;
 use crate::partial;
 use crate::proxy::NAME;
 use crate::reason::{Outcome, Reason, Told};
@@ -352,7 +352,7 @@ fn varnish(headers: &mut HeaderMap, reason: Reason) {
 /// Adds the fields that are for this client alone. What was made here stays as it is, and so does a page that was put together from
 /// a template. Caches on the way must not take the rule's word to browsers for leave to keep them.
 pub(crate) fn own(headers: &mut HeaderMap, own: &HeaderMap, rule: &Rule, page: bool) {
-    let of_copal = |name: &HeaderName| headers.contains_key(name) || (page && assemble::is_of_the_template(name));
+    let of_copal = |name: &HeaderName| headers.contains_key(name) || (page && page_head::is_of_the_template(name));
     let names: Vec<&HeaderName> = own.keys().filter(|name| !of_copal(name)).collect();
     for name in names {
         for value in own.get_all(name) {

@@ -120,6 +120,9 @@ async fn again(proxy: &Arc<Proxy>, asked: &Asked, why: Reason) -> Answer {
 
 /// Refreshes a stale response in the background, unless that is under way already.
 pub(crate) fn refresh(proxy: &Arc<Proxy>, asked: &Arc<Asked>, stale: &Arc<StoredResponse>) {
+    if asked.exchange.lineage.as_ref().is_some_and(|lineage| lineage.only_looks()) {
+        return;
+    }
     let by: Arc<dyn Selector + Send + Sync> = match asked.plan.authorized {
         true => Arc::new(Apart::new(Arc::clone(asked))),
         false => Arc::clone(asked) as _,
@@ -315,7 +318,7 @@ async fn received(
         proxy.hints.learn(&asked.key, reader.head(), began);
     }
     let _ = tell.send(Led::Storing(reader, own));
-    let parser = esi.then(|| parser(config, &asked.rule));
+    let parser = esi.then(|| parser(&asked.rule));
     pump(proxy, asked, fetched.body, writer, parser).await;
 }
 
@@ -379,9 +382,13 @@ fn is_template(asked: &Asked, fetched: &Fetched) -> bool {
     template && asked.rule.esi != EsiMode::Off
 }
 
-/// The parser of a template, with the limits of the settings and the language of the rule.
-pub(crate) fn parser(config: &copal_policy::Config, rule: &Rule) -> Parser {
-    let limits = Limits { max_includes: config.esi.max_includes, ..Limits::default() };
+/// Most includes of a stored template: what `esi.max_includes` can be set to. The setting itself counts as the page is put together,
+/// so that what is stored is right under another one.
+const MAX_INCLUDES: usize = 65_536;
+
+/// The parser of a template, in the language of the rule.
+pub(crate) fn parser(rule: &Rule) -> Parser {
+    let limits = Limits { max_includes: MAX_INCLUDES, ..Limits::default() };
     Parser::new(limits).with_dialect(fragment::dialect(rule))
 }
 

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use copal_esi::{Dialect, Escape, Include, Setting, Value, Variables};
+use copal_esi::{Dialect, Escape, Include, Parser, Setting, Value, Variables};
 use copal_origin::RequestBody;
 use copal_policy::{EsiDialect, EsiOnError, Rule};
-use copal_semantics::{RequestDirectives, Target, Timestamp};
+use copal_semantics::{RequestDirectives, Target, Timestamp, fields};
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body::Body as _;
 use tokio::sync::SemaphorePermit;
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::exchange::{Exchange, OnBehalf, Once};
+use crate::fill;
 use crate::forward;
 use crate::lineage::{Limit, Lineage};
 use crate::made::Made;
@@ -158,7 +159,8 @@ impl Page {
             rule: Arc::clone(rule),
             escape,
             personal: AtomicBool::new(false),
-            method: exchange.method.clone(),
+            // HEAD is told of the page that GET gets.
+            method: if exchange.method == Method::HEAD { Method::GET } else { exchange.method.clone() },
             target: exchange.target.clone(),
             headers: forward::fragment_head(&exchange.headers),
             peer: exchange.peer,
@@ -217,7 +219,7 @@ impl Page {
     pub(crate) fn broke_off(&self, error: &crate::BodyError) {
         self.proxy.observer.fragment(Reason::OriginClosed, true);
         let goes_on = !self.fails();
-        tracing::warn!(page = %self.target.path, %error, goes_on, "an ESI fragment broke off");
+        tracing::warn!(page = %self.target.url(), %error, goes_on, "an ESI fragment broke off");
     }
 
     /// Where the report tells of an include, if there is one.
@@ -241,13 +243,38 @@ impl Page {
         within
     }
 
+    /// Whether so many bytes more are within what the fragments of a client's page may have together.
+    fn may_spend(&self, bytes: u64) -> bool {
+        let spent = self.bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        let within = self.depth > 1 || spent <= self.runtime.config.esi.max_bytes;
+        if !within {
+            self.limited(Limit::MaxBytes);
+        }
+        within
+    }
+
+    /// So many includes of the page itself are beyond `esi.max_includes`; `first`: that was not known before.
+    pub(crate) fn left_out(&self, count: usize, first: bool) {
+        if first {
+            self.limited(Limit::MaxIncludes);
+        }
+        if let Some(spot) = &self.spot {
+            spot.left_out(count);
+        }
+    }
+
+    /// Says what is wrong with the template of a page that is not stored.
+    pub(crate) fn warn_of_template(&self, parser: &mut Parser) {
+        fill::warn_of_template(&self.proxy, &self.target.url(), parser);
+    }
+
     /// A limit is reached: counted each time, told once for each request of a client.
     fn limited(&self, limit: Limit) {
         self.proxy.observer.esi_limit(limit.as_str());
         // In a crowd every page would say so.
         let crowd = limit == Limit::MaxConcurrentTotal;
         if !self.lineage.tell(limit) && (!crowd || self.proxy.may_warn_of_crowd()) {
-            tracing::warn!(page = %self.target.path, limit = limit.as_str(), "{}", limit.sentence());
+            tracing::warn!(page = %self.target.url(), limit = limit.as_str(), "{}", limit.sentence());
         }
     }
 
@@ -264,8 +291,10 @@ impl Page {
                 Ok((target, begun)) => {
                     let (page, include, spot) = (Arc::clone(self), Arc::clone(include), spot.cloned());
                     let fragment = async move { page.resolve(&include, attempt, (target, begun), spot.as_ref()).await };
+                    // Nobody drives it, and so nothing is asked for.
+                    let alone = alone && self.depth == 1 || self.lineage.only_looks();
                     // A page within a page is only read when its turn has come.
-                    return Fragment::Running(Running::new(fragment, alone && self.depth == 1));
+                    return Fragment::Running(Running::new(fragment, alone));
                 }
                 Err(reason) => self.failed(include, reference, reason, spot),
             }
@@ -460,7 +489,12 @@ impl Page {
             return Err(Reason::FragmentStatus);
         }
         let length = answer.response.body().size_hint().exact();
-        if length.is_some_and(|length| !self.spend(length)) {
+        // What a template that comes in makes is not known; what it is announced with tells before anything of it is out.
+        let fits = match length {
+            Some(length) => self.spend(length),
+            None => fields::content_length(answer.response.headers()).is_none_or(|length| self.may_spend(length)),
+        };
+        if !fits {
             return Err(Reason::FragmentTooLarge);
         }
         if let (Some(spot), Some(length)) = (spot, length) {
@@ -478,10 +512,10 @@ impl Page {
         // What goes beyond the budget was told of once.
         let beyond = self.lineage.was_told(Limit::MaxIncludes) && reason == Reason::FragmentRefused;
         if include.continue_on_error || beyond {
-            tracing::debug!(page = %self.target.path, reference, reason = reason.as_str(), "ESI fragment failed");
+            tracing::debug!(page = %self.target.url(), reference, reason = reason.as_str(), "ESI fragment failed");
         } else {
             tracing::warn!(
-                page = %self.target.path,
+                page = %self.target.url(),
                 line = include.line,
                 column = include.column,
                 reference,

@@ -29,6 +29,7 @@ mod lineage;
 mod made;
 mod media;
 mod multipart;
+mod page_head;
 mod partial;
 mod pass;
 mod posted;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use http::Method;
 use tokio::time::Instant;
 
 use crate::exchange::Exchange;
@@ -26,6 +27,8 @@ struct Budget {
     deadline: OnceLock<Instant>,
     /// The limits that were told of.
     told: AtomicU8,
+    /// The client asked by `HEAD`.
+    only_looks: bool,
 }
 
 /// A limit on what pages may cost.
@@ -72,7 +75,10 @@ impl Limit {
 
 impl Lineage {
     pub(crate) fn of(exchange: &Exchange) -> Arc<Self> {
-        let budget = exchange.lineage.as_ref().map_or_else(Arc::default, |within| Arc::clone(&within.budget));
+        let budget = match &exchange.lineage {
+            Some(within) => Arc::clone(&within.budget),
+            None => Arc::new(Budget { only_looks: exchange.method == Method::HEAD, ..Budget::default() }),
+        };
         let path_and_query = exchange.target.path_and_query();
         let host = exchange.abroad.then(|| exchange.target.host.clone());
         Arc::new(Self { path_and_query, host, within: exchange.lineage.clone(), budget })
@@ -93,6 +99,11 @@ impl Lineage {
     /// Takes one more fragment, while there may be.
     pub(crate) fn take(&self, limit: usize) -> bool {
         self.budget.asked.fetch_add(1, Ordering::Relaxed) < limit
+    }
+
+    /// Whether fragments are only looked up, and none is fetched or refreshed.
+    pub(crate) fn only_looks(&self) -> bool {
+        self.budget.only_looks
     }
 
     /// What is left of the time for all fragments together.

@@ -124,6 +124,47 @@ impl Identity {
     }
 }
 
+/// What a page is made of, as it is put together from the store.
+pub(crate) struct Making {
+    identity: Identity,
+    /// Its text is told piece by piece: the template does not say what it is.
+    by_text: bool,
+    /// How long clients may keep it; none where they may not.
+    keep: Option<Duration>,
+}
+
+impl Making {
+    pub(crate) fn of(template: &StoredResponse, keep: Option<Duration>) -> Self {
+        let decides = |piece: &Piece| match piece {
+            Piece::Text(_) => false,
+            Piece::Include(include) => include.has_variables(),
+            Piece::Block(_) => true,
+        };
+        let by_text = template.body.pieces.iter().any(decides);
+        let mut identity = Identity::default();
+        if !by_text {
+            identity.part(as_part(template).identity);
+        }
+        Self { identity, by_text, keep }
+    }
+
+    pub(crate) fn text(&mut self, text: &[u8]) {
+        if self.by_text {
+            self.identity.text(text);
+        }
+    }
+
+    pub(crate) fn part(&mut self, made: &Made) {
+        self.identity.part(made.identity);
+        self.keep = self.keep.zip(made.keep).map(|(one, other)| one.min(other));
+    }
+
+    /// All of it; `personal`: something of the visitor went into it.
+    pub(crate) fn finish(self, personal: bool) -> Made {
+        Made { identity: self.identity.finish(), keep: self.keep.filter(|_| !personal) }
+    }
+}
+
 /// `max-age` for a page that may be kept for so long from now on and is told to be so old already.
 pub(crate) fn max_age(keep: Duration, age: Duration) -> Option<HeaderValue> {
     let mut text = String::new();

@@ -17,7 +17,7 @@ use crate::posted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::{self, Fetched, Outgoing};
-use crate::{assemble, decide, deliver, forward, groups, media, purge};
+use crate::{assemble, decide, deliver, forward, groups, media, page_head, purge};
 
 /// Sends a request to the origin and its response to the client; nothing is looked up, nothing stored.
 pub(crate) async fn pass(
@@ -97,7 +97,7 @@ fn head_of(exchange: &Exchange, runtime: &Runtime, rule: &Rule, headers: &mut He
     let template = exchange.method == Method::HEAD && media::is_template(rule, headers);
     clean(headers, runtime, rule);
     if template {
-        *headers = assemble::page_head(headers, &runtime.config, rule, false);
+        *headers = page_head::page_head(headers, &runtime.config, rule, false);
     }
 }
 

@@ -23,6 +23,7 @@ use crate::decide::{self, CachePlan};
 use crate::exchange::Exchange;
 use crate::fragment::Page;
 use crate::made::{self, Identity, Made};
+use crate::page_head;
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
 use crate::request;
@@ -102,7 +103,7 @@ pub(crate) fn page(
     }
 }
 
-/// The head of a template's page, as [`assemble::page_head`] makes it, where that is known.
+/// The head of a template's page, as [`page_head::page_head`] makes it, where that is known.
 pub(crate) fn head(runtime: &Arc<Runtime>, rule: &Arc<Rule>, template: &StoredResponse) -> Option<HeaderMap> {
     let head = |known: &Known| {
         let kind = &known.kind;
@@ -153,7 +154,7 @@ impl Known {
         exchange: &Exchange,
         template: &StoredResponse,
     ) -> Self {
-        let head = assemble::page_head(&template.headers, &runtime.config, rule, true);
+        let head = page_head::page_head(&template.headers, &runtime.config, rule, true);
         let kind = Kind {
             runtime: Arc::downgrade(runtime),
             rule: Arc::clone(rule),

@@ -45,6 +45,8 @@ struct Entry {
     column: u32,
     attempts: Vec<Attempt>,
     bytes: u64,
+    /// Includes in it beyond `esi.max_includes`.
+    left_out: usize,
     /// What was put in its place.
     instead: Option<&'static str>,
 }
@@ -125,6 +127,10 @@ impl Spot {
         self.with(|entry| entry.bytes += bytes);
     }
 
+    pub(crate) fn left_out(&self, includes: usize) {
+        self.with(|entry| entry.left_out = includes);
+    }
+
     pub(crate) fn instead(&self, what: &'static str) {
         self.with(|entry| entry.instead = Some(what));
     }
@@ -198,7 +204,8 @@ fn text(entries: &[Entry], head: &HeaderMap, took: Duration) -> String {
             }
         }
     }
-    let _ = writeln!(text, "\n{} fragments, {} in all", entries.len().saturating_sub(1), milliseconds(took));
+    let fragments = plural(entries.len().saturating_sub(1), "fragment");
+    let _ = writeln!(text, "\n{fragments}, {} in all", milliseconds(took));
     within(&mut text, entries, 0, 0);
     text
 }
@@ -237,9 +244,17 @@ fn lines(text: &mut String, entry: &Entry, indent: usize) {
         }
         text.push('\n');
     }
+    if entry.left_out > 0 {
+        let _ =
+            writeln!(text, "{:indent$}left out: {}, beyond esi.max_includes", "", plural(entry.left_out, "include"));
+    }
     if let Some(instead) = entry.instead {
         let _ = writeln!(text, "{:indent$}instead: {instead}", "");
     }
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn milliseconds(duration: Duration) -> String {
