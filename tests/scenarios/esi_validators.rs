@@ -52,6 +52,33 @@ async fn a_page_from_the_store_has_a_validator_of_its_own() {
     assert_ne!(changed.header("etag"), Some(&*tag));
 }
 
+/// The template's dates say nothing of its fragments, whether the page is put together or known by heart.
+#[tokio::test]
+async fn a_date_never_says_that_a_page_is_unchanged() {
+    let front = Front::with(YAML).await;
+    let later = "Fri, 01 Jan 2038 00:00:00 GMT";
+    let template = lasting("[<esi:include src='/f'/>]", 600);
+    front.origin.on("/", template.header("last-modified", "Mon, 06 Oct 2025 08:00:00 GMT"));
+    for body in ["one", "two"] {
+        front.origin.replace("/f", lasting(body, 300));
+        front.purge("/f").await;
+        let mut client = front.client().await;
+        for round in 0..5 {
+            for (name, value) in [("if-modified-since", later), ("if-none-match", "\"other\"")] {
+                let got = client.get("/").header(name, value).send().await;
+                let expected = format!("[{body}]");
+                assert_eq!((got.status, got.text()), (200, &*expected), "round {round}, {name}");
+            }
+        }
+    }
+    assert_eq!((front.origin.count("/"), front.origin.count("/f")), (1, 2));
+    let got = front.get("/").await;
+    let tag = got.header("etag").unwrap();
+    let mut client = front.client().await;
+    let got = client.get("/").header("if-modified-since", later).header("if-none-match", tag).send().await;
+    assert_eq!(got.status, 304, "by its tag");
+}
+
 #[tokio::test]
 async fn the_lifetime_is_the_least_of_the_parts() {
     let front = Front::with(YAML).await;

@@ -122,9 +122,11 @@ pub(crate) fn whole(
             headers.insert(header::ETAG, tag);
         }
     }
+    // By its tag alone: the dates in its fields are the template's, and a fragment that is newer has not changed them.
+    let by_tag = at_hand && exchange.headers.contains_key(header::IF_NONE_MATCH);
     let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, template.status, &headers);
     let (status, mut headers, body) = match unchanged {
-        Precondition::NotModified if at_hand => {
+        Precondition::NotModified if by_tag => {
             (StatusCode::NOT_MODIFIED, conditional::not_modified_head(&headers), Body::empty())
         }
         _ => (template.status, headers, body()),
