@@ -140,7 +140,11 @@ rules:
     let reading = client.get("/large").stream().await;
     front.origin.wait_for_heads(5).await;
     gate.open();
-    assert_eq!(front.get("/small").await.text(), "[b]", "the other's fragment was answered, so it is the next one's turn");
+    assert_eq!(
+        front.get("/small").await.text(),
+        "[b]",
+        "the other's fragment was answered, so it is the next one's turn"
+    );
     let rest = reading.rest().await;
     assert_eq!(rest.text().get(large.len()..), Some("late"));
 }

@@ -23,7 +23,7 @@ use crate::body::{Body, BodyError};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::fragment::{Fragment, Page};
-use crate::made::{Identity, Made};
+use crate::made::{Made, Making};
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::report::Spot;
@@ -263,41 +263,6 @@ impl Source {
     }
 }
 
-/// What a page is made of, as it is put together from the store.
-struct Making {
-    identity: Identity,
-    /// Its text is told piece by piece: the template does not say what it is.
-    by_text: bool,
-    keep: Option<Duration>,
-}
-
-impl Making {
-    fn of(template: &StoredResponse, keep: Option<Duration>) -> Self {
-        let decides = |piece: &Piece| match piece {
-            Piece::Text(_) => false,
-            Piece::Include(include) => include.has_variables(),
-            Piece::Block(_) => true,
-        };
-        let by_text = template.body.pieces.iter().any(decides);
-        let mut identity = Identity::default();
-        if !by_text {
-            identity.part(made::as_part(template).identity);
-        }
-        Self { identity, by_text, keep }
-    }
-
-    fn text(&mut self, text: &[u8]) {
-        if self.by_text {
-            self.identity.text(text);
-        }
-    }
-
-    fn part(&mut self, made: &Made) {
-        self.identity.part(made.identity);
-        self.keep = self.keep.zip(made.keep).map(|(one, other)| one.min(other));
-    }
-}
-
 /// A page that is being put together.
 pub(crate) struct Assembly {
     page: Arc<Page>,
@@ -374,10 +339,7 @@ impl Assembly {
             return Ok(Put::Rest(Box::new(self)));
         }
         let personal = self.page.is_personal();
-        let made = self
-            .making
-            .take()
-            .map(|making| Made { identity: making.identity.finish(), keep: making.keep.filter(|_| !personal) });
+        let made = self.making.take().map(|making| making.finish(personal));
         Ok(Put::Whole(self.run_of(&parts), made))
     }
 
