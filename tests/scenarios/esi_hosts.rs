@@ -169,6 +169,53 @@ async fn redirects_are_failures_unless_the_rule_follows_them_and_then_within_its
     }
 }
 
+/// Another host cannot send a visitor's cookies to a place of the page's own host.
+#[tokio::test]
+async fn what_another_host_redirects_to_is_asked_for_as_nobody() {
+    let Site { front, cms, widgets } = site("{hosts: [widgets.example], redirects: 3}").await;
+    let to = |location: &str| Answer::status(302).header("location", location);
+    widgets.on("/home", to("http://test.example/user/name"));
+    widgets.on("/twice", to("http://test.example/user/on"));
+    cms.on("/user/on", to("/user/name"));
+    let told = |request: &copal_testkit::Request| {
+        let told = |name| request.header(name).unwrap_or("-").to_owned();
+        Answer::ok(["cookie", "authorization", "referer"].map(told).join(" "))
+    };
+    cms.on("/user/name", Answer::from_fn(told));
+    let include = |src: &str| format!("<esi:include src='{src}'/>");
+    let body = ["http://widgets.example/home", "http://widgets.example/twice", "/user/name"].map(include).join("|");
+    cms.on("/", page(&format!("[{body}]")));
+    let mut client = front.client().await;
+    for round in 0..2 {
+        let asked = client.get("/").header("cookie", "session=ada").header("authorization", "Basic YQ==");
+        let got = asked.send().await;
+        assert_eq!(got.text(), "[- - -|- - -|session=ada Basic YQ== -]", "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_folder_is_not_left_by_what_only_some_servers_understand() {
+    let Site { front, cms, .. } = site("{trusted_only: ['/esi/**'], redirects: 1}").await;
+    cms.on("/esi/a..b", "a");
+    cms.on("/esi/away", Answer::status(302).header("location", "/esi/..%2fadm"));
+    let srcs = [
+        "/esi/..%2fadm",
+        "/esi/..%5cadm",
+        "/esi/..\\adm",
+        "/esi/..;/adm",
+        "/esi/%252e%252e/adm",
+        "/esi/%252e%252e%252fadm",
+        "/esi/x%2f..%2f..%2fadm",
+        "/esi/away",
+        "/esi/a..b",
+    ];
+    cms.on("/", page(&srcs.map(|src| format!("<esi:include src='{src}'/>")).join("|")));
+    assert_eq!(front.get("/").await.text(), "||||||||a");
+    let mut seen: Vec<String> = cms.requests().into_iter().map(|request| request.target).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["/", "/esi/a..b", "/esi/away"]);
+}
+
 #[tokio::test]
 async fn only_trusted_paths_are_included_and_only_named_facts_read() {
     let Site { front, cms, widgets } =

@@ -170,3 +170,38 @@ async fn includes_beyond_max_includes_are_left_out_and_told_of() {
         assert!(report.text().contains(line) && report.text().contains("2 fragments, "), "{}", report.text());
     }
 }
+
+/// One client that stops reading keeps no fragment of the others' from its turn.
+#[tokio::test]
+async fn a_client_that_does_not_read_keeps_no_turn() {
+    let front = Front::with(
+        "esi: {max_concurrent_total: 1}
+rules:
+  - {name: user, match: {path: '/user/**'}, pass: true}
+  - {name: pages, cache: {ttl: 1h}, esi: true}",
+    )
+    .await;
+    // More than all buffers on the way take.
+    let large = "x".repeat(24 << 20);
+    front.origin.on("/large", page(&format!("{large}<esi:include src='/user/a'/>")));
+    front.origin.on("/small", page("[<esi:include src='/user/b'/>]"));
+    front.origin.on("/user/a", "a");
+    front.origin.on("/user/b", "b");
+    // Both templates are stored.
+    assert_eq!(front.get("/large").await.text().len(), large.len() + 1);
+    assert_eq!(front.get("/small").await.text(), "[b]");
+
+    let (gate, late) = Answer::gated("late");
+    front.origin.replace("/user/a", late);
+    let mut client = front.client().await;
+    let reading = client.get("/large").stream().await;
+    front.origin.wait_for_heads(5).await;
+    gate.open();
+    assert_eq!(
+        front.get("/small").await.text(),
+        "[b]",
+        "the other's fragment was answered, so it is the next one's turn"
+    );
+    let rest = reading.rest().await;
+    assert_eq!(rest.text().get(large.len()..), Some("late"));
+}

@@ -87,8 +87,9 @@ async fn nobody_else_sees_it() {
         ("esi: {debug_allow: ['10.0.0.0/8']}", None, false),
         ("esi: {debug_allow: ['10.0.0.0/8']}", Some("10.0.0.1"), false),
         ("esi: {debug_allow: ['127.0.0.0/8']}", None, true),
-        // What somebody says who is not trusted counts for nothing, for or against.
-        ("esi: {debug_allow: ['127.0.0.0/8']}", Some("192.0.2.1"), true),
+        // A proxy that is not trusted asks for nobody knows whom.
+        ("esi: {debug_allow: ['127.0.0.0/8']}", Some("192.0.2.1"), false),
+        ("esi: {debug_allow: ['127.0.0.0/8']}", Some("127.0.0.1"), false),
         ("trusted_proxies: ['127.0.0.0/8']\nesi: {debug_allow: ['127.0.0.0/8']}", Some("192.0.2.1"), false),
         ("trusted_proxies: ['127.0.0.0/8']\nesi: {debug_allow: ['127.0.0.0/8']}", Some("127.0.0.1"), true),
     ] {

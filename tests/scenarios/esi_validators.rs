@@ -52,6 +52,33 @@ async fn a_page_from_the_store_has_a_validator_of_its_own() {
     assert_ne!(changed.header("etag"), Some(&*tag));
 }
 
+/// The template's dates say nothing of its fragments, whether the page is put together or known by heart.
+#[tokio::test]
+async fn a_date_never_says_that_a_page_is_unchanged() {
+    let front = Front::with(YAML).await;
+    let later = "Fri, 01 Jan 2038 00:00:00 GMT";
+    let template = lasting("[<esi:include src='/f'/>]", 600);
+    front.origin.on("/", template.header("last-modified", "Mon, 06 Oct 2025 08:00:00 GMT"));
+    for body in ["one", "two"] {
+        front.origin.replace("/f", lasting(body, 300));
+        front.purge("/f").await;
+        let mut client = front.client().await;
+        for round in 0..5 {
+            for (name, value) in [("if-modified-since", later), ("if-none-match", "\"other\"")] {
+                let got = client.get("/").header(name, value).send().await;
+                let expected = format!("[{body}]");
+                assert_eq!((got.status, got.text()), (200, &*expected), "round {round}, {name}");
+            }
+        }
+    }
+    assert_eq!((front.origin.count("/"), front.origin.count("/f")), (1, 2));
+    let got = front.get("/").await;
+    let tag = got.header("etag").unwrap();
+    let mut client = front.client().await;
+    let got = client.get("/").header("if-modified-since", later).header("if-none-match", tag).send().await;
+    assert_eq!(got.status, 304, "by its tag");
+}
+
 #[tokio::test]
 async fn the_lifetime_is_the_least_of_the_parts() {
     let front = Front::with(YAML).await;
@@ -79,12 +106,19 @@ async fn a_page_that_is_not_for_all_says_so() {
     front.origin.on("/silent", page("says nothing of time"));
     front.origin.on("/private", page("p").header("cache-control", "no-cache, max-age=60"));
     front.origin.on("/varied", lasting("v", 60).header("vary", "accept-language"));
+    let says = |cache_control: &str| page("p").header("cache-control", cache_control);
+    front.origin.on("/shared", says("s-maxage=30, max-age=60"));
+    front.origin.on("/validated", says("max-age=60, must-revalidate"));
+    front.origin.on("/proxies", says("max-age=60, proxy-revalidate"));
     front.origin.on("/ok", lasting("ok", 60));
     for (index, (part, tagged, told)) in [
         ("<esi:include src='/ok'/>", true, "max-age=60"),
         ("<esi:include src='/ok'/><esi:include src='/silent'/>", true, "private, no-cache"),
         ("<esi:include src='/private'/>", false, "private, no-cache"),
         ("<esi:include src='/varied'/>", true, "private, no-cache"),
+        ("<esi:include src='/shared'/>", true, "private, no-cache"),
+        ("<esi:include src='/validated'/>", true, "private, no-cache"),
+        ("<esi:include src='/proxies'/>", true, "private, no-cache"),
         ("<esi:include src='/user'/>", false, "private, no-cache"),
         ("<esi:include src='http://elsewhere.example/'/>", false, "private, no-cache"),
         ("<esi:vars>$(HTTP_COOKIE{theme})</esi:vars>", true, "private, no-cache"),
@@ -108,6 +142,65 @@ async fn a_page_that_is_not_for_all_says_so() {
     front.origin.on("/told", lasting("<esi:include src='/ok'/>", 600));
     front.get("/told").await;
     assert_eq!(front.get("/told").await.header("cache-control"), Some("max-age=5"));
+}
+
+/// What the template says to shared caches, or forbids them, is not lost on the way to them.
+#[tokio::test]
+async fn a_template_that_speaks_to_shared_caches_is_not_kept_by_them() {
+    let yaml = "rules: [{name: all, cache: {ttl: 1h, override: [must-revalidate]}, esi: true}]";
+    let front = Front::with(yaml).await;
+    for (index, (says, told)) in [
+        ("max-age=60", "max-age=60"),
+        ("s-maxage=60, max-age=60", "private, no-cache"),
+        ("max-age=60, must-revalidate", "private, no-cache"),
+        ("max-age=60, proxy-revalidate", "private, no-cache"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/{index}");
+        front.origin.on(&path, page("<esi:vars>$(QUERY_STRING{q}|text)</esi:vars>").header("cache-control", says));
+        front.get(&path).await;
+        for _ in 0..3 {
+            let got = front.get(&path).await;
+            assert_eq!((got.text(), got.header("cache-control")), ("text", Some(told)), "{says}");
+        }
+        assert_eq!(front.origin.count(&path), 1, "{says}: stored");
+    }
+}
+
+/// Two visitors are given two pages for one URL, and no Vary says so.
+#[tokio::test]
+async fn a_page_whose_rule_is_chosen_by_fields_is_not_kept() {
+    let by_header = "{name: other, match: {path: ['/f', '/sub/**'], header: [x-mobile]}, cache: {ttl: 1h}, esi: true}";
+    let by_cookie = "{name: other, match: {path: ['/f', '/sub/**'], cookie: [mobile]}, pass: true}";
+    let all = "{name: all, cache: {ttl: 1h}, esi: true}";
+    for (rules, told) in [
+        (format!("[{all}]"), "max-age=60"),
+        // No request comes so far.
+        (format!("[{all}, {by_header}]"), "max-age=60"),
+        (format!("[{by_header}, {all}]"), "private, no-cache"),
+        (format!("[{by_cookie}, {all}]"), "private, no-cache"),
+    ] {
+        let front = Front::with(&format!("sessions: {{ignore: [mobile]}}\nrules: {rules}")).await;
+        for path in ["/page", "/sub/page"] {
+            front.origin.on(path, lasting("[<esi:include src='/f'/>]", 60));
+        }
+        front.origin.on("/f", lasting("f", 60));
+        for path in ["/page", "/sub/page"] {
+            for round in 0..4 {
+                // The other rule's page says so too.
+                let name = if rules.contains("x-mobile") && round > 1 { "x-mobile" } else { "x-none" };
+                let mut client = front.client().await;
+                let got = client.get(path).header(name, "1").send().await;
+                assert_eq!(got.text(), "[f]");
+                if round > 0 {
+                    assert_eq!(got.header("cache-control"), Some(told), "{path}: {rules}");
+                    assert!(got.header("etag").is_some(), "{path}: {rules}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -121,6 +121,7 @@ fn context(
         origin,
         request: Default::default(),
         response: Default::default(),
+        by_fields: false,
         matcher: Default::default(),
     };
     let given = section.entry("cookies").is_some();

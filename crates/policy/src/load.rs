@@ -191,12 +191,14 @@ fn assemble(
     let mut rules = Vec::new();
     let mut found = Vec::new();
     for part in parts {
-        rules.extend(part.rules.into_iter().map(|written| Arc::new(written.rule)));
+        rules.extend(part.rules.into_iter().map(|written| written.rule));
         found.extend(part.reader.finish());
     }
     if found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(Diagnostics(found));
     }
+    crate::matcher::mark(&mut rules);
+    let rules = rules.into_iter().map(Arc::new).collect();
     let policy = Policy::new(rules, sessions, ignored, unknown);
     let has_sub_keys = !contexts.is_empty()
         || policy.rules().iter().filter_map(|rule| rule.cache()).any(crate::CacheRule::has_sub_keys);

@@ -2,9 +2,9 @@
 
 use http::{HeaderMap, HeaderName, Method};
 
-use crate::RequestFacts;
 use crate::facts::parameters;
 use crate::glob::{NameGlob, PathGlob};
+use crate::{RequestFacts, Rule};
 
 /// One condition per key of `match`; an empty list means that the key was not given.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +87,11 @@ impl Matcher {
         (one_of.iter().chain(all.iter().map(|(name, _)| name)), cookies)
     }
 
+    fn reads_fields(&self) -> bool {
+        let (mut headers, cookies) = self.reads();
+        headers.next().is_some() || !cookies.is_empty()
+    }
+
     /// Whether every request fits, so that no later rule is ever reached.
     pub(crate) fn is_catch_all(&self) -> bool {
         self.methods.is_empty()
@@ -96,6 +101,15 @@ impl Matcher {
             && self.query.is_none()
             && self.headers.is_none()
             && self.cookies.is_empty()
+    }
+}
+
+/// Notes at each rule, in the order in which they are tried, whether it depends on more than method and target that it is reached.
+pub(crate) fn mark(rules: &mut [Rule]) {
+    let mut by_fields = false;
+    for rule in rules {
+        by_fields |= rule.matcher.reads_fields();
+        rule.by_fields = by_fields;
     }
 }
 

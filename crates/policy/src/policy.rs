@@ -108,6 +108,7 @@ impl Policy {
             origin: 0,
             request: Default::default(),
             response: Default::default(),
+            by_fields: false,
             matcher: Default::default(),
         });
         Self { reads: Reads::of(&rules), rules, otherwise, sessions, ignored, unknown }

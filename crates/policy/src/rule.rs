@@ -202,6 +202,8 @@ pub struct Rule {
     pub request: FieldEdits,
     /// Fields set and removed on the way to the client.
     pub response: ResponseEdits,
+    /// Whether it, or a rule before it, looks at request fields or cookies: requests for one URL may come to other rules.
+    pub by_fields: bool,
     pub(crate) matcher: Matcher,
 }
 

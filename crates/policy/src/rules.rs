@@ -124,6 +124,7 @@ fn rule(
         origin,
         request,
         response,
+        by_fields: false,
         matcher,
     };
     check_edits(reader, &section, &rule);

@@ -37,8 +37,10 @@ const HELD_BYTES: usize = 64 << 10;
 
 /// A stored template of a page that a client asks for. With all fragments at hand it is answered at once.
 pub(crate) fn begin(proxy: &Arc<Proxy>, asked: Asked, response: Arc<StoredResponse>, reason: Reason) -> Begun {
-    match put_together(proxy, &asked, &response, reason) {
-        Ok(Put::Rest(assembly)) if asked.exchange.depth == 0 && asked.exchange.method != Method::HEAD => {
+    // Only what is held drives a fragment itself.
+    let is_held = asked.exchange.depth == 0;
+    match put_together(proxy, &asked, &response, reason, is_held) {
+        Ok(Put::Rest(assembly)) if is_held && asked.exchange.method != Method::HEAD => {
             Begun::Later(Box::pin(async move {
                 let put = assembly.held().await.map(Put::Rest);
                 at_once(&asked, &response, reason, put)
@@ -50,7 +52,7 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, asked: Asked, response: Arc<StoredRespon
 
 /// A stored template. With all fragments at hand the page is one run of slices of known length, with a validator of its own.
 pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Asked, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
-    at_once(asked, response, reason, put_together(proxy, asked, response, reason))
+    at_once(asked, response, reason, put_together(proxy, asked, response, reason, false))
 }
 
 /// A page of a stored template, as far as it is at hand.
@@ -64,12 +66,14 @@ fn put_together(
     asked: &Asked,
     response: &Arc<StoredResponse>,
     reason: Reason,
+    is_held: bool,
 ) -> Result<Put, Fault> {
     let exchange = &asked.exchange;
     let page = Page::new(proxy, &asked.runtime, &asked.rule, exchange, &response.headers);
     let mut assembly = Assembly::new(page, Source::Stored(Arc::clone(response), 0));
     let keep = made::keep(response, &asked.rule, reason, exchange.now).filter(|_| !asked.plan.authorized);
     assembly.making = Some(Making::of(response, keep));
+    assembly.is_held = is_held;
     assembly.begin_stored();
     assembly.put_together()
 }
@@ -122,9 +126,11 @@ pub(crate) fn whole(
             headers.insert(header::ETAG, tag);
         }
     }
+    // By its tag alone: the dates in its fields are the template's, and a fragment that is newer has not changed them.
+    let by_tag = at_hand && exchange.headers.contains_key(header::IF_NONE_MATCH);
     let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, template.status, &headers);
     let (status, mut headers, body) = match unchanged {
-        Precondition::NotModified if at_hand => {
+        Precondition::NotModified if by_tag => {
             (StatusCode::NOT_MODIFIED, conditional::not_modified_head(&headers), Body::empty())
         }
         _ => (template.status, headers, body()),
@@ -250,6 +256,8 @@ pub(crate) struct Assembly {
     failed: bool,
     /// None where something in it is not of the store.
     making: Option<Making>,
+    /// It is waited for, so that it is polled whether a client reads or not.
+    is_held: bool,
     /// It broke off while it was waited for.
     broken: Option<Broken>,
 }
@@ -275,6 +283,7 @@ impl Assembly {
             ready: VecDeque::new(),
             failed: false,
             making: None,
+            is_held: false,
             broken: None,
         }
     }
@@ -337,7 +346,19 @@ impl Assembly {
         parts.append(&mut self.ready);
         let runs: Vec<&Bytes> = parts.iter().collect();
         self.ready = Body::runs(&runs).into_parts_at_hand().unwrap_or_default().into();
+        self.let_run();
         Ok(self)
+    }
+
+    /// From now on it is polled when its client reads. A fragment that went on only then would keep its turn from everybody, and
+    /// its time would not run out, for as long as one client does not read.
+    fn let_run(&mut self) {
+        self.is_held = false;
+        for fragment in self.fragments.values_mut() {
+            if let Fragment::Running(running) = fragment {
+                running.let_run();
+            }
+        }
     }
 
     /// Takes what comes, while that is little; a page that may fail waits on for what its fragments come to.
@@ -408,7 +429,7 @@ impl Assembly {
         while let Some((id, include)) = self.plan.start_next() {
             self.started += 1;
             let spot = self.page.spot(&include);
-            let fragment = self.page.begin(&include, spot.as_ref(), self.running.is_empty());
+            let fragment = self.page.begin(&include, spot.as_ref(), self.is_held && self.running.is_empty());
             self.spots.extend(spot.map(|spot| (id, spot)));
             match fragment {
                 running @ Fragment::Running(_) => {
@@ -553,8 +574,9 @@ impl Assembly {
                         }
                     }
                     Some(Err(error)) => {
+                        // What came of it is out: ended here, the page would pass for whole.
                         self.page.broke_off(&error);
-                        return Poll::Ready(if self.page.fails() { Err(error) } else { Ok(None) });
+                        return Poll::Ready(Err(error));
                     }
                 }
             },

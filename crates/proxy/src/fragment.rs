@@ -51,11 +51,18 @@ pub(crate) struct Page {
     now: Timestamp,
     depth: u32,
     lineage: Arc<Lineage>,
-    /// It is of another host than the client's page, or within a fragment that is.
+    /// It is of another host than the client's page, or was led to by one, or is within a fragment that is.
     abroad: bool,
     /// Bytes of its fragments so far.
     bytes: AtomicU64,
     spot: Option<Spot>,
+}
+
+/// What was asked for, from which a redirect leads on.
+struct Asked {
+    target: Target,
+    /// It is of another host than the page, or such a one led to it.
+    abroad: bool,
 }
 
 /// A fragment that was begun.
@@ -72,7 +79,7 @@ pub(crate) enum Fragment {
 
 /// A fragment on its way; dropped with the page that no one reads any more.
 pub(crate) enum Running {
-    /// Driven by whoever reads the page: one that is alone needs no task.
+    /// Driven by whoever waits for the page: one that is alone needs no task meanwhile.
     Here(Pin<Box<dyn Future<Output = Fragment> + Send>>),
     Task(Task),
 }
@@ -89,6 +96,14 @@ impl Drop for Task {
 impl Running {
     fn new(fragment: impl Future<Output = Fragment> + Send + 'static, alone: bool) -> Self {
         if alone { Self::Here(Box::pin(fragment)) } else { Self::Task(Task(tokio::spawn(fragment))) }
+    }
+
+    /// Gives it a task, if it has none.
+    pub(crate) fn let_run(&mut self) {
+        if let Self::Here(fragment) = self {
+            let fragment = std::mem::replace(fragment, Box::pin(std::future::pending()));
+            *self = Self::new(fragment, false);
+        }
     }
 
     /// What it came to: never itself one that runs.
@@ -218,8 +233,7 @@ impl Page {
     /// A fragment's body broke off after its head.
     pub(crate) fn broke_off(&self, error: &crate::BodyError) {
         self.proxy.observer.fragment(Reason::OriginClosed, true);
-        let goes_on = !self.fails();
-        tracing::warn!(page = %self.target.url(), %error, goes_on, "an ESI fragment broke off");
+        tracing::warn!(page = %self.target.url(), %error, "an ESI fragment broke off, and its page with it");
     }
 
     /// Where the report tells of an include, if there is one.
@@ -279,21 +293,20 @@ impl Page {
     }
 
     /// Begins a fragment. One that is stored and fresh is at hand at once; another gets a task of its own, unless it is `alone`
-    /// under way.
+    /// under way in a page that is polled for its sake.
     pub(crate) fn begin(self: &Arc<Self>, include: &Arc<Include>, spot: Option<&Spot>, alone: bool) -> Fragment {
         for attempt in [Attempt::Src, Attempt::Alt] {
             let Some(reference) = attempt.reference(include) else { break };
-            match self.ask(include, &self.target, reference, spot) {
+            match self.ask(include, self.base(), reference, spot) {
                 Ok((_, Begun::Ready(answer))) if !self.follows(include, &answer) => match self.judge(answer, spot) {
                     Ok(brought) => return brought,
                     Err(reason) => self.failed(include, reference, reason, spot),
                 },
-                Ok((target, begun)) => {
+                Ok(begun) => {
                     let (page, include, spot) = (Arc::clone(self), Arc::clone(include), spot.cloned());
-                    let fragment = async move { page.resolve(&include, attempt, (target, begun), spot.as_ref()).await };
-                    // Nobody drives it, and so nothing is asked for.
-                    let alone = alone && self.depth == 1 || self.lineage.only_looks();
-                    // A page within a page is only read when its turn has come.
+                    let fragment = async move { page.resolve(&include, attempt, begun, spot.as_ref()).await };
+                    // Of what only looks nobody drives it, and so nothing is asked for.
+                    let alone = alone || self.lineage.only_looks();
                     return Fragment::Running(Running::new(fragment, alone));
                 }
                 Err(reason) => self.failed(include, reference, reason, spot),
@@ -322,7 +335,7 @@ impl Page {
         self: &Arc<Self>,
         include: &Include,
         attempt: Attempt,
-        begun: (Option<Target>, Begun),
+        begun: (Option<Asked>, Begun),
         spot: Option<&Spot>,
     ) -> Fragment {
         let reference = attempt.reference(include).unwrap_or_default();
@@ -331,7 +344,7 @@ impl Page {
             Err(reason) => self.failed(include, reference, reason, spot),
         }
         if let Some(reference) = include.alt.as_deref().filter(|_| attempt == Attempt::Src) {
-            let brought = match self.ask(include, &self.target, reference, spot) {
+            let brought = match self.ask(include, self.base(), reference, spot) {
                 Ok(begun) => self.follow(include, begun, spot).await,
                 Err(reason) => Err(reason),
             };
@@ -347,7 +360,7 @@ impl Page {
     async fn follow(
         &self,
         include: &Include,
-        (mut target, mut begun): (Option<Target>, Begun),
+        (mut asked, mut begun): (Option<Asked>, Begun),
         spot: Option<&Spot>,
     ) -> Result<Fragment, Reason> {
         let mut left = self.rule.esi_options.redirects;
@@ -357,11 +370,11 @@ impl Page {
                 Begun::Later(later) => self.in_time(include, later).await?,
             };
             let location = reach::redirect(&answer).filter(|_| left > 0 && self.follows(include, &answer));
-            let (Some(location), Some(base)) = (location, &target) else { return self.judge(answer, spot) };
+            let (Some(location), Some(base)) = (location, &asked) else { return self.judge(answer, spot) };
             if let Some(spot) = spot {
                 spot.answered(&answer);
             }
-            (target, begun) = self.ask(include, base, location, spot)?;
+            (asked, begun) = self.ask(include, (&base.target, base.abroad), location, spot)?;
             left -= 1;
         }
     }
@@ -401,15 +414,20 @@ impl Page {
         self.runtime.turns.acquire().await.ok()
     }
 
-    /// Asks for a fragment as a client would; `base` is what its reference is relative to. Also gives its target, where a
-    /// redirect may be followed from it.
+    /// What the page's own references are relative to.
+    fn base(&self) -> (&Target, bool) {
+        (&self.target, self.abroad)
+    }
+
+    /// Asks for a fragment as a client would; `base` is what its reference is relative to, and whether that is abroad. Also
+    /// gives what was asked for, where a redirect may be followed from it.
     fn ask(
         &self,
         include: &Include,
-        base: &Target,
+        base: (&Target, bool),
         reference: &str,
         spot: Option<&Spot>,
-    ) -> Result<(Option<Target>, Begun), Reason> {
+    ) -> Result<(Option<Asked>, Begun), Reason> {
         let limits = &self.runtime.config.esi;
         if !self.is_shallow() {
             self.limited(Limit::MaxDepth);
@@ -423,9 +441,10 @@ impl Page {
         if let Some(spot) = spot {
             spot.asked(exchange.target.url());
         }
-        let base = (self.rule.esi_options.redirects > 0).then(|| exchange.target.clone());
+        let follows = self.rule.esi_options.redirects > 0;
+        let asked = follows.then(|| Asked { target: exchange.target.clone(), abroad: exchange.abroad });
         let exchange = Exchange { spot: spot.cloned(), ..exchange };
-        Ok((base, request::begin(&self.proxy, &self.runtime, exchange, once)))
+        Ok((asked, request::begin(&self.proxy, &self.runtime, exchange, once)))
     }
 
     /// The request for a fragment. The same for all requests for the page that have the same target, but for what it takes over of their
@@ -433,15 +452,16 @@ impl Page {
     pub(crate) fn request(
         &self,
         include: &Include,
-        base: &Target,
+        (base, abroad): (&Target, bool),
         reference: &str,
     ) -> Result<(Exchange, Once), Reason> {
         let target = reach::admit(&self.target, &self.rule, base, reference)?;
-        let abroad = self.abroad || target.host != self.target.host;
+        // Where another host sends it, it is asked for as nobody, also back at home.
+        let abroad = abroad || target.host != self.target.host;
         if self.lineage.has(abroad.then_some(&*target.host), &target.path_and_query()) {
             return Err(Reason::FragmentCycle);
         }
-        let mut headers = if abroad && !self.abroad { reach::abroad(&self.headers) } else { self.headers.clone() };
+        let mut headers = if abroad { reach::abroad(&self.headers) } else { self.headers.clone() };
         let (method, once) = match reach::posted(include) {
             None => (Method::GET, Once::nothing()),
             Some(_) if abroad || !self.rule.esi_options.may_post(&target.path) => return Err(Reason::FragmentRefused),

@@ -45,7 +45,10 @@ pub(crate) fn keep(response: &StoredResponse, rule: &Rule, reason: Reason, now: 
         return None;
     }
     let cache = rule.cache()?;
-    if !cache.key.headers.is_empty() || cache.key.has_cookies() || rule.context.is_some() {
+    // Another client is given something else for the same URL, and no Vary says so.
+    let is_one_of_several =
+        rule.by_fields || !cache.key.headers.is_empty() || cache.key.has_cookies() || rule.context.is_some();
+    if is_one_of_several {
         return None;
     }
     let told = match &cache.client_cache_control {
@@ -71,9 +74,16 @@ fn names_codings_only(vary: &HeaderValue) -> bool {
     vary.to_str().is_ok_and(|names| names.split(',').all(|name| name.trim().eq_ignore_ascii_case("accept-encoding")))
 }
 
+/// `max-age` where nothing beside it is lost when a page says only that. What is told to shared caches apart (`s-maxage`), or forbids
+/// stale use, holds for caches between us and the client.
 fn max_age_for_clients(headers: &HeaderMap) -> Option<Duration> {
     let told = ResponseDirectives::parse(headers);
-    let forbidden = told.no_store || told.no_cache.is_present() || told.private.is_present();
+    let forbidden = told.no_store
+        || told.no_cache.is_present()
+        || told.private.is_present()
+        || told.s_maxage.is_some()
+        || told.must_revalidate
+        || told.proxy_revalidate;
     told.max_age.filter(|_| !forbidden)
 }
 
@@ -134,6 +144,7 @@ pub(crate) struct Making {
 }
 
 impl Making {
+    /// Of a page of this template, which clients may keep for so long.
     pub(crate) fn of(template: &StoredResponse, keep: Option<Duration>) -> Self {
         let decides = |piece: &Piece| match piece {
             Piece::Text(_) => false,
@@ -148,20 +159,22 @@ impl Making {
         Self { identity, by_text, keep }
     }
 
+    /// Bytes of the template's own.
     pub(crate) fn text(&mut self, text: &[u8]) {
         if self.by_text {
             self.identity.text(text);
         }
     }
 
+    /// A fragment.
     pub(crate) fn part(&mut self, made: &Made) {
         self.identity.part(made.identity);
         self.keep = self.keep.zip(made.keep).map(|(one, other)| one.min(other));
     }
 
-    /// All of it; `personal`: something of the visitor went into it.
-    pub(crate) fn finish(self, personal: bool) -> Made {
-        Made { identity: self.identity.finish(), keep: self.keep.filter(|_| !personal) }
+    /// `is_personal`: something of the visitor went into it.
+    pub(crate) fn finish(self, is_personal: bool) -> Made {
+        Made { identity: self.identity.finish(), keep: self.keep.filter(|_| !is_personal) }
     }
 }
 

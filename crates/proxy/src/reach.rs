@@ -28,11 +28,45 @@ pub(crate) fn admit(page: &Target, rule: &Rule, base: &Target, reference: &str) 
     let target = target::resolve(base, reference).map_err(|_| Reason::FragmentRefused)?;
     let options = &rule.esi_options;
     let own = target.host == page.host;
-    if !(own || options.allows_host(&target.host)) || !options.trusts(&target.path) {
+    let climbs = options.is_wary() && may_climb(&target.path);
+    if !(own || options.allows_host(&target.host)) || !options.trusts(&target.path) || climbs {
         return Err(Reason::FragmentRefused);
     }
     // A page that came by https has fragments that came by https.
     Ok(if own { Target { scheme: page.scheme, ..target } } else { target })
+}
+
+/// So often a path is decoded on its way, at the most that is believed of a chain of servers.
+const MOST_DECODINGS: usize = 4;
+
+/// Whether some server may read a segment of this path as `..`, and so leave the folder that the rule trusts: one that decodes what
+/// is encoded, also twice, that takes `\` for `/`, or that cuts off what follows a `;`.
+fn may_climb(path: &str) -> bool {
+    let mut path = path.as_bytes().to_vec();
+    for _ in 0..MOST_DECODINGS {
+        if path.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| segment.starts_with(b"..")) {
+            return true;
+        }
+        match decoded(&path) {
+            Some(further) => path = further,
+            None => return false,
+        }
+    }
+    // Nobody encodes so often what is meant well.
+    true
+}
+
+/// A path with its percent-encodings (RFC 3986 §2.1) decoded once; none where there are none.
+fn decoded(path: &[u8]) -> Option<Vec<u8>> {
+    let digit = |at: usize| path.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+    let (mut bytes, mut at) = (Vec::with_capacity(path.len()), 0);
+    while let Some(byte) = path.get(at) {
+        let encoded = digit(at + 1).zip(digit(at + 2)).filter(|_| *byte == b'%');
+        let encoded = encoded.and_then(|(high, low)| u8::try_from(high << 4 | low).ok());
+        bytes.push(encoded.unwrap_or(*byte));
+        at += if encoded.is_some() { 3 } else { 1 };
+    }
+    (bytes.len() < path.len()).then_some(bytes)
 }
 
 /// What of a page's request goes with one for a fragment of another host.
@@ -56,4 +90,34 @@ pub(crate) fn posted(include: &Include) -> Option<&str> {
 pub(crate) fn redirect(answer: &Answer) -> Option<&str> {
     let redirects = matches!(answer.response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     answer.response.headers().get(header::LOCATION).filter(|_| redirects)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_some_server_reads_as_a_way_up() {
+        for path in [
+            "/esi/..%2Fadm",
+            "/esi/..%5Cadm",
+            "/esi/..;/adm",
+            "/esi/..%3B/adm",
+            "/esi/%252e%252e/adm",
+            "/esi/%252E%252E%252Fadm",
+            "/esi/%25252e%25252e/adm",
+            "/esi/%25%2532e./adm",
+            "/esi/a%2F..%2F..%2Fadm",
+            "/esi/a%252F..%252Fadm",
+            "/esi/..",
+            "/%2525252525",
+        ] {
+            assert!(may_climb(path), "{path}");
+        }
+        for path in
+            ["/esi/a", "/esi/a..b", "/esi/a../b", "/esi/.a", "/esi/%C3%A4", "/esi/100%25", "/esi/a;b", "/%", "/%2"]
+        {
+            assert!(!may_climb(path), "{path}");
+        }
+    }
 }

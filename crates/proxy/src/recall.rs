@@ -236,7 +236,7 @@ fn parts(
         return None;
     }
     let part = |include: &Include| {
-        let (asked, _) = page.request(include, &exchange.target, &include.src).ok()?;
+        let (asked, _) = page.request(include, (&exchange.target, exchange.abroad), &include.src).ok()?;
         if asked.abroad || asked.has_body || asked.target.path == exchange.target.path {
             return None;
         }
