@@ -101,12 +101,13 @@ fn ordinary_requests_are_no_purges_in_any_dialect() {
         ("POST", "/services/a/purge", &[]),
         ("PUT", "/service/a/purge_all", &[]),
         ("DELETE", "/", &[("x-cache-tags", "a")]),
-        ("purge", "/", &[]),
         ("PURGEKEY", "/", &[]),
     ] {
         assert_eq!(named(&request(method, path, fields), PurgeDialect::ALL), "-", "{method} {path}");
     }
     assert_eq!(named(&request("GET", "/p", &[("cache-control", "no-cache")]), PurgeDialect::ALL), "anew");
+    // Misspelt, and no request for a page either.
+    assert_eq!(named(&request("purge", "/", &[]), PurgeDialect::ALL), "?");
 }
 
 #[test]
