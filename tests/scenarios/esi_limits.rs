@@ -174,12 +174,18 @@ async fn includes_beyond_max_includes_are_left_out_and_told_of() {
 /// One client that stops reading keeps no fragment of the others' from its turn.
 #[tokio::test]
 async fn a_client_that_does_not_read_keeps_no_turn() {
-    let front = Front::with(
-        "esi: {max_concurrent_total: 1}
+    for hold in ["5ms", "0"] {
+        no_turn_is_kept(hold).await;
+    }
+}
+
+async fn no_turn_is_kept(hold: &str) {
+    let front = Front::with(&format!(
+        "esi: {{max_concurrent_total: 1, hold: {hold}}}
 rules:
-  - {name: user, match: {path: '/user/**'}, pass: true}
-  - {name: pages, cache: {ttl: 1h}, esi: true}",
-    )
+  - {{name: user, match: {{path: '/user/**'}}, pass: true}}
+  - {{name: pages, cache: {{ttl: 1h}}, esi: true}}"
+    ))
     .await;
     // More than all buffers on the way take.
     let large = "x".repeat(24 << 20);

@@ -333,6 +333,7 @@ impl Assembly {
         let (mut parts, mut length) = (VecDeque::new(), 0);
         let hold = self.page.hold();
         if hold.is_zero() {
+            self.let_run();
             return Ok(self);
         }
         let all = poll_fn(|cx| self.poll_held(&mut parts, &mut length, cx));

@@ -41,8 +41,8 @@ pub(crate) struct Exchange {
     pub(crate) anew: bool,
     /// The peer is in `trusted_proxies`: its forwarding fields are believed.
     pub(crate) trusted: bool,
-    /// Whom the peer asks for.
-    pub(crate) on_behalf: OnBehalf,
+    /// Whom the peer asks for; none where that is read off the fields when it is asked, which few requests do.
+    pub(crate) on_behalf: Option<OnBehalf>,
     /// Read once for the request (invariant 12).
     pub(crate) now: Timestamp,
     /// 0: a client's request; n: a fragment of a fragment … of a page.
@@ -111,7 +111,7 @@ impl Exchange {
             absolute,
             anew: false,
             trusted,
-            on_behalf: OnBehalf::of(&parts.headers, trusted.then_some(trusted_proxies)),
+            on_behalf: trusted.then(|| OnBehalf::of(&parts.headers, Some(trusted_proxies))),
             now,
             depth: 0,
             has_body: !matches!(body, RequestBody::Empty),
@@ -140,7 +140,7 @@ impl Exchange {
             absolute: false,
             anew: false,
             trusted: false,
-            on_behalf: OnBehalf::Itself,
+            on_behalf: Some(OnBehalf::Itself),
             now,
             depth: 0,
             has_body: false,
@@ -164,7 +164,7 @@ impl Exchange {
     /// for somebody, that somebody's too. Otherwise whoever reaches a TLS terminator on the same machine would be in.
     pub(crate) fn is_from(&self, networks: &Networks) -> bool {
         networks.contains(self.peer)
-            && match self.on_behalf {
+            && match self.on_behalf() {
                 OnBehalf::Itself => true,
                 OnBehalf::Of(client) => networks.contains(client),
                 OnBehalf::Somebody => false,
@@ -173,10 +173,15 @@ impl Exchange {
 
     /// Who asks: the peer, or whom a trusted peer speaks for, where that is an address.
     pub(crate) fn asker(&self) -> IpAddr {
-        match self.on_behalf {
+        match self.on_behalf() {
             OnBehalf::Of(client) => client,
             OnBehalf::Itself | OnBehalf::Somebody => self.peer,
         }
+    }
+
+    /// Whom the peer asks for.
+    pub(crate) fn on_behalf(&self) -> OnBehalf {
+        self.on_behalf.unwrap_or_else(|| OnBehalf::of(&self.headers, None))
     }
 
     /// Tells the report, where there is one, how fresh the answer is.

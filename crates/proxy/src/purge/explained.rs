@@ -154,7 +154,8 @@ impl Proxy {
         exchange.absolute = asking.absolute;
         let config = self.config();
         exchange.trusted = config.trusted_proxies.contains(asking.peer);
-        exchange.on_behalf = OnBehalf::of(&exchange.headers, exchange.trusted.then_some(&config.trusted_proxies));
+        let trusted = exchange.trusted.then_some(&config.trusted_proxies);
+        exchange.on_behalf = Some(OnBehalf::of(&exchange.headers, trusted));
         Ok(exchange)
     }
 
@@ -162,7 +163,7 @@ impl Proxy {
     fn hint(&self, exchange: &Exchange) -> String {
         let config = &self.config().purge;
         let (by_address, has_secret) = (exchange.is_from(&config.allow), config.secret.as_ref());
-        let of_address = match (exchange.on_behalf, exchange.trusted) {
+        let of_address = match (exchange.on_behalf(), exchange.trusted) {
             (OnBehalf::Itself, _) => format!("{} is not in `purge.allow`: add it", exchange.peer),
             (OnBehalf::Of(client), _) => {
                 format!("{} speaks for {client}; both are to be in `purge.allow`", exchange.peer)
