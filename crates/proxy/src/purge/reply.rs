@@ -144,7 +144,7 @@ fn own(done: &Done, what: &[What]) -> String {
 pub(crate) fn denied(status: StatusCode) -> Answer {
     let text = match status {
         StatusCode::METHOD_NOT_ALLOWED => "Not allowed.".to_owned(),
-        _ => r#"{"status":"denied","hint":"add the client's address to purge.allow, or give the secret"}"#.to_owned(),
+        _ => r#"{"status":"denied","hint":"the client's address is to be in purge.allow, and the secret to be given where one is set (purge.require)"}"#.to_owned(),
     };
     respond(status, HeaderMap::new(), text, Reason::PurgeDenied)
 }
