@@ -5,6 +5,7 @@ before its owner had it. What counts as a secret: what the test says (`own`), ea
 the CMS's own patterns find in the pages of people who are signed in, such as its tokens against forgery.
 """
 import hashlib
+import html
 import re
 import threading
 import zlib
@@ -42,13 +43,16 @@ class Sent:
 class Hunt:
     """The record of a hunt. Safe to use from several threads.
 
-    `tokens`: patterns with one group, for what a page of somebody who is signed in may hold for them alone.
+    `tokens`: patterns with one group, for what a page of somebody who is signed in may hold for them alone; they see character
+    references as the characters.
+    `moments`: the same for what two who are signed in may have alike by chance, as it is made of the second in which they did something.
     `members_only`: a pattern of what no page may show to whoever is not signed in.
     `open_cookies`: a pattern of the names of cookies whose value is nobody's secret.
     """
 
-    def __init__(self, tokens=(), members_only=None, open_cookies="$^"):
+    def __init__(self, tokens=(), members_only=None, open_cookies="$^", moments=()):
         self.tokens = [re.compile(pattern) for pattern in tokens]
+        self.moments = [re.compile(pattern) for pattern in moments]
         self.members_only = members_only and re.compile(members_only)
         self.open_cookies = re.compile(open_cookies)
         self.secrets, self.sent, self.texts = {}, [], {}
@@ -68,12 +72,14 @@ class Hunt:
         hit = "Cache-Status" in response.headers and is_hit(response)
         cookies = [pieces for line in response.raw.headers.getlist("Set-Cookie") for pieces in self._pieces(line)]
         # A response out of the store without a session cookie in the request has nothing that is of whom it is sent to.
-        tokens = {found for pattern in self.tokens for found in pattern.findall(text)} if signed_in else ()
+        read = html.unescape(text)
+        tokens = {found for pattern in self.tokens for found in pattern.findall(read)} if signed_in else ()
+        moments = {found for pattern in self.moments for found in pattern.findall(read)} if signed_in else ()
         with self.lock:
             self.sent.append(Sent(to, signed_in, request, digest, hit))
             if digest not in self.texts:
                 self.texts[digest] = zlib.compress(text.encode(), 1)
-            for what, found in [("cookie", cookies), ("token", tokens)]:
+            for what, found in [("cookie", cookies), ("token", tokens), ("moment", moments)]:
                 for one in found:
                     secret = self.secrets.setdefault(one, Secret(one, what, found_out=True))
                     # Of the others it is said whose they are.
@@ -105,7 +111,7 @@ class Hunt:
                     owners = ", ".join(sorted(secret.owners))
                     found.append(f"{sent.to} got the {secret.what} {secret.text!r} of {owners} for {sent.request}")
         for secret in self.secrets.values():
-            if secret.found_out and len(secret.owners) > 1:
+            if secret.found_out and secret.what != "moment" and len(secret.owners) > 1:
                 owners = " and ".join(sorted(secret.owners))
                 found.append(f"the {secret.what} {secret.text!r} was given to {owners}")
         return found

@@ -6,6 +6,7 @@ the end; so is all that Copal still has in its store.
 """
 import os
 import re
+from types import SimpleNamespace
 
 from conftest import HOST, copal_before, naive_before
 from harness.crowd import Recorded, Wanderer, let_loose
@@ -16,8 +17,10 @@ MEMBERS = {"alicemarch": "Alice Marchbanks", "bobtremaine": "Bob Tremainewright"
 EDITOR = {"edwinaquill": "Edwina Featherstonehaugh"}
 STRANGERS = ["quentin-stranger", "rosamund-stranger", "sebastian-stranger"]
 STORIES = [f"/story-{number}/" for number in range(1, 13)]
-# What a member's page holds for the member alone: the tokens of forms, links and scripts, and of comments that wait.
-TOKENS = [r'nonce(?:=|"\s*:\s*"|"\s+value="|=\\")([0-9a-f]{10})\b', r"moderation-hash=([0-9a-f]{32})"]
+# What a member's page holds for the member alone: the tokens of forms, links and scripts, and of comments that wait. Of these the
+# hash is made of the comment's second (wp-comments-post.php), so two may have the same; with the comment's number nobody else has it.
+TOKENS = [r'nonce(?:=|"\s*:\s*"|"\s+value="|=\\")([0-9a-f]{10})\b', r"(unapproved=\d+&moderation-hash=[0-9a-f]{32})"]
+MOMENTS = [r"moderation-hash=([0-9a-f]{32})"]
 MEMBERS_ONLY = r'id="wpadminbar"|<body[^>]* logged-in'
 # The first is the same for everybody; the others keep how somebody likes the admin to look.
 OPEN_COOKIES = r"^wordpress_test_cookie$|^wp-settings-"
@@ -141,7 +144,7 @@ class Chief(Member):
 
 def hunt_at(port, part=PART):
     """Lets everybody loose on the site at a port. Gives the record."""
-    hunt = Hunt(TOKENS, MEMBERS_ONLY, OPEN_COOKIES)
+    hunt = Hunt(TOKENS, MEMBERS_ONLY, OPEN_COOKIES, MOMENTS)
     hunt.own("zanzibar-crocus", "protected story", *MEMBERS, *EDITOR)
     requests = {who: number * part for who, number in EACH.items()}
     people = [Stranger(client(port, name, hunt), requests["stranger"]) for name in STRANGERS]
@@ -165,7 +168,7 @@ def test_nobody_is_sent_what_is_anothers(cms, tmp_path):
     assert not found, f"{len(found)} leaks:\n" + "\n".join(found[:20])
     assert len(hunt.sent) >= 5000 * PART
     kinds = {secret.what for secret in hunt.secrets.values()}
-    assert kinds == {"cookie", "token", "name", "address", "search", "remark", "draft", "protected story"}, "the hunt looked for little"
+    assert kinds == {"cookie", "token", "moment", "name", "address", "search", "remark", "draft", "protected story"}, "the hunt looked for little"
     assert hits > len(hunt.sent) / 3 and stored > 20, "the cache was of no use, so there was nothing to leak"
 
 
@@ -190,7 +193,7 @@ rules:
 
 def visit_polls(port):
     """What two strangers are sent who visit the careless plug-in's page one after the other."""
-    hunt = Hunt(TOKENS, MEMBERS_ONLY, OPEN_COOKIES)
+    hunt = Hunt(TOKENS, MEMBERS_ONLY, OPEN_COOKIES, MOMENTS)
     for name in STRANGERS[:2]:
         Visit(client(port, name, hunt), 1).poll()
     return hunt
@@ -205,7 +208,7 @@ def test_a_careless_configuration_is_caught(cms, tmp_path):
 
 
 def test_a_cache_that_knows_no_sessions_is_caught(cms, tmp_path):
-    hunt = Hunt(TOKENS, MEMBERS_ONLY, OPEN_COOKIES)
+    hunt = Hunt(TOKENS, MEMBERS_ONLY, OPEN_COOKIES, MOMENTS)
     with naive_before(cms, tmp_path) as port:
         alice = Member(client(port, "alicemarch", hunt), 1, MEMBERS["alicemarch"])
         bob = Member(client(port, "bobtremaine", hunt), 1, MEMBERS["bobtremaine"])
@@ -218,3 +221,22 @@ def test_a_cache_that_knows_no_sessions_is_caught(cms, tmp_path):
     assert re.search(r"the token '[0-9a-f]{10}' was given to alicemarch and bobtremaine", found), found
     assert f"{stranger}, who is not signed in, got a member's page for GET /story-1/" in found
     assert re.search(rf"the cookie '\w+' was given to alicemarch and bobtremaine and {stranger}", found), found
+
+
+def answer(text):
+    headers = SimpleNamespace(items=list, getlist=lambda name: [])
+    request = SimpleNamespace(method="GET", path_url="/story-1/")
+    return SimpleNamespace(raw=SimpleNamespace(headers=headers), headers={}, status_code=200, content=text.encode(), request=request)
+
+
+def test_comments_of_one_second_share_a_hash_that_nobody_else_may_have():
+    def hunt(*sent):
+        hunt = Hunt(TOKENS, MEMBERS_ONLY, OPEN_COOKIES, MOMENTS)
+        for to, signed_in, number in sent:
+            hunt.record(to, signed_in, answer(f"?unapproved={number}&#038;moderation-hash={'0a' * 16}"))
+        return hunt.leaks()
+
+    alice, bob = ("alicemarch", True, 7), ("bobtremaine", True, 8)
+    assert hunt(alice, bob) == []
+    assert len(hunt(alice, ("bobtremaine", True, 7))) == 1, "the same comment"
+    assert len(hunt(alice, (STRANGERS[0], False, 7))) == 1, "not signed in"
