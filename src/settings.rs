@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use copal_origin::{Origin, OriginError, OriginSettings};
+use copal_origin::{Origin, OriginError, OriginSettings, Retry, ServerAddress, ServerSettings, Timeouts};
 use copal_policy::{Config, OriginConfig};
 use copal_store::StoreSettings;
+use http::Uri;
 
 use crate::telemetry::{AccessLog, Format, Sink};
 
@@ -26,15 +27,23 @@ pub fn store(config: &Config) -> StoreSettings {
 pub fn origin(config: &OriginConfig) -> OriginSettings {
     OriginSettings {
         name: config.name.to_string(),
-        servers: config.servers.clone(),
-        connect_timeout: config.connect_timeout,
-        first_byte_timeout: config.first_byte_timeout,
-        between_bytes_timeout: config.between_bytes_timeout,
+        servers: config.servers.iter().filter_map(server).collect(),
+        timeouts: Timeouts {
+            connect: config.connect_timeout,
+            first_byte: config.first_byte_timeout,
+            between_bytes: config.between_bytes_timeout,
+            ..Timeouts::default()
+        },
         idle_timeout: config.idle_timeout,
-        retries: config.retries,
+        retry: Retry { tries: config.retries, ..Retry::default() },
         max_header_bytes: usize::try_from(config.header_bytes).unwrap_or(usize::MAX),
         ..OriginSettings::default()
     }
+}
+
+/// `None` cannot be: the file was checked.
+fn server(uri: &Uri) -> Option<ServerSettings> {
+    uri.to_string().parse::<ServerAddress>().ok().map(ServerSettings::from)
 }
 
 /// The origins of a configuration. What `before` has already, with its connections, is kept where nothing about it
@@ -134,8 +143,12 @@ mod tests {
         let store = store(&config);
         assert_eq!((store.memory, store.max_body, store.max_variants), (32 << 20, 1 << 20, 9));
         let origin = origin(&config.origins[0]);
-        assert_eq!((origin.name.as_str(), origin.retries, origin.connect_timeout), ("a", 3, Duration::from_secs(7)));
-        assert_eq!(origin.servers, config.origins[0].servers);
+        assert_eq!(
+            (origin.name.as_str(), origin.retry.tries, origin.timeouts.connect),
+            ("a", 3, Duration::from_secs(7))
+        );
+        let servers: Vec<_> = origin.servers.iter().map(|server| server.address.to_string()).collect();
+        assert_eq!(servers, ["http://127.0.0.1:1"]);
     }
 
     #[test]

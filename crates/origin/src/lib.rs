@@ -7,6 +7,7 @@
 //! request costs no hand-over between tasks; only an upload that outlives the response's head gets one.
 
 mod body;
+mod call;
 mod connect;
 mod error;
 mod framing;
@@ -18,14 +19,20 @@ mod request;
 mod server;
 mod settings;
 mod socket;
+mod status;
 #[cfg(test)]
 mod tests;
 mod upgrade;
 
 pub use body::OriginBody;
+pub use call::Call;
 pub use error::{Fault, Kind, OriginError};
 pub use link::OnInterim;
 pub use origin::{Origin, OriginResponse};
 pub use request::{BoxError, RequestBody};
-pub use settings::OriginSettings;
+pub use settings::{
+    Balance, Ejection, HealthCheck, NameSettings, OriginSettings, Protocol, ProxyProtocol, Queue, Retry, ServerAddress,
+    ServerSettings, Timeouts, TlsSettings, Verdict,
+};
+pub use status::{OriginStatus, ServerState, ServerStatus};
 pub use upgrade::{AsyncIo, Upgraded, Upgrading};

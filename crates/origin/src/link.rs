@@ -466,7 +466,7 @@ fn deadline(limit: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::OriginSettings;
+    use crate::settings::{OriginSettings, ServerAddress};
     use tokio::net::TcpListener;
 
     #[tokio::test]
@@ -478,8 +478,8 @@ mod tests {
         // The end of the stream is there before the request.
         stream.readable().await.unwrap();
         let link = Link::new(stream, 8 << 10).await.unwrap();
-        let uri = format!("http://{address}").parse().unwrap();
-        let server = Arc::new(Server::new(&uri, &OriginSettings::default()).unwrap());
+        let settings = format!("http://{address}").parse::<ServerAddress>().unwrap().into();
+        let server = Arc::new(Server::new(&settings, &OriginSettings::default()).unwrap());
         let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
         let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();

@@ -9,12 +9,13 @@ use http::header::HOST;
 use http::{HeaderMap, Request, StatusCode, Version};
 
 use crate::body::OriginBody;
+use crate::call::Call;
 use crate::error::{Kind, OriginError};
 use crate::framing::framed;
-use crate::link::{Failed, Link, OnInterim};
+use crate::link::{Failed, Link};
 use crate::request::RequestBody;
 use crate::server::Server;
-use crate::settings::OriginSettings;
+use crate::settings::{OriginSettings, Timeouts};
 use crate::upgrade::Upgrading;
 
 /// How long an idle connection is believed to be still open, by a request that cannot be sent twice. Servers close idle connections
@@ -30,7 +31,7 @@ pub struct Origin {
 
 /// The head of an origin's response, and its body as it comes.
 pub struct OriginResponse {
-    /// The final status, or 101. For other interim responses (1xx) see [`Origin::send_hearing`].
+    /// The final status, or 101. For other interim responses (1xx) see [`Call::on_interim`].
     pub status: StatusCode,
     /// The version that the server speaks.
     pub version: Version,
@@ -48,12 +49,12 @@ impl Origin {
     /// An origin with these settings. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`Kind::Settings`] when there is no server, or one is not `http://HOST[:PORT]`.
+    /// [`Kind::Settings`] when there is no server, or one cannot be used.
     pub fn new(settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
         if settings.servers.is_empty() {
             return Err(OriginError::because(Kind::Settings, "an origin has at least one server"));
         }
-        let servers = settings.servers.iter().map(|uri| Server::new(uri, &settings).map(Arc::new));
+        let servers = settings.servers.iter().map(|server| Server::new(server, &settings).map(Arc::new));
         Ok(Arc::new(Self { servers: servers.collect::<Result<_, _>>()?, settings, turn: AtomicUsize::new(0) }))
     }
 
@@ -79,21 +80,18 @@ impl Origin {
     /// # Errors
     /// [`OriginError`] of the last server that was tried.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<OriginResponse, OriginError> {
-        self.send_hearing(request, None).await
+        self.send_with(request, Call::default()).await
     }
 
-    /// As [`send`](Self::send), and tells `on_interim` of the interim responses that come before the final one.
+    /// As [`send`](Self::send), in the way of `call`.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn send_hearing(
-        &self,
-        request: Request<RequestBody>,
-        on_interim: Option<OnInterim>,
-    ) -> Result<OriginResponse, OriginError> {
+    pub async fn send_with(&self, request: Request<RequestBody>, call: Call) -> Result<OriginResponse, OriginError> {
+        let timeouts = call.timeouts.unwrap_or(self.settings.timeouts);
         let mut request = framed(request)?;
         let mut turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut tries_left = self.settings.retries.min(self.servers.len() - 1);
+        let mut tries_left = self.settings.retry.tries.min(self.servers.len() - 1);
         let mut may_be_kept = true;
         let twice = request.method().is_idempotent() && !matches!(request.body(), RequestBody::Stream(_));
         let believed = if twice { Duration::MAX } else { BELIEVED };
@@ -104,7 +102,7 @@ impl Origin {
                 false => None,
             };
             let was_kept = kept.is_some();
-            let Failed { error, again } = match self.try_at(server, kept, request, on_interim.as_ref()).await {
+            let Failed { error, again } = match self.try_at(server, kept, request, &call, timeouts).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
@@ -136,7 +134,8 @@ impl Origin {
         server: &Arc<Server>,
         kept: Option<Box<Link>>,
         mut request: Box<Request<RequestBody>>,
-        on_interim: Option<&OnInterim>,
+        call: &Call,
+        timeouts: Timeouts,
     ) -> Result<OriginResponse, Failed> {
         let link = match kept {
             Some(mut link) => {
@@ -145,7 +144,7 @@ impl Origin {
                 link
             }
             // Boxed: it is the rare way, and large; every request would carry its size.
-            None => match Box::pin(server.connect(&self.settings)).await {
+            None => match Box::pin(server.connect(&self.settings, timeouts)).await {
                 Ok(link) => link,
                 Err(error) => return Err(Failed::unsent(error, request)),
             },
@@ -153,13 +152,13 @@ impl Origin {
         if !request.headers().contains_key(HOST) {
             request.headers_mut().insert(HOST, server.host().clone());
         }
-        let silence = self.settings.first_byte_timeout;
-        let (parts, reading, upgrade) = link.exchange(request, on_interim, silence, server).await?;
+        let (parts, reading, upgrade) =
+            link.exchange(request, call.on_interim.as_ref(), timeouts.first_byte, server).await?;
         Ok(OriginResponse {
             status: parts.status,
             version: parts.version,
             headers: parts.headers,
-            body: OriginBody::new(reading, self.settings.between_bytes_timeout),
+            body: OriginBody::new(reading, timeouts.between_bytes),
             upgrade,
             server: server.authority().clone(),
         })

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::Scheme;
-use http::{HeaderValue, Uri};
+use http::HeaderValue;
 
 use crate::connect::Place;
 use crate::error::{Kind, OriginError};
 use crate::link::Link;
 use crate::pool::Pool;
-use crate::settings::OriginSettings;
+use crate::settings::{OriginSettings, ServerAddress, ServerSettings, Timeouts};
 
 /// A server, ready to be connected to.
 pub(crate) struct Server {
@@ -21,22 +20,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// From `http://HOST[:PORT]`.
+    /// A server as the settings say.
     ///
     /// # Errors
-    /// `Settings` for another scheme, a path, user information, or no host.
-    pub(crate) fn new(uri: &Uri, settings: &OriginSettings) -> Result<Self, OriginError> {
-        let wrong = |what: &str| OriginError::because(Kind::Settings, format!("{uri}: {what}"));
-        let authority = uri.authority().ok_or_else(|| wrong("a server has a host"))?;
-        if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(wrong("a server's URL begins with http://"));
-        }
-        if uri.path() != "/" || uri.query().is_some() {
-            return Err(wrong("a server's URL has no path"));
-        }
-        if authority.as_str().contains('@') || authority.host().is_empty() {
-            return Err(wrong("a server's URL has a host and no user"));
-        }
+    /// `Settings` for what cannot be spoken to.
+    pub(crate) fn new(server: &ServerSettings, settings: &OriginSettings) -> Result<Self, OriginError> {
+        let ServerAddress::Http(authority) = &server.address else {
+            let what = format!("{}: only http:// servers can be spoken to", server.address);
+            return Err(OriginError::because(Kind::Settings, what));
+        };
         let host = HeaderValue::from_str(authority.as_str());
         Ok(Self {
             authority: authority.as_str().into(),
@@ -62,8 +54,12 @@ impl Server {
     }
 
     /// A new connection.
-    pub(crate) async fn connect(&self, settings: &OriginSettings) -> Result<Box<Link>, OriginError> {
-        let stream = self.place.connect(settings.connect_timeout).await;
+    pub(crate) async fn connect(
+        &self,
+        settings: &OriginSettings,
+        timeouts: Timeouts,
+    ) -> Result<Box<Link>, OriginError> {
+        let stream = self.place.connect(timeouts.connect).await;
         let stream = stream.map_err(|error| error.at(&self.authority))?;
         Link::new(stream, settings.max_header_bytes).await
     }

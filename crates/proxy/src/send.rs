@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use copal_origin::{OriginBody, RequestBody, Upgrading};
+use copal_origin::{Call, OriginBody, RequestBody, Upgrading};
 use copal_policy::{EsiMode, Rule};
 use copal_semantics::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -101,7 +101,7 @@ pub(crate) async fn send(
     let request_time = proxy.clock.now();
     let began = Instant::now();
     let on_interim = outgoing.interim.map(|interim| interim.relay(runtime, rule));
-    let result = origin.send_hearing(request, on_interim).await;
+    let result = origin.send_with(request, Call { on_interim, ..Call::default() }).await;
     let (response_time, elapsed) = (proxy.clock.now(), began.elapsed());
     let status = result.as_ref().ok().map(|response| response.status);
     proxy.observer.origin(&config.name, status, elapsed);

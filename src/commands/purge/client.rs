@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use copal_origin::{Kind, Origin, OriginError, OriginSettings, RequestBody};
+use copal_origin::{Kind, Origin, OriginError, OriginSettings, RequestBody, ServerAddress, Timeouts};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
@@ -70,13 +70,12 @@ impl Client {
         if let Some(origin) = self.0.get(server) {
             return Ok(Arc::clone(origin));
         }
-        let uri = format!("http://{server}").parse().map_err(|_| ClientError::Address(server.to_owned()))?;
+        let address: ServerAddress =
+            format!("http://{server}").parse().map_err(|_| ClientError::Address(server.to_owned()))?;
         let settings = OriginSettings {
             name: server.to_owned(),
-            servers: vec![uri],
-            connect_timeout: LIMIT,
-            first_byte_timeout: LIMIT,
-            between_bytes_timeout: LIMIT,
+            servers: vec![address.into()],
+            timeouts: Timeouts { connect: LIMIT, first_byte: LIMIT, between_bytes: LIMIT, ..Timeouts::default() },
             ..OriginSettings::default()
         };
         let failed = |source| ClientError::Failed { server: server.to_owned(), source };

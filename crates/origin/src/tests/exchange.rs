@@ -1,8 +1,13 @@
 //! What goes over the wire when all is well.
 
 use super::*;
+use crate::{Call, OnInterim};
 use copal_testkit::{Answer, Client};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+fn hearing(on_interim: OnInterim) -> Call {
+    Call { on_interim: Some(on_interim), ..Call::default() }
+}
 
 #[tokio::test]
 async fn head_and_body_go_through_as_they_are() {
@@ -96,7 +101,7 @@ async fn interim_responses_are_told_as_they_come_rfc9110_15_2() {
     });
     let sending = origin.clone();
     let sent = tokio::spawn(async move {
-        sending.send_hearing(request("GET", "/", RequestBody::Empty), Some(on_interim)).await.unwrap()
+        sending.send_with(request("GET", "/", RequestBody::Empty), hearing(on_interim)).await.unwrap()
     });
     // The final response waits until both were heard.
     assert_eq!(heard.recv().await, Some((103, "</a>".to_owned())));
@@ -120,7 +125,7 @@ async fn interim_responses_are_told_also_by_the_second_try() {
         let _ = told.send(status.as_u16());
     });
     let asked = request("GET", "/", RequestBody::Empty);
-    let response = origin.send_hearing(asked, Some(on_interim)).await.unwrap();
+    let response = origin.send_with(asked, hearing(on_interim)).await.unwrap();
     assert_eq!(whole(response.body).await.unwrap(), "second");
     assert_eq!(heard.recv().await, Some(103));
 }
@@ -181,19 +186,21 @@ async fn a_name_is_resolved_and_all_its_addresses_are_tried() {
 
 #[tokio::test]
 async fn wrong_settings_are_told_at_once() {
-    for servers in [
-        vec![],
-        vec!["https://a.test"],
-        vec!["http://a.test/path"],
-        vec!["http://a.test/?q"],
-        vec!["http://user@a.test"],
-        vec!["a.test:80"],
-        vec!["/path"],
-        vec!["http://a.test", "ftp://a.test"],
+    for url in [
+        "http://a.test/path",
+        "https://a.test/?q",
+        "http://user@a.test",
+        "a.test:80",
+        "/path",
+        "ftp://a.test",
+        "unix:relative",
     ] {
-        let urls: Vec<String> = servers.iter().map(|&url| url.to_owned()).collect();
-        let error = Origin::new(settings(&urls)).unwrap_err();
-        assert_eq!((error.kind(), error.fault()), (Kind::Settings, crate::Fault::Proxy), "{servers:?}");
+        let error = url.parse::<ServerAddress>().unwrap_err();
+        assert_eq!((error.kind(), error.fault()), (Kind::Settings, crate::Fault::Proxy), "{url}");
+    }
+    assert_eq!(Origin::new(settings(&[])).unwrap_err().kind(), Kind::Settings);
+    for url in ["http://a.test", "https://a.test:444", "unix:/run/a.sock"] {
+        assert_eq!(url.parse::<ServerAddress>().unwrap().to_string(), url);
     }
 }
 

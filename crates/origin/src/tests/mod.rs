@@ -15,17 +15,19 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use copal_testkit::{ScriptedOrigin, patiently};
-use http::{Request, Uri};
+use http::Request;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 
-use crate::{BoxError, Kind, Origin, OriginBody, OriginError, OriginResponse, OriginSettings, RequestBody};
+use crate::{
+    BoxError, Kind, Origin, OriginBody, OriginError, OriginResponse, OriginSettings, RequestBody, ServerAddress,
+};
 
 fn settings(urls: &[String]) -> OriginSettings {
     OriginSettings {
         name: "cms".to_owned(),
-        servers: urls.iter().map(|url| url.parse::<Uri>().unwrap()).collect(),
+        servers: urls.iter().map(|url| url.parse::<ServerAddress>().unwrap().into()).collect(),
         ..OriginSettings::default()
     }
 }

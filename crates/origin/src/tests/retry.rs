@@ -1,6 +1,7 @@
 //! Which server gets a request, and when another one gets it too.
 
 use super::*;
+use crate::Retry;
 use copal_testkit::{Answer, refused_address};
 
 async fn refused() -> String {
@@ -47,7 +48,8 @@ async fn all_refused_is_an_error_that_says_so() {
 async fn no_more_servers_are_tried_than_allowed() {
     let server = ScriptedOrigin::start().await;
     let urls = [refused().await, refused().await, server.url()];
-    let with = |retries| Origin::new(OriginSettings { retries, ..settings(&urls) }).unwrap();
+    let with =
+        |tries| Origin::new(OriginSettings { retry: Retry { tries, ..Retry::default() }, ..settings(&urls) }).unwrap();
     assert_eq!(text(&with(1), "/").await, Err(Kind::ConnectRefused));
     assert_eq!(get(&with(2), "/").await.unwrap().status.as_u16(), 404);
 }

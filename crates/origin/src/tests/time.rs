@@ -1,6 +1,7 @@
 //! The limits of time, under a paused clock.
 
 use super::*;
+use crate::Timeouts;
 use copal_testkit::Answer;
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
@@ -141,9 +142,13 @@ async fn a_limit_beyond_all_counting_is_no_limit() {
     let server = ScriptedOrigin::start().await;
     server.on("/", "a");
     let origin = Origin::new(OriginSettings {
-        connect_timeout: Duration::MAX,
-        first_byte_timeout: Duration::MAX,
-        between_bytes_timeout: Duration::MAX,
+        timeouts: Timeouts {
+            connect: Duration::MAX,
+            tls: Duration::MAX,
+            first_byte: Duration::MAX,
+            between_bytes: Duration::MAX,
+            total: Some(Duration::MAX),
+        },
         idle_timeout: Duration::MAX,
         ..settings(&[server.url()])
     });
