@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::error::OriginError;
-use crate::link::Reading;
+use crate::reading::Reading;
 
 /// A response's body as it comes in. Dropping it before its end closes the connection.
 ///

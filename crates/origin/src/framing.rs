@@ -221,7 +221,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever ends in `chunked` for hyper, which reads it so, is in chunks here or refused.
+        /// Whatever ends in `chunked` is in chunks here or refused: others read it so.
         #[test]
         fn nothing_that_is_read_in_chunks_passes_for_something_else(line in "([ -~]{0,12},)?[ \t]{0,2}[cC]hunked[ \t]{0,2}") {
             let mut headers = HeaderMap::new();

@@ -9,13 +9,16 @@
 mod body;
 mod call;
 mod connect;
+mod content;
 mod error;
 mod framing;
+mod head;
 mod link;
 mod origin;
 mod pool;
-mod replay;
+mod reading;
 mod request;
+mod sending;
 mod server;
 mod settings;
 mod socket;
@@ -26,7 +29,9 @@ mod upgrade;
 
 pub use body::OriginBody;
 pub use call::Call;
+pub use content::{Content, Piece};
 pub use error::{Fault, Kind, OriginError};
+pub use head::{HeadError, HeadReader, ResponseHead};
 pub use link::OnInterim;
 pub use origin::{Origin, OriginResponse};
 pub use request::{BoxError, RequestBody};

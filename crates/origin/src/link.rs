@@ -1,43 +1,36 @@
-//! One connection to a server, and the exchanges on it. The only file that names hyper.
+//! One connection to a server that speaks HTTP/1.1, and the exchanges on it.
 //!
-//! hyper splits a connection into a handle and a driver that wants to be spawned. Here the driver is polled by whoever waits
-//! for the response: nothing is handed between tasks, and since only the driver fills what the handle waits for, the handle is
-//! asked with a waker that does nothing.
+//! A connection has no task of its own: whoever waits for the response drives it. Nothing is handed between tasks, and nothing is
+//! allocated for a request but what its response keeps. Only an upload that outlives its response's head gets a task.
 
-use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, UPGRADE};
-use http::{HeaderMap, Request, Response, StatusCode, Version, response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, Method, Request, Response, StatusCode, response};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{Kind, OriginError};
-use crate::framing::{Coding, response_coding};
-use crate::replay::Replay;
-use crate::request::{Progress, RequestBody};
+use crate::head::{HeadError, HeadReader, ResponseHead, says_close};
+use crate::reading::Reading;
+use crate::request::RequestBody;
+use crate::sending::Sending;
 use crate::server::Server;
 use crate::socket::{Meter, Socket};
 use crate::upgrade::{Rewound, Upgrading};
 
-/// How many header lines a response may have.
-const MAX_HEADER_LINES: usize = 200;
-/// hyper's smallest read buffer, in bytes.
-const MIN_BUFFER: usize = 8 << 10;
-
-type Driver = Connection<TokioIo<Socket>, RequestBody>;
+/// Room for one read, in bytes: at least, and at most.
+const ROOM: (usize, usize) = (8 << 10, 128 << 10);
+/// The most interim responses before a final one.
+const MAX_INTERIM: u32 = 100;
 
 /// Hears of interim responses (RFC 9110 §15.2) before the head of the final one: any 1xx but 100, which concerns nobody but the two
 /// ends of this connection, and 101, which is a final one here. Called by whoever waits for the response.
@@ -45,15 +38,22 @@ pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
 
 /// A connection: idle in a pool, or with one request on it.
 pub(crate) struct Link {
-    sender: SendRequest<RequestBody>,
-    /// Gone only after its end.
-    driver: Option<Driver>,
+    socket: Socket,
     meter: Arc<Meter>,
+    sending: Sending,
+    /// What was read and not taken.
+    input: BytesMut,
+    /// How much the next read has room for.
+    room: usize,
+    max_head: usize,
     /// One timer for the life of the connection: moving a deadline is cheaper than making one.
     timer: Pin<Box<Sleep>>,
+    /// Nothing was sent on it yet, and nobody has looked whether it is still open.
+    fresh: bool,
+    /// The request that is sent next may be sent once more.
+    twice: bool,
+    /// The server has closed it.
     ended: bool,
-    failure: Option<hyper::Error>,
-    replay: Replay,
 }
 
 /// An exchange that brought no response head.
@@ -74,65 +74,116 @@ impl Failed {
     fn finally(error: OriginError) -> Self {
         Self { error, again: None }
     }
-
-    fn unanswered(error: hyper::Error) -> Self {
-        Self::finally(OriginError::because(kind_of(&error), error))
-    }
 }
 
-/// How the wait for a response's head ended.
-enum Outcome {
-    Answered(Response<Incoming>),
-    Failed(TrySendError<Request<RequestBody>>),
-    Late,
+/// What of a request decides how its response is read.
+struct Asked {
+    method: Method,
+    upgrade: bool,
+    /// It says itself that the connection closes.
+    close: bool,
+}
+
+impl Asked {
+    fn by(request: &Request<RequestBody>) -> Self {
+        let headers = request.headers();
+        Self {
+            method: request.method().clone(),
+            upgrade: headers.contains_key(UPGRADE),
+            close: headers.get_all(CONNECTION).iter().any(says_close),
+        }
+    }
 }
 
 impl Link {
     /// Speaks HTTP/1.1 on a fresh connection.
-    pub(crate) async fn new(stream: TcpStream, max_header_bytes: usize) -> Result<Box<Self>, OriginError> {
+    pub(crate) fn new(stream: TcpStream, max_header_bytes: usize) -> Box<Self> {
         let (socket, meter) = Socket::new(stream);
-        let (sender, driver) = http1::Builder::new()
-            .max_headers(MAX_HEADER_LINES)
-            .max_header_size(max_header_bytes)
-            .max_buf_size(max_header_bytes.max(MIN_BUFFER))
-            .handshake(TokioIo::new(socket))
-            .await
-            .map_err(|error| OriginError::because(Kind::Connect, error))?;
-        Ok(Box::new(Self {
-            sender,
-            driver: Some(driver),
+        Box::new(Self {
+            socket,
             meter,
+            sending: Sending::default(),
+            input: BytesMut::new(),
+            room: ROOM.0,
+            max_head: max_header_bytes,
             timer: Box::pin(sleep_until(Instant::now())),
+            fresh: true,
+            twice: false,
             ended: false,
-            failure: None,
-            replay: Replay::default(),
-        }))
+        })
     }
 
-    /// Remembers the request that is sent next, so that it can be sent again where this connection turns out to be closed.
+    /// The request that is sent next may be sent again where this connection turns out to be closed, if it may be sent twice at all.
     pub(crate) fn remember(&mut self, request: &Request<RequestBody>) {
-        self.replay.remember(request);
+        self.twice = request.method().is_idempotent() && !matches!(request.body(), RequestBody::Stream(_));
     }
 
     /// Whether an idle connection can take a request: still open, and no byte came that nobody asked for.
     pub(crate) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        self.drive(cx);
-        self.is_ready()
-    }
-
-    /// As [`is_usable`](Self::is_usable) found when the connection was last driven.
-    fn is_ready(&self) -> bool {
-        !self.ended && self.sender.is_ready()
-    }
-
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.ended
-            && let Some(driver) = &mut self.driver
-            && let Poll::Ready(result) = driver.poll_without_shutdown(cx)
-        {
-            self.ended = true;
-            self.failure = result.err();
+        if self.ended {
+            return false;
         }
+        let mut byte = [0];
+        self.ended = Pin::new(&mut self.socket).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready();
+        !self.ended
+    }
+
+    /// The connection, where another request may be sent on it.
+    pub(crate) fn for_another_request(mut self: Box<Self>) -> Option<Box<Self>> {
+        let fit = !self.ended && self.sending.is_done() && self.input.is_empty();
+        self.sending.tidy();
+        if self.room > ROOM.0 {
+            // An idle connection keeps no more room than a short response takes.
+            self.room = ROOM.0;
+            self.input = BytesMut::new();
+        }
+        fit.then_some(self)
+    }
+
+    /// Whether there is more of an upload to come.
+    pub(crate) fn uploads(&self) -> bool {
+        self.sending.is_upload()
+    }
+
+    pub(crate) fn timer(&mut self) -> &mut Pin<Box<Sleep>> {
+        &mut self.timer
+    }
+
+    /// So many bytes will come: room is made for them, or for many of them.
+    pub(crate) fn expect(&mut self, bytes: u64) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.room = self.room.max(bytes.min(ROOM.1));
+    }
+
+    /// Reads into `input`; how many bytes, 0 at the end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        self.input.reserve(self.room);
+        let room = self.input.capacity() - self.input.len();
+        let read = ready!(pin!(self.socket.read_buf(&mut self.input)).poll(cx));
+        match read {
+            Ok(count) => {
+                self.ended = count == 0;
+                if count == room {
+                    self.room = (self.room * 2).min(ROOM.1);
+                }
+            }
+            Err(_) => self.ended = true,
+        }
+        Poll::Ready(read)
+    }
+
+    /// Drives the connection: what of the request is still to be sent, and the next bytes of the response; none at its end.
+    pub(crate) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if !self.sending.is_done()
+            && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.socket)
+        {
+            return Poll::Ready(Err(io::Error::other(error)));
+        }
+        ready!(self.poll_fill(cx))?;
+        Poll::Ready(Ok(self.input.split().freeze()))
     }
 
     /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
@@ -144,321 +195,140 @@ impl Link {
         silence: Duration,
         server: &Arc<Server>,
     ) -> Result<(response::Parts, Reading, Option<Upgrading>), Failed> {
-        if let Some(on_interim) = on_interim {
-            let on_interim = Arc::clone(on_interim);
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() != StatusCode::CONTINUE {
-                    on_interim(response.status(), response.headers());
-                }
-            });
+        if std::mem::take(&mut self.fresh) && !self.is_usable(&mut Context::from_waker(Waker::noop())) {
+            let closed = OriginError::because(Kind::Connect, "closed before anything was sent");
+            return Err(Failed::unsent(closed, request));
         }
-        let progress = request.body().progress();
-        let asks_upgrade = request.headers().contains_key(UPGRADE);
+        let asked = Asked::by(&request);
+        let twice = std::mem::take(&mut self.twice);
+        self.sending.begin(&mut request);
         let read_before = self.meter.read();
-        let mut failed = match self.head(request, silence).await {
-            Outcome::Answered(response) => {
-                self.replay.forget();
-                return self.answered(response, progress, asks_upgrade, server).await;
+        match self.head(on_interim, silence).await {
+            Ok(head) => self.answered(head, &asked, server).map_err(Failed::finally),
+            Err(error) => {
+                let unanswered = error.kind() == Kind::Closed && self.meter.read() == read_before;
+                Err(Failed { error, again: (twice && unanswered).then_some(request) })
             }
-            Outcome::Failed(mut failed) => match failed.take_message() {
-                Some(request) => {
-                    let error = OriginError::because(Kind::Connect, failed.into_error());
-                    return Err(Failed::unsent(error, Box::new(request)));
-                }
-                None => Failed::unanswered(failed.into_error()),
-            },
-            Outcome::Late if progress.is_some_and(|progress| progress.is_waiting()) => {
-                let stalled = io::Error::new(io::ErrorKind::TimedOut, "nothing more came of it");
-                Failed::finally(OriginError::because(Kind::RequestBody, stalled))
-            }
-            Outcome::Late => Failed::finally(OriginError::new(Kind::FirstByteTimeout)),
-        };
-        if failed.error.kind() == Kind::Closed && self.meter.read() == read_before {
-            failed.again = self.replay.request().map(Box::new);
         }
-        Err(failed)
     }
 
-    async fn head(&mut self, request: Box<Request<RequestBody>>, silence: Duration) -> Outcome {
-        let mut response = pin!(self.sender.try_send_request(*request));
+    async fn head(&mut self, on_interim: Option<&OnInterim>, silence: Duration) -> Result<ResponseHead, OriginError> {
+        let mut reader = HeadReader::new(self.max_head);
+        let mut interim = 0;
         let mut written = None;
         poll_fn(|cx| {
-            let mut quiet = Context::from_waker(Waker::noop());
-            self.drive(cx);
-            let mut polled = response.as_mut().poll(&mut quiet);
-            if self.ended && polled.is_pending() {
-                // A request that still waits to be taken is given back only when nobody can take it any more.
-                self.driver = None;
-                polled = response.as_mut().poll(&mut quiet);
+            if !self.sending.is_done() {
+                // Whether all of it is out or not: the response may come before.
+                if let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.socket) {
+                    return Poll::Ready(Err(error));
+                }
             }
-            match polled {
-                Poll::Ready(Ok(response)) => return Poll::Ready(Outcome::Answered(response)),
-                Poll::Ready(Err(failed)) => return Poll::Ready(Outcome::Failed(failed)),
-                Poll::Pending => {}
+            while let Poll::Ready(read) = self.poll_fill(cx) {
+                match read {
+                    Ok(0) => return Poll::Ready(Err(OriginError::new(Kind::Closed))),
+                    Ok(_) => {}
+                    Err(error) => return Poll::Ready(Err(OriginError::because(Kind::Closed, error))),
+                }
+                while let Some(head) = reader.read(&mut self.input).map_err(unreadable)? {
+                    if is_final(&head) {
+                        return Poll::Ready(Ok(head));
+                    }
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        return Poll::Ready(Err(OriginError::because(Kind::Protocol, "too many interim responses")));
+                    }
+                    if let Some(on_interim) = on_interim.filter(|_| head.status != StatusCode::CONTINUE) {
+                        on_interim(head.status, &head.headers);
+                    }
+                }
             }
             let written_now = Some(self.meter.written());
             if written_now != written {
                 written = written_now;
                 self.timer.as_mut().reset(deadline(silence));
             }
-            self.timer.as_mut().poll(cx).map(|()| Outcome::Late)
+            self.timer.as_mut().poll(cx).map(|()| Err(late(&self.sending)))
         })
         .await
     }
 
-    async fn answered(
-        self: Box<Self>,
-        response: Response<Incoming>,
-        progress: Option<Arc<Progress>>,
-        asks_upgrade: bool,
+    fn answered(
+        mut self: Box<Self>,
+        head: ResponseHead,
+        asked: &Asked,
         server: &Arc<Server>,
-    ) -> Result<(response::Parts, Reading, Option<Upgrading>), Failed> {
-        let (mut parts, incoming) = response.into_parts();
-        // hyper leaves things of its own there: an upgrade, a reason phrase.
-        parts.extensions = http::Extensions::new();
-        let coding = check_head(&mut parts, asks_upgrade).map_err(Failed::finally)?;
-        let mut reading = Reading {
-            incoming,
-            hold: Hold::Nothing,
-            // A connection is not kept for an HTTP/1.0 server: it could not take a body of unknown length. Nor after a
-            // coding that is not known: who can tell where that response ends?
-            keep: parts.version == Version::HTTP_11 && coding != Coding::UntilClose,
-            waiting: false,
-            server: server.clone(),
-        };
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok((parts, reading, Some(self.upgrading())));
+    ) -> Result<(response::Parts, Reading, Option<Upgrading>), OriginError> {
+        let wrong = |what: &'static str| OriginError::because(Kind::Protocol, what);
+        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && !asked.upgrade {
+            // RFC 9110 §15.2.2: only for a request with Upgrade.
+            return Err(wrong("a 101 that was not asked for"));
         }
-        if progress.is_some_and(|progress| !progress.is_over()) {
-            reading.hold = Hold::Task(self.spawn());
-        } else {
-            reading.hold = Hold::Link(self);
-            reading.release_early().await;
+        let content = head.content(&asked.method).map_err(wrong)?;
+        let keep = head.keeps_connection() && !asked.close;
+        let rest = self.input.split().freeze();
+        let mut parts = Response::new(()).into_parts().0;
+        (parts.status, parts.version, parts.headers) = (head.status, head.version, head.headers);
+        if switches {
+            return Ok((parts, Reading::nothing(server.clone()), Some(self.upgrading(rest))));
         }
-        Ok((parts, reading, None))
+        Ok((parts, Reading::new(content, rest, self, keep, server.clone()), None))
     }
 
-    /// Drives the connection in a task of its own: the rest of an upload must go on although nobody polls the response.
-    fn spawn(self: Box<Self>) -> Task {
-        let mut link = self;
-        let driving = tokio::spawn(poll_fn(move |cx| {
-            link.drive(cx);
-            match link.ended {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
+    /// Drives the connection in a task of its own until the response's reader is gone, and gives on what it reads.
+    pub(crate) async fn pump(mut self: Box<Self>, to: mpsc::Sender<io::Result<Bytes>>) {
+        loop {
+            let mut reserved = pin!(to.reserve());
+            let room = poll_fn(|cx| {
+                if let Poll::Ready(Err(_)) = self.sending.poll(cx, &mut self.socket) {
+                    // The connection closes, so that the server cannot take a part of a request for the whole.
+                    return Poll::Ready(None);
+                }
+                reserved.as_mut().poll(cx).map(Result::ok)
+            });
+            let Some(room) = room.await else { return };
+            let more = poll_fn(|cx| self.poll_more(cx)).await;
+            let ends = !more.as_ref().is_ok_and(|more| !more.is_empty());
+            room.send(more);
+            if ends {
+                return;
             }
-        }));
-        Task { driving: driving.abort_handle(), timer: None }
+        }
     }
 
-    fn upgrading(self: Box<Self>) -> Upgrading {
+    fn upgrading(self: Box<Self>, first: Bytes) -> Upgrading {
         Box::pin(async move {
-            let mut link = self;
-            poll_fn(|cx| {
-                link.drive(cx);
-                match link.ended {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
-                }
-            })
-            .await;
-            let Self { driver, failure, .. } = *link;
-            let parts = match (driver, failure) {
-                (_, Some(error)) => return Err(io::Error::other(error)),
-                (None, None) => return Err(io::ErrorKind::NotConnected.into()),
-                (Some(driver), None) => driver.into_parts(),
-            };
-            Ok(Box::new(Rewound { first: parts.read_buf, stream: parts.io.into_inner().into_stream() }) as _)
+            match self.sending.is_done() {
+                true => Ok(Box::new(Rewound { first, stream: self.socket.into_stream() }) as _),
+                false => Err(io::ErrorKind::NotConnected.into()),
+            }
         })
     }
 }
 
-/// What hyper lets pass and a proxy must not.
-fn check_head(parts: &mut response::Parts, asks_upgrade: bool) -> Result<Coding, OriginError> {
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS && !asks_upgrade {
-        // RFC 9110 §15.2.2: only for a request with Upgrade.
-        return Err(OriginError::because(Kind::Protocol, "a 101 that was not asked for"));
-    }
-    let coding = response_coding(&parts.headers).map_err(|what| OriginError::because(Kind::Protocol, what))?;
-    if coding == Coding::Chunked {
-        // RFC 9112 §6.3: Transfer-Encoding overrides a Content-Length, which must not be passed on.
-        parts.headers.remove(CONTENT_LENGTH);
-    }
-    Ok(coding)
+/// Not an interim response. 101 is final: what comes behind it is another protocol.
+fn is_final(head: &ResponseHead) -> bool {
+    !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// The body of a response on its way in, with the connection that brings it.
-pub(crate) struct Reading {
-    incoming: Incoming,
-    hold: Hold,
-    keep: bool,
-    /// The timer runs for the next bytes.
-    waiting: bool,
-    server: Arc<Server>,
-}
-
-/// What brings the rest of a body.
-enum Hold {
-    /// Everything has come: the connection is elsewhere.
-    Nothing,
-    /// The connection, driven by whoever reads.
-    Link(Box<Link>),
-    /// The connection, driven by a task.
-    Task(Task),
-}
-
-/// A driving task that ends with whoever reads from it.
-struct Task {
-    driving: AbortHandle,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.driving.abort();
+fn unreadable(error: HeadError) -> OriginError {
+    match error {
+        HeadError::TooLarge => OriginError::new(Kind::TooLarge),
+        HeadError::Malformed(what) => OriginError::because(Kind::Protocol, what),
     }
 }
 
-impl Reading {
-    pub(crate) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-        silence: Duration,
-    ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
-        if let Poll::Ready(item) = self.poll_incoming(cx) {
-            return Poll::Ready(self.arrived(item, cx));
-        }
-        match &mut self.hold {
-            // Everything was said to be here.
-            Hold::Nothing => return Poll::Ready(Some(Err(self.fail(OriginError::new(Kind::Incomplete))))),
-            Hold::Task(_) => {}
-            Hold::Link(link) => {
-                link.drive(cx);
-                let ended = link.ended;
-                if let Poll::Ready(item) = self.poll_incoming(cx) {
-                    return Poll::Ready(self.arrived(item, cx));
-                }
-                if ended {
-                    return Poll::Ready(Some(Err(self.fail(OriginError::new(Kind::Incomplete)))));
-                }
-            }
-        }
-        if self.is_late(cx, silence) {
-            return Poll::Ready(Some(Err(self.fail(OriginError::new(Kind::BetweenBytesTimeout)))));
-        }
-        Poll::Pending
+/// Nothing has moved for too long: whose fault that is.
+fn late(sending: &Sending) -> OriginError {
+    if sending.is_waiting() {
+        let stalled = io::Error::new(io::ErrorKind::TimedOut, "nothing more came of it");
+        return OriginError::because(Kind::RequestBody, stalled);
     }
-
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let incoming = Pin::new(&mut self.incoming);
-        match self.hold {
-            Hold::Task(_) => incoming.poll_frame(cx),
-            Hold::Link(_) | Hold::Nothing => incoming.poll_frame(&mut Context::from_waker(Waker::noop())),
-        }
-    }
-
-    fn arrived(
-        &mut self,
-        item: Option<Result<Frame<Bytes>, hyper::Error>>,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<Frame<Bytes>, OriginError>> {
-        self.waiting = false;
-        match item {
-            Some(Ok(frame)) => {
-                // Nothing follows trailers, and not everybody asks whether something does.
-                if frame.is_trailers() || self.incoming.is_end_stream() {
-                    self.release(cx);
-                }
-                Some(Ok(frame))
-            }
-            Some(Err(error)) => {
-                let kind = body_kind(&error);
-                Some(Err(self.fail(OriginError::because(kind, error))))
-            }
-            // hyper ends a body also where the connection was given up: never let a short one pass for whole.
-            None if self.incoming.size_hint().lower() > 0 => Some(Err(self.fail(OriginError::new(Kind::Incomplete)))),
-            None => {
-                self.release(cx);
-                None
-            }
-        }
-    }
-
-    fn is_late(&mut self, cx: &mut Context<'_>, silence: Duration) -> bool {
-        let starting = !std::mem::replace(&mut self.waiting, true);
-        let timer = match &mut self.hold {
-            Hold::Nothing => return false,
-            Hold::Link(link) => &mut link.timer,
-            Hold::Task(task) => task.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline(silence)))),
-        };
-        if starting {
-            timer.as_mut().reset(deadline(silence));
-        }
-        timer.as_mut().poll(cx).is_ready()
-    }
-
-    fn fail(&mut self, error: OriginError) -> OriginError {
-        self.hold = Hold::Nothing;
-        error.at(self.server.authority())
-    }
-
-    /// Gives the connection back where the whole response is already here: most short ones arrive with their head.
-    async fn release_early(&mut self) {
-        poll_fn(|cx| {
-            if let Hold::Link(link) = &self.hold
-                && (self.incoming.is_end_stream() || link.is_ready())
-            {
-                self.release(cx);
-            }
-            Poll::Ready(())
-        })
-        .await;
-    }
-
-    /// The body is complete: the connection goes back to the pool if it is fit for another request, else it closes.
-    fn release(&mut self, cx: &mut Context<'_>) {
-        if let Hold::Link(mut link) = std::mem::replace(&mut self.hold, Hold::Nothing)
-            && self.keep
-            && (link.is_ready() || link.is_usable(cx))
-        {
-            self.server.keep(link);
-        }
-    }
-
-    pub(crate) fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-fn kind_of(error: &hyper::Error) -> Kind {
-    if error.is_parse_too_large() {
-        Kind::TooLarge
-    } else if error.is_parse() {
-        Kind::Protocol
-    } else if error.is_user() || error.is_body_write_aborted() {
-        Kind::RequestBody
-    } else {
-        Kind::Closed
-    }
-}
-
-fn body_kind(error: &hyper::Error) -> Kind {
-    let malformed = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|error| matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput));
-    match malformed {
-        true => Kind::Protocol,
-        false => Kind::Incomplete,
-    }
+    OriginError::new(Kind::FirstByteTimeout)
 }
 
 /// `limit` from now; a limit beyond what a clock can count is as good as none.
-fn deadline(limit: Duration) -> Instant {
+pub(crate) fn deadline(limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     Instant::now() + limit.min(FAR)
 }
@@ -477,7 +347,7 @@ mod tests {
         drop(listener.accept().await.unwrap());
         // The end of the stream is there before the request.
         stream.readable().await.unwrap();
-        let link = Link::new(stream, 8 << 10).await.unwrap();
+        let link = Link::new(stream, 8 << 10);
         let settings = format!("http://{address}").parse::<ServerAddress>().unwrap().into();
         let server = Arc::new(Server::new(&settings, &OriginSettings::default()).unwrap());
         let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));

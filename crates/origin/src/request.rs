@@ -2,8 +2,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -26,29 +24,7 @@ pub enum RequestBody {
 }
 
 /// A body that comes while it is sent, trailers included.
-pub struct Upload {
-    body: Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>,
-    progress: Arc<Progress>,
-}
-
-/// How far an upload is, for whoever has given it away.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    /// The last poll found nothing: it is its source that everybody waits for.
-    waiting: AtomicBool,
-    /// It was taken to its end, or given up.
-    over: AtomicBool,
-}
-
-impl Progress {
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-}
+pub struct Upload(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>);
 
 impl RequestBody {
     /// A body that is sent as it comes.
@@ -57,29 +33,7 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self::Stream(Upload { body: Box::pin(body.map_err(Into::into)), progress: Arc::new(Progress::default()) })
-    }
-
-    /// The same body once more, where that is possible.
-    pub(crate) fn replay(&self) -> Option<Self> {
-        match self {
-            RequestBody::Empty => Some(RequestBody::Empty),
-            RequestBody::Full(bytes) => Some(RequestBody::Full(bytes.clone())),
-            RequestBody::Stream(_) => None,
-        }
-    }
-
-    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
-        match self {
-            RequestBody::Stream(upload) => Some(upload.progress.clone()),
-            RequestBody::Empty | RequestBody::Full(_) => None,
-        }
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        self.progress.over.store(true, Ordering::Release);
+        Self::Stream(Upload(Box::pin(body.map_err(Into::into))))
     }
 }
 
@@ -96,12 +50,7 @@ impl Body for RequestBody {
                 *this = RequestBody::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            RequestBody::Stream(upload) => {
-                let polled = upload.body.as_mut().poll_frame(cx);
-                let waiting = &upload.progress.waiting;
-                waiting.store(polled.is_pending(), Ordering::Relaxed);
-                polled
-            }
+            RequestBody::Stream(upload) => upload.0.as_mut().poll_frame(cx),
         }
     }
 
@@ -109,7 +58,7 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => true,
             RequestBody::Full(bytes) => bytes.is_empty(),
-            RequestBody::Stream(upload) => upload.body.is_end_stream(),
+            RequestBody::Stream(upload) => upload.0.is_end_stream(),
         }
     }
 
@@ -117,7 +66,7 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            RequestBody::Stream(upload) => upload.body.size_hint(),
+            RequestBody::Stream(upload) => upload.0.size_hint(),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Server {
     ) -> Result<Box<Link>, OriginError> {
         let stream = self.place.connect(timeouts.connect).await;
         let stream = stream.map_err(|error| error.at(&self.authority))?;
-        Link::new(stream, settings.max_header_bytes).await
+        Ok(Link::new(stream, settings.max_header_bytes))
     }
 
     /// How many connections are kept.
