@@ -8,6 +8,7 @@
 
 mod body;
 mod call;
+mod clock;
 mod connect;
 mod error;
 mod framing;
@@ -17,6 +18,7 @@ mod pool;
 mod replay;
 mod request;
 mod server;
+mod servers;
 mod settings;
 mod socket;
 mod status;
