@@ -182,6 +182,11 @@ impl Reading {
         self.content.is_whole()
     }
 
+    /// Whether all of the body has come from the server, read or not.
+    pub(crate) fn has_all(&self) -> bool {
+        matches!(self.hold, Hold::Nothing) || self.content.is_whole()
+    }
+
     pub(crate) fn size_hint(&self) -> SizeHint {
         self.content.left().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
