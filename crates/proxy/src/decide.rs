@@ -509,22 +509,22 @@ pub(crate) fn clean_stored(headers: &mut HeaderMap, unstored: &[HeaderName], res
     fields::append_via(headers, "1.1", via);
 }
 
+static SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+
 /// Whether a field is between the origin and Copal.
 pub(crate) fn is_internal(name: &HeaderName, cache: &CacheConfig) -> bool {
-    name == "surrogate-control" || cache.internal().any(|internal| internal == name)
+    *name == SURROGATE_CONTROL || cache.internal().any(|internal| internal == name)
 }
 
 /// Removes the fields that are between the origin and Copal.
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
-    headers.remove("surrogate-control");
     trigger::fields_out(headers, rule.esi_options.triggers);
-    for name in config.cache.internal() {
+    let ttl_headers = rule.cache().map_or(&[][..], |cache| &cache.ttl_headers);
+    // Few of the many names are there, if any.
+    let is_out = |name: &&HeaderName| is_internal(name, &config.cache) || ttl_headers.contains(name);
+    let out: Vec<HeaderName> = headers.keys().filter(is_out).cloned().collect();
+    for name in out {
         headers.remove(name);
-    }
-    if let Action::Cache(cache) = &rule.action {
-        for name in &cache.ttl_headers {
-            headers.remove(name);
-        }
     }
 }
 

@@ -307,9 +307,12 @@ fn age_if_any(headers: &mut HeaderMap, freshness: &Freshness, reason: Reason, no
     }
 }
 
+/// This server in `Via` of responses.
+pub(crate) const VIA: HeaderValue = HeaderValue::from_static("1.1 copal");
+
 /// Every response that passes here says so (RFC 9110 §7.6.3), also one that was made here.
 pub(crate) fn via(headers: &mut HeaderMap) {
-    headers.entry(header::VIA).or_insert(HeaderValue::from_static("1.1 copal"));
+    headers.entry(header::VIA).or_insert(VIA);
 }
 
 /// What browsers are told, where the rule says so.

@@ -1,11 +1,10 @@
 //! The head of a request to an origin: what is forwarded, what is withheld, what is added.
 
-use std::fmt::Write as _;
-
 use copal_policy::{EsiMode, Rule};
-use copal_semantics::{announce_trailers, append_cdn_loop, conditional, fields, vary};
+use copal_semantics::{announce_trailers, conditional, fields, vary};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::address::AddressText;
 use crate::asked::Asked;
 use crate::exchange::Exchange;
 use crate::proxy::Runtime;
@@ -16,7 +15,7 @@ pub(crate) const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// Fields by which a client could make an origin answer for another URL, host or visitor than the cache key says.
 /// Withheld from every origin unless the peer is a trusted proxy; on requests whose response may be stored, always.
-const REWRITING: &[&str] = &[
+const REWRITING: Names = Names::new(&[
     "client-ip",
     "cf-connecting-ip",
     "cf-visitor",
@@ -59,10 +58,42 @@ const REWRITING: &[&str] = &[
     "x-script-name",
     "x-sendfile-type",
     "x-url-scheme",
-];
+]);
 
 /// Fields that change the method behind the cache's back: withheld where the response may be stored.
-const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
+const METHOD_OVERRIDES: Names = Names::new(&["x-http-method-override", "x-http-method", "x-method-override"]);
+
+/// The field by which proxies tell whom they are asked by.
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
+/// For CGI it would be the variable `HTTP_PROXY`.
+static PROXY: HeaderName = HeaderName::from_static("proxy");
+/// How many fields are added to a request, about.
+const ADDED: usize = 6;
+
+/// Names of fields, to be looked for in every request.
+struct Names {
+    names: &'static [&'static str],
+    /// A bit for each length that one of them has: most fields are told by it to be none of them.
+    lengths: u64,
+}
+
+impl Names {
+    const fn new(names: &'static [&'static str]) -> Self {
+        let (mut lengths, mut index) = (0, 0);
+        while index < names.len() {
+            lengths |= 1 << (names[index].len() % 64);
+            index += 1;
+        }
+        Self { names, lengths }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.lengths >> (name.len() % 64) & 1 == 1 && self.names.contains(&name)
+    }
+}
 
 /// The field never reaches an origin on a request whose response may be stored; `Authorization` only by the terms of
 /// RFC 9111 §3.5, or where the rule keys it.
@@ -70,8 +101,8 @@ pub(crate) fn is_withheld(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(name, "proxy" | "authorization")
         || is_disguised(name)
-        || REWRITING.contains(&name)
-        || METHOD_OVERRIDES.contains(&name)
+        || REWRITING.contains(name)
+        || METHOD_OVERRIDES.contains(name)
 }
 
 /// Origins that speak CGI or WSGI take `X_Forwarded_Host` for `X-Forwarded-Host`.
@@ -79,9 +110,9 @@ fn is_disguised(name: &str) -> bool {
     name.contains('_')
 }
 
-fn withhold(headers: &mut HeaderMap, names: &[&str]) {
+fn withhold(headers: &mut HeaderMap, names: Names) {
     // Few of the many names are there, if any.
-    let is_withheld = |name: &&HeaderName| names.contains(&name.as_str()) || is_disguised(name.as_str());
+    let is_withheld = |name: &&HeaderName| names.contains(name.as_str()) || is_disguised(name.as_str());
     let withheld: Vec<HeaderName> = headers.keys().filter(is_withheld).cloned().collect();
     for name in withheld {
         headers.remove(name);
@@ -163,16 +194,19 @@ fn trailers(headers: &mut HeaderMap, rule: &Rule, exchange: &Exchange) {
 
 fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
     let mut headers = exchange.headers.clone();
+    // At once and not bit by bit.
+    headers.reserve(ADDED);
     fields::remove_hop_by_hop(&mut headers);
     headers.remove(header::EXPECT);
-    headers.remove("proxy");
+    headers.remove(&PROXY);
     let host = runtime.host_for(rule).unwrap_or(&exchange.target.host);
-    match HeaderValue::from_str(host) {
-        Ok(host) => headers.insert(header::HOST, host),
-        Err(_) => headers.remove(header::HOST),
-    };
-    fields::append_via(&mut headers, "1.1", &runtime.via);
-    append_cdn_loop(&mut headers, &runtime.instance);
+    if headers.get(header::HOST).is_none_or(|said| said.as_bytes() != host.as_bytes()) {
+        match HeaderValue::from_str(host) {
+            Ok(host) => headers.insert(header::HOST, host),
+            Err(_) => headers.remove(header::HOST),
+        };
+    }
+    runtime.trace.leave(&mut headers);
     headers
 }
 
@@ -185,19 +219,19 @@ fn advertise(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
         (false, true) => "copal=\"tags/1\"",
         (false, false) => return,
     };
-    headers.append("surrogate-capability", HeaderValue::from_static(capabilities));
+    headers.append(&SURROGATE_CAPABILITY, HeaderValue::from_static(capabilities));
 }
 
 /// `X-Forwarded-For`, `-Proto` and, where the origin sees another host, `-Host`.
 fn forwarded_for(headers: &mut HeaderMap, exchange: &Exchange, runtime: &Runtime, rule: &Rule) {
     if let Ok(chain) = HeaderValue::from_str(&chain(exchange)) {
-        headers.insert("x-forwarded-for", chain);
+        headers.insert(&X_FORWARDED_FOR, chain);
     }
-    headers.insert("x-forwarded-proto", HeaderValue::from_static(exchange.target.scheme));
+    headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(exchange.target.scheme));
     if runtime.host_for(rule).is_some()
         && let Ok(host) = HeaderValue::from_str(&exchange.target.host)
     {
-        headers.insert("x-forwarded-host", host);
+        headers.insert(&X_FORWARDED_HOST, host);
     }
 }
 
@@ -205,14 +239,14 @@ fn forwarded_for(headers: &mut HeaderMap, exchange: &Exchange, runtime: &Runtime
 pub(crate) fn chain(exchange: &Exchange) -> String {
     let mut chain = String::new();
     if exchange.trusted {
-        for value in exchange.headers.get_all("x-forwarded-for") {
+        for value in exchange.headers.get_all(&X_FORWARDED_FOR) {
             if let Ok(value) = value.to_str() {
                 chain.push_str(value);
                 chain.push_str(", ");
             }
         }
     }
-    let _ = write!(chain, "{}", exchange.peer.to_canonical());
+    chain.push_str(AddressText::new(exchange.peer).as_str());
     chain
 }
 

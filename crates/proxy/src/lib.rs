@@ -3,6 +3,7 @@
 //! [`Proxy::handle`] takes a request and gives the response: decide → look up → may it be reused? → fetch, validate or
 //! pass → assemble → deliver. A page and an ESI fragment walk the same path; it is told in `request.rs`.
 
+mod address;
 mod answer;
 mod asked;
 mod assemble;
@@ -50,11 +51,13 @@ mod slice;
 mod sliced;
 mod stores;
 mod sub_key;
+mod trace;
 mod trigger;
 mod validate;
 mod variables;
 mod watch;
 
+pub use address::AddressText;
 pub use body::{Body, BodyError};
 pub use clock::Clock;
 pub use context::ContextUsage;

@@ -37,10 +37,11 @@ pub(crate) async fn pass(
         interim: exchange.interim.clone(),
     };
     let before = (exchange.method == Method::POST).then(|| proxy.store.begin());
-    let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
-        Ok(fetched) => fetched,
-        Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),
-    };
+    let mut fetched =
+        match send::readable(proxy, runtime, rule, outgoing, || forward::pass_head(runtime, rule, &exchange)).await {
+            Ok(fetched) => fetched,
+            Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),
+        };
     if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade(once.upgrade, fetched, reason).under(rule);
     }
@@ -134,7 +135,7 @@ fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
 pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
     fields::remove_hop_by_hop(headers);
     decide::internal_fields_out(headers, &runtime.config, rule);
-    fields::append_via(headers, "1.1", NAME);
+    headers.append(header::VIA, deliver::VIA);
 }
 
 /// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid, and for what `Location` and

@@ -28,6 +28,7 @@ use crate::record::{Observer, Record, RequestText};
 use crate::report;
 use crate::request::{self, Begun};
 use crate::searching::Searching;
+use crate::trace::Trace;
 use crate::watch::Watch;
 
 /// The name in `Cache-Status` (RFC 9211) and `Via` (RFC 9110 §7.6.3).
@@ -86,6 +87,8 @@ pub(crate) struct Runtime {
     pub(crate) instance: Arc<str>,
     /// This server in `Via`.
     pub(crate) via: Arc<str>,
+    /// The same two, as requests carry them.
+    pub(crate) trace: Trace,
     /// Turns of the fragments that are waited for, of all pages together. A reload hands out new ones.
     pub(crate) turns: Semaphore,
 }
@@ -106,9 +109,10 @@ impl Proxy {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         let instance: Arc<str> = format!("{:x}", instance()).into();
-        let via = format!("{NAME} ({instance})").into();
+        let via: Arc<str> = format!("{NAME} ({instance})").into();
+        let trace = Trace::new(&via, &instance);
         let turns = Semaphore::new(parts.config.esi.max_concurrent_total);
-        let runtime = Runtime { config: parts.config, origins: parts.origins, instance, via, turns };
+        let runtime = Runtime { config: parts.config, origins: parts.origins, instance, via, trace, turns };
         Arc::new(Self {
             store: parts.store,
             observer: parts.observer,
@@ -134,8 +138,9 @@ impl Proxy {
     pub fn reconfigure(&self, config: Arc<Config>, origins: Vec<Arc<Origin>>) {
         let before = self.runtime.load();
         let (instance, via) = (Arc::clone(&before.instance), Arc::clone(&before.via));
+        let trace = Trace::new(&via, &instance);
         let turns = Semaphore::new(config.esi.max_concurrent_total);
-        self.runtime.store(Arc::new(Runtime { config, origins, instance, via, turns }));
+        self.runtime.store(Arc::new(Runtime { config, origins, instance, via, trace, turns }));
         self.merging.forget();
     }
 

@@ -46,35 +46,39 @@ pub(crate) async fn fill(
 ) -> Result<Fetched, Fault> {
     let body = asked.body();
     let mut headers = forward::fill_head(asked);
-    headers.extend(conditions);
+    headers.extend(conditions.iter().cloned());
     let outgoing = Outgoing { method, path_and_query: asked.path_and_query(), headers, body, interim };
-    readable(proxy, &asked.runtime, &asked.rule, outgoing).await
+    let again = || {
+        let mut headers = forward::fill_head(asked);
+        headers.extend(conditions);
+        headers
+    };
+    readable(proxy, &asked.runtime, &asked.rule, outgoing, again).await
 }
 
 /// Sends, and where the origin turns out to have compressed a template (it was not known to be one), asks once more for
-/// the plain text: what is spliced has to be seen.
+/// the plain text: what is spliced has to be seen. `head` makes the request's head once more.
 pub(crate) async fn readable(
     proxy: &Proxy,
     runtime: &Arc<Runtime>,
     rule: &Arc<Rule>,
     outgoing: Outgoing<'_>,
+    head: impl FnOnce() -> HeaderMap,
 ) -> Result<Fetched, Fault> {
     let may_ask_again = rule.esi == EsiMode::Auto
         && outgoing.method == Method::GET
         && matches!(outgoing.body, RequestBody::Empty)
         && outgoing.headers.get(header::ACCEPT_ENCODING) != Some(&forward::IDENTITY);
-    if !may_ask_again {
-        return send(proxy, runtime, rule, outgoing).await;
-    }
-    let (path_and_query, mut headers, interim) =
-        (outgoing.path_and_query, outgoing.headers.clone(), outgoing.interim.clone());
+    let (path_and_query, interim) = (outgoing.path_and_query, outgoing.interim.clone());
     let fetched = send(proxy, runtime, rule, outgoing).await?;
-    if !(media::is_template(rule, &fetched.headers) && media::is_encoded(&fetched.headers)) {
+    if !(may_ask_again && media::is_encoded(&fetched.headers) && media::is_template(rule, &fetched.headers)) {
         return Ok(fetched);
     }
+    let mut headers = head();
     headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY);
     let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty, interim };
-    send(proxy, runtime, rule, again).await
+    // Boxed: it is the rare way, and every request would carry its size.
+    Box::pin(send(proxy, runtime, rule, again)).await
 }
 
 /// Sends one request to the rule's origin.

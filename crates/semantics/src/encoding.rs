@@ -75,8 +75,19 @@ fn is_uri_byte(byte: u8) -> bool {
 
 /// RFC 3986 §2.3.
 pub(crate) const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    UNRESERVED[byte as usize]
 }
+
+/// For each byte whether it is unreserved: hosts are looked at byte by byte in every request.
+static UNRESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// The byte that `%XX` at the start of `text` stands for.
 pub(crate) fn encoded_byte(text: &[u8]) -> Option<u8> {

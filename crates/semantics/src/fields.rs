@@ -22,7 +22,8 @@ static HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-static CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+/// The field by which networks for delivery find loops (RFC 8586).
+pub static CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
 /// Fields that `Connection` may not nominate (§7.6.1: none that all recipients need). Else a peer could make us lose what decides
 /// over framing, storing, whose answer it is, and where it has been (RFC 8586 §2).
@@ -126,6 +127,11 @@ const CDN_ID: &str = "copal";
 
 /// Appends this proxy to `CDN-Loop` (RFC 8586 §2): `copal; i=INSTANCE`. What the text of a field cannot hold is left out.
 pub fn append_cdn_loop(headers: &mut HeaderMap, instance: &str) {
+    headers.append(CDN_LOOP.clone(), cdn_loop_member(instance));
+}
+
+/// What [`append_cdn_loop`] appends.
+pub fn cdn_loop_member(instance: &str) -> HeaderValue {
     let mut text = FieldText::new();
     text.push(CDN_ID.as_bytes());
     text.push(b"; i=");
@@ -134,7 +140,7 @@ pub fn append_cdn_loop(headers: &mut HeaderMap, instance: &str) {
     } else {
         text.push_string(instance);
     }
-    headers.append(CDN_LOOP.clone(), text.to_value());
+    text.to_value()
 }
 
 /// Whether a request has come through this very instance before (RFC 8586 §2). Other Copals on the way are no loop.

@@ -62,7 +62,9 @@ pub use conditional::{
 };
 pub use content_range::{Brought, ContentRange, content_range, unsatisfied_range};
 pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
-pub use fields::{append_cdn_loop, append_via, cdn_loop, content_length, remove_hop_by_hop, via_loop};
+pub use fields::{
+    CDN_LOOP, append_cdn_loop, append_via, cdn_loop, cdn_loop_member, content_length, remove_hop_by_hop, via_loop,
+};
 pub use freshness::{Freshness, FreshnessState, StaleRules};
 pub use head_says::{HeadSays, head_says};
 pub use lifetime::{Lifetime, LifetimeRules, LifetimeSource, heuristically_cacheable, jittered, lifetime};

@@ -179,8 +179,22 @@ pub(crate) fn quality(weight: &[u8]) -> Option<u16> {
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
 pub(crate) const fn is_tchar(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-    ) || byte.is_ascii_alphanumeric()
+    TCHAR[byte as usize]
 }
+
+/// For each byte whether it may stand in a token: asked for every byte of what every response says of the cache.
+static TCHAR: [bool; 256] = {
+    const MARKS: &[u8] = b"!#$%&'*+-.^_`|~";
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut mark = 0;
+    while mark < MARKS.len() {
+        table[MARKS[mark] as usize] = true;
+        mark += 1;
+    }
+    table
+};
