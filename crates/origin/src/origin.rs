@@ -14,6 +14,7 @@ use crate::error::{Kind, OriginError};
 use crate::framing::framed;
 use crate::link::{Failed, Link};
 use crate::request::RequestBody;
+use crate::resolve::Resolver;
 use crate::server::Server;
 use crate::settings::{OriginSettings, Timeouts};
 use crate::upgrade::Upgrading;
@@ -54,7 +55,8 @@ impl Origin {
         if settings.servers.is_empty() {
             return Err(OriginError::because(Kind::Settings, "an origin has at least one server"));
         }
-        let servers = settings.servers.iter().map(|server| Server::new(server, &settings).map(Arc::new));
+        let resolver = Resolver::new(&settings.names);
+        let servers = settings.servers.iter().map(|server| Server::new(server, &settings, &resolver).map(Arc::new));
         Ok(Arc::new(Self { servers: servers.collect::<Result<_, _>>()?, settings, turn: AtomicUsize::new(0) }))
     }
 
