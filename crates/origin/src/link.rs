@@ -7,6 +7,7 @@
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -54,6 +55,8 @@ pub(crate) struct Link {
     ended: bool,
     failure: Option<hyper::Error>,
     replay: Replay,
+    /// Where it leads to; `None` = to no address.
+    peer: Option<SocketAddr>,
 }
 
 /// An exchange that brought no response head.
@@ -106,6 +109,7 @@ impl Link {
             ended: false,
             failure: None,
             replay: Replay::default(),
+            peer: None,
         }))
     }
 
@@ -133,6 +137,16 @@ impl Link {
             self.ended = true;
             self.failure = result.err();
         }
+    }
+
+    /// The address that it leads to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Says where it leads to.
+    pub(crate) fn set_peer(&mut self, peer: SocketAddr) {
+        self.peer = Some(peer);
     }
 
     /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
@@ -471,7 +485,8 @@ fn deadline(limit: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{OriginSettings, ServerAddress};
+    use crate::resolve::Resolver;
+    use crate::settings::{NameSettings, OriginSettings, ServerAddress};
     use tokio::net::TcpListener;
 
     #[tokio::test]
@@ -484,7 +499,9 @@ mod tests {
         stream.readable().await.unwrap();
         let link = Link::new(stream, 8 << 10).await.unwrap();
         let settings = format!("http://{address}").parse::<ServerAddress>().unwrap().into();
-        let server = Arc::new(Server::new(&settings, &OriginSettings::default()).unwrap());
+        let server = Arc::new(
+            Server::new(&settings, &OriginSettings::default(), &Resolver::new(&NameSettings::default())).unwrap(),
+        );
         let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
         let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();

@@ -1,5 +1,6 @@
 //! One server of an origin: where it is, and its kept connections.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::connect::Place;
 use crate::error::{Kind, OriginError};
 use crate::link::Link;
 use crate::pool::Pool;
+use crate::resolve::Resolver;
 use crate::settings::{OriginSettings, ServerAddress, ServerSettings, Timeouts};
 
 /// A server, ready to be connected to.
@@ -24,17 +26,27 @@ impl Server {
     ///
     /// # Errors
     /// `Settings` for what cannot be spoken to.
-    pub(crate) fn new(server: &ServerSettings, settings: &OriginSettings) -> Result<Self, OriginError> {
+    pub(crate) fn new(
+        server: &ServerSettings,
+        settings: &OriginSettings,
+        resolver: &Arc<Resolver>,
+    ) -> Result<Self, OriginError> {
         let ServerAddress::Http(authority) = &server.address else {
             let what = format!("{}: only http:// servers can be spoken to", server.address);
             return Err(OriginError::because(Kind::Settings, what));
         };
         let host = HeaderValue::from_str(authority.as_str());
+        let pool = Pool::new(settings.max_idle, settings.idle_timeout);
         Ok(Self {
             authority: authority.as_str().into(),
             host: host.map_err(|error| OriginError::because(Kind::Settings, error))?,
-            place: Place::new(authority.host(), authority.port_u16().unwrap_or(80)),
-            pool: Pool::new(settings.max_idle, settings.idle_timeout),
+            place: {
+                let kept = pool.clone();
+                let on_change = Box::new(move |addresses: &[SocketAddr]| kept.only(addresses));
+                let port = authority.port_u16().unwrap_or(80);
+                Place::new(authority.host(), port, &settings.names, resolver.clone(), on_change)
+            },
+            pool,
         })
     }
 
@@ -60,8 +72,15 @@ impl Server {
         timeouts: Timeouts,
     ) -> Result<Box<Link>, OriginError> {
         let stream = self.place.connect(timeouts.connect).await;
-        let stream = stream.map_err(|error| error.at(&self.authority))?;
-        Link::new(stream, settings.max_header_bytes).await
+        let (stream, peer) = stream.map_err(|error| error.at(&self.authority))?;
+        let mut link = Link::new(stream, settings.max_header_bytes).await?;
+        link.set_peer(peer);
+        Ok(link)
+    }
+
+    /// The addresses of its name as last resolved.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.place.addresses()
     }
 
     /// How many connections are kept.

@@ -30,6 +30,7 @@ pub(crate) use sticky::Session;
 
 use crate::clock;
 use crate::error::{Kind, OriginError};
+use crate::resolve::Resolver;
 use crate::server::Server;
 use crate::settings::{Balance, OriginSettings};
 use condition::{Condition, after};
@@ -96,7 +97,8 @@ impl Servers {
         if settings.servers.is_empty() {
             return Err(OriginError::because(Kind::Settings, "an origin has at least one server"));
         }
-        let servers = settings.servers.iter().map(|server| Server::new(server, settings));
+        let resolver = Resolver::new(&settings.names);
+        let servers = settings.servers.iter().map(|server| Server::new(server, settings, &resolver));
         let servers = servers.collect::<Result<Vec<_>, _>>()?;
         let common = Arc::new(Common::new(settings));
         let sticky = Sticky::new(&settings.sticky);

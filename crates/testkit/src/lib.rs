@@ -100,6 +100,7 @@
 mod answer;
 mod client;
 mod clock;
+mod dns;
 mod gate;
 mod origin;
 mod patience;
@@ -117,6 +118,7 @@ mod wire;
 pub use answer::Answer;
 pub use client::{Client, RequestBuilder};
 pub use clock::ManualClock;
+pub use dns::{DnsAnswer, DnsServer};
 pub use gate::Gate;
 pub use origin::{ScriptedOrigin, refused_address};
 pub use patience::{PATIENCE, patiently};

@@ -4,6 +4,7 @@
 mod body;
 mod exchange;
 mod head;
+mod names;
 mod retry;
 mod reuse;
 mod time;
