@@ -70,6 +70,13 @@ impl Place {
         }
     }
 
+    /// Begins with what `before` knows of the same name.
+    pub(crate) fn adopt(&self, before: &Self) {
+        if let (At::Name(name), At::Name(before)) = (&self.at, &before.at) {
+            name.adopt(before);
+        }
+    }
+
     /// Connects within `limit`, name resolution included, and says to which address.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<(TcpStream, SocketAddr), OriginError> {
         let began = Instant::now();

@@ -105,7 +105,6 @@ impl Pool {
     }
 
     /// How many connections are idle.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.lock().links.len()
     }

@@ -78,14 +78,17 @@ impl Server {
         Ok(link)
     }
 
+    /// Begins with the addresses of the same server in other settings; only before the first request.
+    pub(crate) fn adopt(&self, before: &Self) {
+        self.place.adopt(&before.place);
+    }
+
     /// The addresses of its name as last resolved.
-    #[expect(dead_code, reason = "for `ServerStatus::addresses`")]
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.place.addresses()
     }
 
     /// How many connections are kept.
-    #[cfg(test)]
     pub(crate) fn idle(&self) -> usize {
         self.pool.len()
     }
