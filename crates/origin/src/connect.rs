@@ -70,11 +70,18 @@ impl Place {
         }
     }
 
-    /// Connects within `limit`, name resolution included, and says to which address.
-    pub(crate) async fn connect(&self, limit: Duration) -> Result<(TcpStream, SocketAddr), OriginError> {
+    /// Begins with what `before` knows of the same name.
+    pub(crate) fn adopt(&self, before: &Self) {
+        if let (At::Name(name), At::Name(before)) = (&self.at, &before.at) {
+            name.adopt(before);
+        }
+    }
+
+    /// Connects within `limit`, name resolution included.
+    pub(crate) async fn connect(&self, limit: Duration) -> Result<TcpStream, OriginError> {
         let began = Instant::now();
         let mut order = match &self.at {
-            At::Address([address]) => return self.connect_in_order(&[*address], limit).await,
+            At::Address([address]) => vec![*address],
             At::Localhost(addresses) => addresses.to_vec(),
             At::Name(name) => {
                 let addresses = name.addresses(limit).await?;
@@ -86,7 +93,7 @@ impl Place {
         if let (At::Name(name), Err(_)) = (&self.at, &connected) {
             name.doubt();
         }
-        connected
+        connected.map(|(stream, _)| stream)
     }
 
     async fn connect_in_order(
@@ -102,7 +109,8 @@ impl Place {
         if order.len() > 1 {
             self.remember(race.failed.iter().chain(&silent), won);
         }
-        let (stream, address) = connected.unwrap_or_else(|_| Err(timed_out()))?;
+        let (stream, address) =
+            connected.unwrap_or_else(|_| Err(OriginError::because(Kind::ConnectTimeout, timed_out())))?;
         // Heads and chunks are written whole: waiting to fill a segment only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %address, "cannot set TCP_NODELAY");
@@ -233,7 +241,10 @@ impl Future for Race<'_> {
             let one_failed = self.failed.len() > failed_before;
             let nobody = self.running.is_empty();
             if nobody && self.waiting.len() == 0 {
-                return Poll::Ready(Err(self.last.take().map_or_else(no_address, failed)));
+                return Poll::Ready(Err(self
+                    .last
+                    .take()
+                    .map_or_else(no_address, |error| OriginError::because(kind_of(&error), error))));
             }
             let in_time =
                 nobody || one_failed || self.next.as_mut().is_some_and(|next| next.as_mut().poll(cx).is_ready());
@@ -244,21 +255,20 @@ impl Future for Race<'_> {
     }
 }
 
-fn failed(error: io::Error) -> OriginError {
-    let kind = match error.kind() {
+fn kind_of(error: &io::Error) -> Kind {
+    match error.kind() {
         io::ErrorKind::ConnectionRefused => Kind::ConnectRefused,
         io::ErrorKind::TimedOut => Kind::ConnectTimeout,
         _ => Kind::Connect,
-    };
-    OriginError::because(kind, error)
+    }
 }
 
 fn no_address() -> OriginError {
     OriginError::because(Kind::Dns, io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
-fn timed_out() -> OriginError {
-    OriginError::because(Kind::ConnectTimeout, io::Error::from(io::ErrorKind::TimedOut))
+fn timed_out() -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }
 
 #[cfg(test)]
@@ -343,6 +353,11 @@ mod tests {
         result.map(|(_, address)| address).map_err(|error| error.kind())
     }
 
+    /// Where it connects to.
+    async fn connected(place: &Place) -> SocketAddr {
+        place.connect(Duration::from_secs(5)).await.unwrap().peer_addr().unwrap()
+    }
+
     /// Connects to the first of these that can be connected to, within a minute.
     async fn race(place: &Place, order: &[SocketAddr]) -> Result<SocketAddr, Kind> {
         let connecting = place.connect_in_order(order, Duration::from_secs(60));
@@ -409,13 +424,13 @@ mod tests {
         back.stop().await;
         let place = place("cms", port, &["127.77.1.1", "127.77.1.2"]);
         for _ in 0..4 {
-            assert_eq!(kind(place.connect(Duration::from_secs(5)).await), Ok(server.address()));
+            assert_eq!(connected(&place).await, server.address());
         }
         // It was asked once, in the first turn, and fails no longer.
         let back = ScriptedOrigin::start_at(first).await;
         assert_eq!(place.addresses(), [first, server.address()]);
         for _ in 0..4 {
-            assert_eq!(kind(place.connect(Duration::from_secs(5)).await), Ok(server.address()));
+            assert_eq!(connected(&place).await, server.address());
         }
         assert_eq!(back.connections(), 0);
         tokio::time::advance(LAST).await;

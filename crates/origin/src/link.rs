@@ -93,6 +93,7 @@ enum Outcome {
 impl Link {
     /// Speaks HTTP/1.1 on a fresh connection.
     pub(crate) async fn new(stream: TcpStream, max_header_bytes: usize) -> Result<Box<Self>, OriginError> {
+        let peer = stream.peer_addr().ok();
         let (socket, meter) = Socket::new(stream);
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_HEADER_LINES)
@@ -109,7 +110,7 @@ impl Link {
             ended: false,
             failure: None,
             replay: Replay::default(),
-            peer: None,
+            peer,
         }))
     }
 
@@ -142,11 +143,6 @@ impl Link {
     /// The address that it leads to.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.peer
-    }
-
-    /// Says where it leads to.
-    pub(crate) fn set_peer(&mut self, peer: SocketAddr) {
-        self.peer = Some(peer);
     }
 
     /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the

@@ -111,6 +111,16 @@ impl Name {
         self.shared.state.borrow().addresses.clone()
     }
 
+    /// Begins with the addresses of the same name in other settings, as if they had been asked for here: a reload while DNS is
+    /// down loses nothing. They are asked for all the same when the first of them is used.
+    pub(crate) fn adopt(&self, before: &Self) {
+        let (known, old) = (before.known(), self.shared.state.borrow().clone());
+        if old.addresses.is_empty() && !known.is_empty() {
+            (self.shared.on_change)(&known);
+            self.shared.state.send_replace(State { addresses: known, ..old });
+        }
+    }
+
     /// None of the addresses can be connected to: they are asked for before their time, as a server that moved has others.
     pub(crate) fn doubt(&self) {
         self.shared.wanted.notify_one();
@@ -486,6 +496,30 @@ mod tests {
             timeout(Duration::from_millis(100), pending::<()>()).await.unwrap_err();
         }
         assert!((5..=7).contains(&script.count()), "{}", script.count());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_known_before_a_reload_is_kept_too() {
+        let script = Arc::<Script>::default();
+        let (before, _) = name(&script);
+        script.says(&["192.0.2.1"], 60);
+        of(&before).await.unwrap();
+        let (after, heard) = name(&script);
+        script.fails();
+        after.adopt(&before);
+        drop(before);
+        assert_eq!((of(&after).await, heard.lock().unwrap().clone()), (ok(&["192.0.2.1"]), vec![1]));
+        pass(1).await;
+        assert_eq!((of(&after).await, script.count()), (ok(&["192.0.2.1"]), 2));
+        script.says(&["192.0.2.2"], 60);
+        pass(2).await;
+        assert_eq!(of(&after).await, ok(&["192.0.2.2"]));
+        // What is known already is not put back.
+        let (late, _) = name(&script);
+        late.adopt(&name(&script).0);
+        of(&late).await.unwrap();
+        late.adopt(&after);
+        assert_eq!(late.known(), after.known());
     }
 
     #[tokio::test(start_paused = true)]

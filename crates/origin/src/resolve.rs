@@ -3,7 +3,9 @@
 //! The system's way unless name servers are given: `/etc/hosts`, then the servers and search domains of `/etc/resolv.conf`. Both files
 //! are read again when they change. Nothing is cached here: who asks keeps the answer for as long as it says.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -79,6 +81,8 @@ pub(crate) trait Ask: Send + Sync {
 /// The resolver of an origin.
 pub(crate) struct Resolver {
     servers: Vec<SocketAddr>,
+    /// `/etc/hosts`.
+    hosts: PathBuf,
     ready: Mutex<Option<Arc<Ready>>>,
 }
 
@@ -105,7 +109,7 @@ enum Found {
 impl Resolver {
     /// A resolver that reads and asks nothing yet.
     pub(crate) fn new(settings: &NameSettings) -> Arc<Self> {
-        Arc::new(Self { servers: settings.servers.clone(), ready: Mutex::default() })
+        Arc::new(Self { servers: settings.servers.clone(), hosts: HOSTS.into(), ready: Mutex::default() })
     }
 
     async fn lookup(&self, name: &str) -> Result<Answer, Unresolved> {
@@ -132,14 +136,14 @@ impl Resolver {
     /// The resolver by the files as they are now.
     fn ready(&self) -> Result<Arc<Ready>, NetError> {
         let files = match self.servers.is_empty() {
-            true => [RESOLV_CONF, HOSTS].map(stamp),
+            true => [Path::new(RESOLV_CONF), &self.hosts].map(stamp),
             false => Files::default(),
         };
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ready) = ready.as_ref().filter(|ready| ready.files == files) {
             return Ok(ready.clone());
         }
-        let made = Arc::new(Ready::new(&self.servers, files)?);
+        let made = Arc::new(Ready::new(&self.servers, &self.hosts, files)?);
         *ready = Some(made.clone());
         Ok(made)
     }
@@ -152,9 +156,12 @@ impl Ask for Resolver {
 }
 
 impl Ready {
-    fn new(servers: &[SocketAddr], files: Files) -> Result<Self, NetError> {
+    fn new(servers: &[SocketAddr], hosts: &Path, files: Files) -> Result<Self, NetError> {
         let (config, mut options, hosts) = match servers {
-            [] => of_system(),
+            [] => {
+                let (config, options) = or_local(hickory_resolver::system_conf::read_system_conf());
+                (config, options, read_hosts(hosts))
+            }
             servers => {
                 let config = ResolverConfig::from_name_servers(servers.iter().copied().map(name_server).collect());
                 let mut options = ResolverOpts::default();
@@ -175,18 +182,21 @@ impl Ready {
     }
 }
 
-/// What the system's files say; without them what the C library does: the name server of this machine.
-fn of_system() -> (ResolverConfig, ResolverOpts, Hosts) {
-    let (config, options) = hickory_resolver::system_conf::read_system_conf().unwrap_or_else(|error| {
+/// What the system's file says; without it what the C library does: the name server of this machine.
+fn or_local(read: Result<(ResolverConfig, ResolverOpts), NetError>) -> (ResolverConfig, ResolverOpts) {
+    read.unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot use {RESOLV_CONF}: names are asked for at 127.0.0.1:53");
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
         (ResolverConfig::from_name_servers(vec![name_server(local)]), ResolverOpts::default())
-    });
-    let hosts = Hosts::from_system().unwrap_or_else(|error| {
-        tracing::debug!(%error, "cannot read {HOSTS}");
-        Hosts::default()
-    });
-    (config, options, hosts)
+    })
+}
+
+fn read_hosts(path: &Path) -> Hosts {
+    let mut hosts = Hosts::default();
+    if let Err(error) = File::open(path).and_then(|file| hosts.read_hosts_conf(file)) {
+        tracing::debug!(%error, path = %path.display(), "cannot read all of the hosts file");
+    }
+    hosts
 }
 
 fn name_server(at: SocketAddr) -> NameServerConfig {
@@ -198,7 +208,7 @@ fn name_server(at: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(at.ip(), true, connections.into())
 }
 
-fn stamp(path: &str) -> Option<(SystemTime, u64)> {
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
     let file = std::fs::metadata(path).ok()?;
     Some((file.modified().ok()?, file.len()))
 }
@@ -342,6 +352,32 @@ mod tests {
             let wanted = wanted.map(|texts| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>());
             assert_eq!(in_hosts(&hosts, &Name::from_ascii(name).unwrap()), wanted, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_hosts_file_is_read_again_when_it_changes() {
+        let hosts = std::env::temp_dir().join(format!("copal-hosts-{}", std::process::id()));
+        let resolver = Resolver { servers: Vec::new(), hosts: hosts.clone(), ready: Mutex::default() };
+        for (file, addresses) in [
+            ("192.0.2.1 cms.test\n", &["192.0.2.1"][..]),
+            ("192.0.2.1 cms.test\n::2 cms.test\n", &["::2", "192.0.2.1"]),
+        ] {
+            std::fs::write(&hosts, file).unwrap();
+            let found = resolver.ask("cms.test").await.unwrap();
+            let wanted: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+            assert_eq!((found.addresses, found.ttl), (wanted, UNCHANGING));
+        }
+        let before = resolver.ready().unwrap();
+        assert!(Arc::ptr_eq(&before, &resolver.ready().unwrap()));
+        std::fs::remove_file(&hosts).unwrap();
+        assert!(in_hosts(&resolver.ready().unwrap().hosts, &Name::from_ascii("cms.test").unwrap()).is_none());
+    }
+
+    #[test]
+    fn without_a_resolv_conf_this_machine_is_asked() {
+        let (config, _) = or_local(Err(NetError::from(std::io::Error::from(std::io::ErrorKind::NotFound))));
+        let [server] = config.name_servers() else { panic!("one name server") };
+        assert_eq!((server.ip, server.connections[0].port), (Ipv4Addr::LOCALHOST.into(), 53));
     }
 
     #[test]

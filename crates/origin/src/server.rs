@@ -72,10 +72,13 @@ impl Server {
         timeouts: Timeouts,
     ) -> Result<Box<Link>, OriginError> {
         let stream = self.place.connect(timeouts.connect).await;
-        let (stream, peer) = stream.map_err(|error| error.at(&self.authority))?;
-        let mut link = Link::new(stream, settings.max_header_bytes).await?;
-        link.set_peer(peer);
-        Ok(link)
+        let stream = stream.map_err(|error| error.at(&self.authority))?;
+        Link::new(stream, settings.max_header_bytes).await
+    }
+
+    /// Begins with the addresses of the same server in other settings; only before the first request.
+    pub(crate) fn adopt(&self, before: &Self) {
+        self.place.adopt(&before.place);
     }
 
     /// The addresses of its name as last resolved.

@@ -40,6 +40,7 @@ async fn several_addresses_of_a_name_are_used() {
         bodies.push((body, get(&origin, "/long").await.unwrap()));
     }
     assert_eq!((one.open_connections(), two.open_connections()), (1, 1));
+    assert_eq!(origin.status().servers[0].addresses, [one.address(), two.address()]);
     // One lookup, of two families.
     assert_eq!(dns.count(NAME), 2);
 }
