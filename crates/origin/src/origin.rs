@@ -10,12 +10,14 @@ use http::{HeaderMap, Request, StatusCode, Version};
 
 use crate::body::OriginBody;
 use crate::call::Call;
+use crate::connection::{Connection, Needs};
 use crate::error::{Kind, OriginError};
 use crate::framing::framed;
-use crate::link::{Failed, Link};
+use crate::link::Failed;
 use crate::request::RequestBody;
 use crate::server::Server;
-use crate::settings::{OriginSettings, Timeouts};
+use crate::settings::{OriginSettings, ServerAddress, Timeouts};
+use crate::tls::Trust;
 use crate::upgrade::Upgrading;
 
 /// How long an idle connection is believed to be still open, by a request that cannot be sent twice. Servers close idle connections
@@ -54,7 +56,10 @@ impl Origin {
         if settings.servers.is_empty() {
             return Err(OriginError::because(Kind::Settings, "an origin has at least one server"));
         }
-        let servers = settings.servers.iter().map(|server| Server::new(server, &settings).map(Arc::new));
+        let https = settings.servers.iter().any(|server| matches!(server.address, ServerAddress::Https(_)));
+        let trust = https.then(|| Trust::new(&settings.tls)).transpose()?;
+        let servers =
+            settings.servers.iter().map(|server| Server::new(server, &settings, trust.as_ref()).map(Arc::new));
         Ok(Arc::new(Self { servers: servers.collect::<Result<_, _>>()?, settings, turn: AtomicUsize::new(0) }))
     }
 
@@ -95,14 +100,15 @@ impl Origin {
         let mut may_be_kept = true;
         let twice = request.method().is_idempotent() && !matches!(request.body(), RequestBody::Stream(_));
         let believed = if twice { Duration::MAX } else { BELIEVED };
+        let needs = Needs::of(&request, &call);
         loop {
             let server = &self.servers[turn % self.servers.len()];
             let kept = match may_be_kept {
-                true => server.kept(believed).await,
+                true => server.kept(believed, needs).await,
                 false => None,
             };
             let was_kept = kept.is_some();
-            let Failed { error, again } = match self.try_at(server, kept, request, &call, timeouts).await {
+            let Failed { error, again } = match self.try_at(server, kept, request, &call, timeouts, needs).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
@@ -132,20 +138,21 @@ impl Origin {
     async fn try_at(
         &self,
         server: &Arc<Server>,
-        kept: Option<Box<Link>>,
+        kept: Option<Connection>,
         mut request: Box<Request<RequestBody>>,
         call: &Call,
         timeouts: Timeouts,
+        needs: Needs,
     ) -> Result<OriginResponse, Failed> {
-        let link = match kept {
-            Some(mut link) => {
+        let connection = match kept {
+            Some(mut connection) => {
                 // Only here: a fresh connection cannot have been closed by habit.
-                link.remember(&request);
-                link
+                connection.remember(&request);
+                connection
             }
             // Boxed: it is the rare way, and large; every request would carry its size.
-            None => match Box::pin(server.connect(&self.settings, timeouts)).await {
-                Ok(link) => link,
+            None => match Box::pin(server.connect(&self.settings, timeouts, needs)).await {
+                Ok(connection) => connection,
                 Err(error) => return Err(Failed::unsent(error, request)),
             },
         };
@@ -153,7 +160,7 @@ impl Origin {
             request.headers_mut().insert(HOST, server.host().clone());
         }
         let (parts, reading, upgrade) =
-            link.exchange(request, call.on_interim.as_ref(), timeouts.first_byte, server).await?;
+            connection.exchange(request, call.on_interim.as_ref(), timeouts.first_byte, server).await?;
         Ok(OriginResponse {
             status: parts.status,
             version: parts.version,
