@@ -215,8 +215,11 @@ impl fmt::Display for OriginError {
             write!(f, "{server}: ")?;
         }
         f.write_str(self.kind.says())?;
-        // Written for the operator, who can do something about it.
-        self.tls_failure().map_or(Ok(()), |failure| write!(f, ": {failure}"))
+        match &self.source {
+            // Written for the operator, who can do something about it.
+            Some(source) if matches!(self.kind, Kind::Settings | Kind::Tls) => write!(f, ": {source}"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -79,8 +79,7 @@ impl Failed {
     }
 
     fn unanswered(error: hyper::Error) -> Self {
-        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-        if let Some(refused) = io.and_then(tls::refused_identity) {
+        if let Some(refused) = tls::refused_identity(&error) {
             return Self::finally(OriginError::because(Kind::Tls, refused));
         }
         Self::finally(OriginError::because(kind_of(&error), error))

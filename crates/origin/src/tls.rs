@@ -197,7 +197,7 @@ impl Tls {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 format!("its certificate is not valid yet ({error}); are the clocks right?")
             }
-            CertificateError::UnknownIssuer => {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "its certificate is from an unknown issuer; if it is the site's own, name that one in `tls.ca`"
                     .to_owned()
             }
@@ -253,11 +253,13 @@ impl std::error::Error for TlsFailure {}
 
 /// Where a connection ended because the server did not take the client certificate: with TLS 1.3 that comes after the
 /// handshake, in place of a response.
-pub(crate) fn refused_identity(error: &io::Error) -> Option<TlsFailure> {
-    let Some(rustls::Error::AlertReceived(alert)) = rustls_error(error) else {
-        return None;
-    };
-    is_about_identity(*alert).then(|| alert_failure(*alert))
+pub(crate) fn refused_identity(error: &(dyn std::error::Error + 'static)) -> Option<TlsFailure> {
+    let mut causes = std::iter::successors(error.source(), |&error| error.source());
+    let io = causes.find_map(|cause| cause.downcast_ref::<io::Error>())?;
+    match rustls_error(io) {
+        Some(rustls::Error::AlertReceived(alert)) if is_about_identity(*alert) => Some(alert_failure(*alert)),
+        _ => None,
+    }
 }
 
 fn is_about_identity(alert: AlertDescription) -> bool {

@@ -1,6 +1,7 @@
 //! Certificates for tests, made when they are needed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -32,7 +33,12 @@ impl Default for Authority {
 impl Authority {
     /// An authority that nobody knows.
     pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let mut params = parameters(&[]);
+        // Two of one name would be taken for each other, until a signature does not fit.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("authority {}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = made(KeyPair::generate());

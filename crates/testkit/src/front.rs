@@ -46,8 +46,9 @@ impl Front {
     }
 
     /// HTTP/2 without asking (RFC 9113 §3.3); with TLS, say `h2` in [`protocols`](Self::protocols).
-    pub fn http2() -> Self {
-        Self { http2: true, ..Self::default() }
+    pub fn http2(mut self) -> Self {
+        self.http2 = true;
+        self
     }
 
     /// Lets only clients in that have a certificate of this authority.

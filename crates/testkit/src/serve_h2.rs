@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
@@ -127,7 +128,7 @@ async fn answer_with(
         answer = compute(&request);
     }
     if let Some(gate) = answer.head_gate.clone() {
-        unless_reset(respond, gate.passed(), place, context).await?;
+        unless_reset(|cx| respond.poll_reset(cx), gate.passed(), place, context).await?;
     }
     match answer.act {
         Act::Echo => {
@@ -146,7 +147,7 @@ async fn answer_with(
             respond.send_reset(Reason::REFUSED_STREAM);
             Ok(())
         }
-        Act::Silence => unless_reset(respond, std::future::pending(), place, context).await,
+        Act::Silence => unless_reset(|cx| respond.poll_reset(cx), std::future::pending(), place, context).await,
         Act::Respond => send(answer, respond, &request, place, context).await,
         Act::Raw(_) | Act::Upgrade | Act::Compute(_) => Err(io::Error::other("no such answer in HTTP/2")),
     }
@@ -173,7 +174,7 @@ async fn send(
         return Ok(());
     }
     if let Some(gate) = &answer.body_gate {
-        unless_reset(respond, gate.passed(), place, context).await?;
+        unless_reset(|cx| stream.poll_reset(cx), gate.passed(), place, context).await?;
     }
     let ending = match answer.body {
         Source::Pieces(pieces) => {
@@ -191,7 +192,7 @@ async fn send(
                 return Err(io::Error::other("a streamed answer serves one request"));
             };
             loop {
-                match unless_reset(respond, orders.recv(), place, context).await? {
+                match unless_reset(|cx| stream.poll_reset(cx), orders.recv(), place, context).await? {
                     Some(Order::Send(bytes)) => write(&mut stream, bytes).await?,
                     Some(Order::End) => break None,
                     Some(Order::Reset) => break Some(Ending::Reset),
@@ -235,7 +236,7 @@ async fn write(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> io::Result<(
 
 /// Waits for `event`; an error, which is recorded, when the other side takes its request back first.
 async fn unless_reset<T>(
-    respond: &mut SendResponse<Bytes>,
+    mut reset: impl FnMut(&mut std::task::Context<'_>) -> Poll<Result<Reason, h2::Error>>,
     event: impl Future<Output = T>,
     place: usize,
     context: &Context,
@@ -243,7 +244,7 @@ async fn unless_reset<T>(
     tokio::select! {
         biased;
         happened = event => Ok(happened),
-        reset = poll_fn(|cx| respond.poll_reset(cx)) => {
+        reset = poll_fn(&mut reset) => {
             let reason = reset.map_err(io::Error::other)?;
             context.log.amend(place, |request| request.reset = Some(reason.into()));
             Err(io::Error::other("taken back by the other side"))
