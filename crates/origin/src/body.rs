@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::error::OriginError;
+use crate::servers::Lease;
 use crate::{http2, link};
 
 /// A response's body as it comes in. Dropping it before its end closes the connection; on one of HTTP/2, only its own stream.
@@ -18,6 +19,8 @@ use crate::{http2, link};
 pub struct OriginBody {
     reading: Option<Reading>,
     silence: Duration,
+    /// The request is under way until the last of the body is here.
+    lease: Option<Lease>,
 }
 
 /// A body on its way in, by the version of HTTP that brings it.
@@ -26,9 +29,35 @@ pub(crate) enum Reading {
     Http2(Box<http2::Reading>),
 }
 
+impl Reading {
+    /// Whether all of the body has come from the server, read or not.
+    fn has_all(&self) -> bool {
+        match self {
+            Self::Http1(reading) => reading.has_all(),
+            Self::Http2(reading) => reading.has_all(),
+        }
+    }
+}
+
 impl OriginBody {
-    pub(crate) fn new(reading: Reading, silence: Duration) -> Self {
-        Self { reading: Some(reading), silence }
+    /// A body that comes from the lease's server; `None` where the lease is needed elsewhere.
+    pub(crate) fn new(reading: Reading, silence: Duration, lease: Option<Lease>) -> Self {
+        let mut body = Self { reading: Some(reading), silence, lease };
+        body.settle(&Poll::Pending);
+        body
+    }
+
+    /// Tells how the exchange ended, as soon as it has.
+    fn settle(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, OriginError>>>) {
+        match polled {
+            Poll::Ready(Some(Err(error))) => self.lease.take().map(|lease| lease.failed(error.kind())),
+            Poll::Ready(None) => self.lease.take().map(Lease::over),
+            // Nothing is to come from the server any more, though not everything may have been read here.
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => match &self.reading {
+                Some(reading) if reading.has_all() => self.lease.take().map(Lease::over),
+                _ => None,
+            },
+        };
     }
 }
 
@@ -45,6 +74,9 @@ impl Body for OriginBody {
             Reading::Http1(reading) => reading.poll_frame(cx, silence),
             Reading::Http2(reading) => reading.poll_frame(cx, silence),
         };
+        if self.lease.is_some() {
+            self.settle(&polled);
+        }
         if let Poll::Ready(None | Some(Err(_))) = polled {
             self.reading = None;
         }

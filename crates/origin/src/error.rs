@@ -41,6 +41,10 @@ pub enum Kind {
     RequestBody,
     /// The request cannot be sent as it is.
     Request,
+    /// Every server has as many requests as it may, and there was no place in the queue, or none of them had room in time.
+    Busy,
+    /// No server takes requests: all of them are drained, or weigh nothing.
+    NoServer,
 }
 
 /// Who has to act.
@@ -73,6 +77,8 @@ impl Kind {
             Kind::TooLarge => "too-large",
             Kind::RequestBody => "request-body",
             Kind::Request => "request",
+            Kind::Busy => "busy",
+            Kind::NoServer => "no-server",
         }
     }
 
@@ -97,6 +103,8 @@ impl Kind {
                 | Kind::Tls
                 | Kind::TlsTimeout
                 | Kind::Request
+                | Kind::Busy
+                | Kind::NoServer
         )
     }
 
@@ -107,9 +115,10 @@ impl Kind {
             Kind::Dns => "dns_error",
             Kind::ConnectRefused => "connection_refused",
             Kind::ConnectTimeout => "connection_timeout",
-            Kind::Connect => "destination_unavailable",
+            Kind::Connect | Kind::NoServer => "destination_unavailable",
             Kind::Tls => "tls_protocol_error",
             Kind::TlsTimeout => "connection_timeout",
+            Kind::Busy => "connection_limit_reached",
             Kind::FirstByteTimeout => "http_response_timeout",
             Kind::BetweenBytesTimeout => "connection_read_timeout",
             Kind::Closed => "connection_terminated",
@@ -137,6 +146,8 @@ impl Kind {
             Kind::TooLarge => "the response head is too large",
             Kind::RequestBody => "the request body failed",
             Kind::Request => "the request cannot be sent",
+            Kind::Busy => "every server has as many requests as it may",
+            Kind::NoServer => "no server takes requests",
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod body;
 mod call;
+mod clock;
 mod connect;
 mod connection;
 mod dial;
@@ -22,6 +23,7 @@ mod proxy_header;
 mod replay;
 mod request;
 mod server;
+mod servers;
 mod sessions;
 mod settings;
 mod socket;
@@ -39,8 +41,8 @@ pub use link::OnInterim;
 pub use origin::{Origin, OriginResponse};
 pub use request::{BoxError, RequestBody};
 pub use settings::{
-    Balance, Ejection, HealthCheck, NameSettings, OriginSettings, Protocol, ProxyProtocol, Queue, Retry, ServerAddress,
-    ServerSettings, Timeouts, TlsSettings, Verdict,
+    Balance, Ejection, HealthCheck, NameSettings, OriginSettings, Pem, Protocol, ProxyProtocol, Queue, Retry,
+    ServerAddress, ServerSettings, Timeouts, TlsSettings, Verdict,
 };
 pub use status::{OriginStatus, ServerState, ServerStatus};
 pub use upgrade::{AsyncIo, Upgraded, Upgrading};

@@ -55,6 +55,8 @@ pub(crate) struct Link {
     ended: bool,
     /// It may serve another request afterwards.
     reusable: bool,
+    /// How many bytes may come before a final head, in interim ones.
+    most_before_head: u64,
     failure: Option<hyper::Error>,
     replay: Replay,
 }
@@ -91,6 +93,8 @@ enum Outcome {
     Answered(Response<Incoming>),
     Failed(TrySendError<Request<RequestBody>>),
     Late,
+    /// Interim responses, and no end of them.
+    Flooded,
 }
 
 impl Link {
@@ -111,6 +115,7 @@ impl Link {
             timer: Box::pin(sleep_until(Instant::now())),
             ended: false,
             reusable: true,
+            most_before_head: 2 * max_header_bytes.max(MIN_BUFFER) as u64,
             failure: None,
             replay: Replay::default(),
         }))
@@ -184,6 +189,7 @@ impl Link {
                 Failed::finally(OriginError::because(Kind::RequestBody, stalled))
             }
             Outcome::Late => Failed::finally(OriginError::new(Kind::FirstByteTimeout)),
+            Outcome::Flooded => Failed::finally(OriginError::because(Kind::TooLarge, "interim responses without end")),
         };
         if failed.error.kind() == Kind::Closed && self.meter.read() == read_before {
             failed.again = self.replay.request().map(Box::new);
@@ -194,6 +200,7 @@ impl Link {
     async fn head(&mut self, request: Box<Request<RequestBody>>, silence: Duration) -> Outcome {
         let mut response = pin!(self.sender.try_send_request(*request));
         let mut written = None;
+        let most_read = self.meter.read() + self.most_before_head;
         poll_fn(|cx| {
             let mut quiet = Context::from_waker(Waker::noop());
             self.drive(cx);
@@ -207,6 +214,9 @@ impl Link {
                 Poll::Ready(Ok(response)) => return Poll::Ready(Outcome::Answered(response)),
                 Poll::Ready(Err(failed)) => return Poll::Ready(Outcome::Failed(failed)),
                 Poll::Pending => {}
+            }
+            if self.meter.read() > most_read {
+                return Poll::Ready(Outcome::Flooded);
             }
             let written_now = Some(self.meter.written());
             if written_now != written {
@@ -439,6 +449,11 @@ impl Reading {
 
     pub(crate) fn is_end_stream(&self) -> bool {
         self.incoming.is_end_stream()
+    }
+
+    /// Whether all of the body has come from the server, read or not.
+    pub(crate) fn has_all(&self) -> bool {
+        matches!(self.hold, Hold::Nothing) || self.incoming.is_end_stream()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {

@@ -133,7 +133,6 @@ impl Server {
     }
 
     /// How many connections are kept.
-    #[cfg(test)]
     pub(crate) fn idle(&self) -> usize {
         self.pool.len() + self.sessions.as_ref().map_or(0, |sessions| sessions.idle())
     }

@@ -171,7 +171,6 @@ impl Sessions {
     }
 
     /// How many connections have no request.
-    #[cfg(test)]
     pub(crate) fn idle(&self) -> usize {
         self.lock().open.iter().filter(|session| session.is_idle()).count()
     }
