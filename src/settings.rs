@@ -60,7 +60,7 @@ pub fn origins(config: &Config, before: Option<(&Config, &[Arc<Origin>])>) -> Re
     config.origins.iter().map(|wanted| kept(wanted).map_or_else(|| Origin::new(origin(wanted)), Ok)).collect()
 }
 
-/// Equal in all that an [`Origin`] is built with; the `Host` sent is not part of that.
+/// Equal in all that an [`Origin`] is built with; the `Host` sent and the fallback are not part of that.
 fn same_origin(a: &OriginConfig, b: &OriginConfig) -> bool {
     // Taken apart so that a new field asks to be compared.
     let OriginConfig {
@@ -72,6 +72,7 @@ fn same_origin(a: &OriginConfig, b: &OriginConfig) -> bool {
         idle_timeout,
         retries,
         header_bytes,
+        fallback: _,
         host: _,
     } = a;
     (name, servers, retries, header_bytes) == (&b.name, &b.servers, &b.retries, &b.header_bytes)

@@ -47,6 +47,8 @@ pub struct OriginConfig {
     pub name: Arc<str>,
     /// `http://host[:port]`, at least one.
     pub servers: Vec<Uri>,
+    /// The origin that answers where this one cannot: its place in [`Config::origins`]. Never leads back to this one.
+    pub fallback: Option<usize>,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// Longest wait for the response head once the request is sent.

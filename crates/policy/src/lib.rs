@@ -23,6 +23,7 @@ mod load;
 mod matcher;
 mod names;
 mod networks;
+mod origins;
 mod policy;
 mod purge;
 mod reader;

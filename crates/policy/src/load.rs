@@ -15,7 +15,7 @@ use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
     Config, Context, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, UnknownCookies, checks,
-    contexts, purge, settings, shipped, shipped_names, values, yaml,
+    contexts, origins, purge, settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -162,7 +162,7 @@ fn assemble(
         return Err(Diagnostics(reader.finish()));
     };
     let (listen, admin) = settings::addresses(&mut reader, &file);
-    let origins = settings::origins(&mut reader, &file, &listen);
+    let origins = origins::read(&mut reader, &file, &listen);
     let cache = settings::cache(&mut reader, &file);
     let esi = settings::esi(&mut reader, &file);
     let limits = settings::limits(&mut reader, &file);

@@ -136,7 +136,9 @@ fn wrapped(path: &str, value: &str) -> String {
     if path == "rules[].context" {
         text.push_str(&format!(", contexts: {{ {value}: {{ path: /group }} }}"));
     }
-    if path.starts_with("origins") {
+    if path == "origins.NAME.fallback" {
+        format!("{{ {}, {value}: \"http://b\" }} }}", text.trim_end_matches('}'))
+    } else if path.starts_with("origins") {
         format!("{{ {text} }}")
     } else {
         format!("{{ {text}, origins: {{ cms: \"http://a\" }} }}")
