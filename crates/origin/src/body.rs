@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::error::OriginError;
 use crate::link::Reading;
+use crate::servers::Lease;
 
 /// A response's body as it comes in. Dropping it before its end closes the connection.
 ///
@@ -18,11 +19,29 @@ use crate::link::Reading;
 pub struct OriginBody {
     reading: Option<Reading>,
     silence: Duration,
+    /// The request is under way until the last of the body is here.
+    lease: Option<Lease>,
 }
 
 impl OriginBody {
-    pub(crate) fn new(reading: Reading, silence: Duration) -> Self {
-        Self { reading: Some(reading), silence }
+    /// A body that comes from the lease's server; `None` where the lease is needed elsewhere.
+    pub(crate) fn new(reading: Reading, silence: Duration, lease: Option<Lease>) -> Self {
+        let mut body = Self { reading: Some(reading), silence, lease };
+        body.settle(&Poll::Pending);
+        body
+    }
+
+    /// Tells how the exchange ended, as soon as it has.
+    fn settle(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, OriginError>>>) {
+        match polled {
+            Poll::Ready(Some(Err(error))) => self.lease.take().map(|lease| lease.failed(error.kind())),
+            Poll::Ready(None) => self.lease.take().map(Lease::over),
+            // Nothing is to come from the server any more, though not everything may have been read here.
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => match &self.reading {
+                Some(reading) if reading.has_all() => self.lease.take().map(Lease::over),
+                _ => None,
+            },
+        };
     }
 }
 
@@ -36,6 +55,9 @@ impl Body for OriginBody {
             return Poll::Ready(None);
         };
         let polled = reading.poll_frame(cx, silence);
+        if self.lease.is_some() {
+            self.settle(&polled);
+        }
         if let Poll::Ready(None | Some(Err(_))) = polled {
             self.reading = None;
         }

@@ -36,6 +36,10 @@ pub enum Kind {
     RequestBody,
     /// The request cannot be sent as it is.
     Request,
+    /// Every server has as many requests as it may, and there was no place in the queue, or none of them had room in time.
+    Busy,
+    /// No server takes requests: all of them are drained, or weigh nothing.
+    NoServer,
 }
 
 /// Who has to act.
@@ -66,6 +70,8 @@ impl Kind {
             Kind::TooLarge => "too-large",
             Kind::RequestBody => "request-body",
             Kind::Request => "request",
+            Kind::Busy => "busy",
+            Kind::NoServer => "no-server",
         }
     }
 
@@ -82,7 +88,14 @@ impl Kind {
     pub fn nothing_sent(self) -> bool {
         matches!(
             self,
-            Kind::Settings | Kind::Dns | Kind::ConnectRefused | Kind::ConnectTimeout | Kind::Connect | Kind::Request
+            Kind::Settings
+                | Kind::Dns
+                | Kind::ConnectRefused
+                | Kind::ConnectTimeout
+                | Kind::Connect
+                | Kind::Request
+                | Kind::Busy
+                | Kind::NoServer
         )
     }
 
@@ -93,7 +106,8 @@ impl Kind {
             Kind::Dns => "dns_error",
             Kind::ConnectRefused => "connection_refused",
             Kind::ConnectTimeout => "connection_timeout",
-            Kind::Connect => "destination_unavailable",
+            Kind::Connect | Kind::NoServer => "destination_unavailable",
+            Kind::Busy => "connection_limit_reached",
             Kind::FirstByteTimeout => "http_response_timeout",
             Kind::BetweenBytesTimeout => "connection_read_timeout",
             Kind::Closed => "connection_terminated",
@@ -119,6 +133,8 @@ impl Kind {
             Kind::TooLarge => "the response head is too large",
             Kind::RequestBody => "the request body failed",
             Kind::Request => "the request cannot be sent",
+            Kind::Busy => "every server has as many requests as it may",
+            Kind::NoServer => "no server takes requests",
         }
     }
 }

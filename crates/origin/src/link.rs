@@ -429,6 +429,11 @@ impl Reading {
         self.incoming.is_end_stream()
     }
 
+    /// Whether all of the body has come from the server, read or not.
+    pub(crate) fn has_all(&self) -> bool {
+        matches!(self.hold, Hold::Nothing) || self.incoming.is_end_stream()
+    }
+
     pub(crate) fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }

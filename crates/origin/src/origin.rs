@@ -2,21 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderMap, Request, StatusCode, Version};
+use http::{HeaderMap, Request, StatusCode, Version, response};
 
 use crate::body::OriginBody;
 use crate::call::Call;
 use crate::error::{Kind, OriginError};
 use crate::framing::framed;
-use crate::link::{Failed, Link};
+use crate::link::{Failed, Link, Reading};
 use crate::request::RequestBody;
 use crate::server::Server;
+use crate::servers::{Lease, Servers, Wanted};
 use crate::settings::{OriginSettings, Timeouts};
-use crate::upgrade::Upgrading;
+use crate::status::OriginStatus;
+use crate::upgrade::{self, Upgrading};
 
 /// How long an idle connection is believed to be still open, by a request that cannot be sent twice. Servers close idle connections
 /// after some seconds, and a request that meets the close on its way is lost (RFC 9112 §9.5).
@@ -25,9 +26,11 @@ const BELIEVED: Duration = Duration::from_secs(1);
 /// The servers behind one name.
 pub struct Origin {
     settings: OriginSettings,
-    servers: Vec<Arc<Server>>,
-    turn: AtomicUsize,
+    servers: Arc<Servers>,
 }
+
+/// A response as a connection gives it.
+type Answer = (response::Parts, Reading, Option<Upgrading>);
 
 /// The head of an origin's response, and its body as it comes.
 pub struct OriginResponse {
@@ -51,11 +54,7 @@ impl Origin {
     /// # Errors
     /// [`Kind::Settings`] when there is no server, or one cannot be used.
     pub fn new(settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
-        if settings.servers.is_empty() {
-            return Err(OriginError::because(Kind::Settings, "an origin has at least one server"));
-        }
-        let servers = settings.servers.iter().map(|server| Server::new(server, &settings).map(Arc::new));
-        Ok(Arc::new(Self { servers: servers.collect::<Result<_, _>>()?, settings, turn: AtomicUsize::new(0) }))
+        Ok(Arc::new(Self { servers: Servers::new(&settings)?, settings }))
     }
 
     /// The origin's name.
@@ -90,43 +89,104 @@ impl Origin {
     pub async fn send_with(&self, request: Request<RequestBody>, call: Call) -> Result<OriginResponse, OriginError> {
         let timeouts = call.timeouts.unwrap_or(self.settings.timeouts);
         let mut request = framed(request)?;
-        let mut turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut tries_left = self.settings.retry.tries.min(self.servers.len() - 1);
-        let mut may_be_kept = true;
         let twice = request.method().is_idempotent() && !matches!(request.body(), RequestBody::Stream(_));
         let believed = if twice { Duration::MAX } else { BELIEVED };
+        let session = self.servers.session(request.headers());
+        let wanted = Wanted { hash: call.hash, session, twice, tried: &[] };
+        let mut lease = self.servers.pick(&wanted).await?.ok_or_else(|| OriginError::new(Kind::NoServer))?;
+        let mut tried = Vec::new();
+        let mut may_be_kept = true;
         loop {
-            let server = &self.servers[turn % self.servers.len()];
+            let server = lease.server();
             let kept = match may_be_kept {
                 true => server.kept(believed).await,
                 false => None,
             };
             let was_kept = kept.is_some();
             let Failed { error, again } = match self.try_at(server, kept, request, &call, timeouts).await {
-                Ok(response) => return Ok(response),
+                Ok(answer) => return Ok(self.answered(answer, lease, timeouts)),
                 Err(failed) => failed,
             };
-            let kind = error.as_str();
-            tracing::debug!(origin = self.name(), server = &**server.authority(), kind, was_kept, "exchange failed");
+            let kind = error.kind();
+            tracing::debug!(origin = self.name(), server = &**server.authority(), %kind, was_kept, "exchange failed");
+            let error = error.at(server.authority());
             request = match again {
                 // That a kept connection was closed says nothing about its server: it costs no try, but from now on
                 // only a fresh connection will do.
-                Some(again) if was_kept => again,
-                Some(again) if tries_left > 0 => {
-                    tries_left -= 1;
+                Some(again) if was_kept => {
+                    may_be_kept = false;
                     again
                 }
-                _ => return Err(error.at(server.authority())),
+                Some(again) if tried.len() < self.settings.retry.tries => {
+                    tried.push(lease.index());
+                    lease.failed(kind);
+                    lease = match self.servers.pick(&Wanted { tried: &tried, ..wanted }).await {
+                        Ok(Some(next)) => next,
+                        Ok(None) | Err(_) => return Err(error),
+                    };
+                    again
+                }
+                _ => {
+                    if !(was_kept && kind == Kind::Closed) {
+                        lease.failed(kind);
+                    }
+                    return Err(error);
+                }
             };
-            may_be_kept &= !was_kept;
-            turn = turn.wrapping_add(1);
         }
+    }
+
+    fn answered(&self, answer: Answer, mut lease: Lease, timeouts: Timeouts) -> OriginResponse {
+        let (parts, reading, upgrade) = answer;
+        lease.answered(parts.status);
+        self.servers.learn(&lease, &parts.headers);
+        let server = lease.server().authority().clone();
+        let (upgrade, lease) = match upgrade {
+            Some(upgrade) => (Some(upgrade::leased(upgrade, lease)), None),
+            None => (None, Some(lease)),
+        };
+        OriginResponse {
+            status: parts.status,
+            version: parts.version,
+            headers: parts.headers,
+            body: OriginBody::new(reading, timeouts.between_bytes, lease),
+            upgrade,
+            server,
+        }
+    }
+
+    /// Takes a server out: requests under way are finished, sessions move to other servers. By its name in
+    /// [`ServerStatus`](crate::ServerStatus); false when there is none of it.
+    pub fn drain(&self, server: &str) -> bool {
+        self.servers.drain(server, true)
+    }
+
+    /// Takes a drained server back in; it works its way up to its share. False when there is none of this name.
+    pub fn resume(&self, server: &str) -> bool {
+        self.servers.drain(server, false)
+    }
+
+    /// Goes on from what `before` knows of the servers that are here too: who is out and why, what was counted, requests
+    /// under way, and which sessions live where. To be called before the first request is sent.
+    pub fn adopt(&self, before: &Self) {
+        self.servers.adopt(&before.servers);
+    }
+
+    /// Which server a request would be sent to at this moment, `host[:port]`; `None` when none has room. That is a turn.
+    pub fn candidate(&self, call: &Call) -> Option<Arc<str>> {
+        let wanted = Wanted { hash: call.hash, twice: true, ..Wanted::default() };
+        self.servers.try_pick(&wanted).map(|lease| lease.server().authority().clone())
+    }
+
+    /// What is known of its servers.
+    pub fn status(&self) -> OriginStatus {
+        self.servers.status()
     }
 
     /// How many connections without a request there are, for each server.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Vec<usize> {
-        self.servers.iter().map(|server| server.idle()).collect()
+        self.servers.members().iter().map(|member| member.server().idle()).collect()
     }
 
     async fn try_at(
@@ -136,7 +196,7 @@ impl Origin {
         mut request: Box<Request<RequestBody>>,
         call: &Call,
         timeouts: Timeouts,
-    ) -> Result<OriginResponse, Failed> {
+    ) -> Result<Answer, Failed> {
         let link = match kept {
             Some(mut link) => {
                 // Only here: a fresh connection cannot have been closed by habit.
@@ -152,16 +212,7 @@ impl Origin {
         if !request.headers().contains_key(HOST) {
             request.headers_mut().insert(HOST, server.host().clone());
         }
-        let (parts, reading, upgrade) =
-            link.exchange(request, call.on_interim.as_ref(), timeouts.first_byte, server).await?;
-        Ok(OriginResponse {
-            status: parts.status,
-            version: parts.version,
-            headers: parts.headers,
-            body: OriginBody::new(reading, timeouts.between_bytes),
-            upgrade,
-            server: server.authority().clone(),
-        })
+        link.exchange(request, call.on_interim.as_ref(), timeouts.first_byte, server).await
     }
 }
 

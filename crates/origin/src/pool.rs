@@ -82,7 +82,6 @@ impl Pool {
     }
 
     /// How many connections are idle.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.lock().links.len()
     }

@@ -65,7 +65,6 @@ impl Server {
     }
 
     /// How many connections are kept.
-    #[cfg(test)]
     pub(crate) fn idle(&self) -> usize {
         self.pool.len()
     }
