@@ -301,3 +301,6 @@ impl Loads for Servers {
         self.common.room(word)
     }
 }
+
+#[cfg(test)]
+mod tests;
