@@ -304,3 +304,6 @@ impl Loads for Servers {
         self.common.room(word)
     }
 }
+
+#[cfg(test)]
+mod tests;
