@@ -255,7 +255,7 @@ impl Future for Race<'_> {
     }
 }
 
-fn kind_of(error: &io::Error) -> Kind {
+pub(crate) fn kind_of(error: &io::Error) -> Kind {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Kind::ConnectRefused,
         io::ErrorKind::TimedOut => Kind::ConnectTimeout,
@@ -267,7 +267,7 @@ fn no_address() -> OriginError {
     OriginError::because(Kind::Dns, io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
-fn timed_out() -> io::Error {
+pub(crate) fn timed_out() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 

@@ -4,10 +4,15 @@
 mod body;
 mod exchange;
 mod head;
+mod http2;
+mod http2_raw;
 mod names;
+mod proxy_protocol;
 mod retry;
 mod reuse;
 mod time;
+mod tls;
+mod unix;
 mod upload;
 
 use std::pin::Pin;
