@@ -202,7 +202,11 @@ impl Servers {
             (None, Some(hash)) if matches!(self.balance, Balance::Hash { .. }) => By::Hash(hash),
             (None, _) => By::Turn,
         };
-        let turn = self.turn.0.fetch_add(1, Ordering::Relaxed);
+        // Who has a server of its own takes nobody's turn.
+        let turn = match by {
+            By::Turn => self.turn.0.fetch_add(1, Ordering::Relaxed),
+            By::Hash(hash) | By::Session { hash, .. } => hash,
+        };
         table.pick(&Ask { by, tried: wanted.tried, twice: wanted.twice, turn }, self)
     }
 
