@@ -4,10 +4,10 @@ use copal_origin::{OriginStatus, ServerState, ServerStatus};
 
 use super::Page;
 
-/// A number of a server, and how it is told.
-type Number = (&'static str, &'static str, &'static str, fn(&ServerStatus) -> u64);
+/// A number of something: the family's name, kind and help, and how the number is had.
+type Number<T> = (&'static str, &'static str, &'static str, fn(&T) -> u64);
 
-const NUMBERS: [Number; 5] = [
+const NUMBERS: [Number<ServerStatus>; 5] = [
     ("copal_origin_server_active", "gauge", "Requests under way at a server.", |server| server.active as u64),
     ("copal_origin_server_idle", "gauge", "Kept connections to a server without a request.", |server| {
         server.idle as u64
@@ -40,7 +40,7 @@ pub(super) fn write(page: &mut Page, origins: &[(String, OriginStatus)]) {
             page.sample(name, &[("origin", origin), ("server", &server.name)], number(server));
         }
     }
-    let of_origins: [(&str, &str, &str, fn(&OriginStatus) -> u64); 4] = [
+    let of_origins: [Number<OriginStatus>; 4] = [
         ("copal_origin_waiting", "gauge", "Requests that wait for a server with room.", |status| status.waiting as u64),
         ("copal_origin_retries_total", "counter", "Requests that were sent once more.", |status| status.retries),
         (
