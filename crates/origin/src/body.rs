@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::error::OriginError;
-use crate::link::Reading;
 use crate::servers::Lease;
+use crate::{http2, link};
 
-/// A response's body as it comes in. Dropping it before its end closes the connection.
+/// A response's body as it comes in. Dropping it before its end closes the connection; on one of HTTP/2, only its own stream.
 ///
 /// Nothing is read while nobody polls, so a slow reader slows the origin down and the between-bytes timeout does not count
 /// against the reader. A body that ends before its announced length, or before its last chunk, gives an error, never a clean end.
@@ -21,6 +21,22 @@ pub struct OriginBody {
     silence: Duration,
     /// The request is under way until the last of the body is here.
     lease: Option<Lease>,
+}
+
+/// A body on its way in, by the version of HTTP that brings it.
+pub(crate) enum Reading {
+    Http1(link::Reading),
+    Http2(Box<http2::Reading>),
+}
+
+impl Reading {
+    /// Whether all of the body has come from the server, read or not.
+    fn has_all(&self) -> bool {
+        match self {
+            Self::Http1(reading) => reading.has_all(),
+            Self::Http2(reading) => reading.has_all(),
+        }
+    }
 }
 
 impl OriginBody {
@@ -54,7 +70,10 @@ impl Body for OriginBody {
         let Some(reading) = &mut self.reading else {
             return Poll::Ready(None);
         };
-        let polled = reading.poll_frame(cx, silence);
+        let polled = match reading {
+            Reading::Http1(reading) => reading.poll_frame(cx, silence),
+            Reading::Http2(reading) => reading.poll_frame(cx, silence),
+        };
         if self.lease.is_some() {
             self.settle(&polled);
         }
@@ -65,12 +84,17 @@ impl Body for OriginBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.reading.as_ref().is_none_or(Reading::is_end_stream)
+        match &self.reading {
+            Some(Reading::Http1(reading)) => reading.is_end_stream(),
+            Some(Reading::Http2(reading)) => reading.is_end_stream(),
+            None => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.reading {
-            Some(reading) => reading.size_hint(),
+            Some(Reading::Http1(reading)) => reading.size_hint(),
+            Some(Reading::Http2(reading)) => reading.size_hint(),
             None => SizeHint::with_exact(0),
         }
     }

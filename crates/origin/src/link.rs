@@ -1,4 +1,4 @@
-//! One connection to a server, and the exchanges on it. The only file that names hyper.
+//! One HTTP/1.1 connection to a server, and the exchanges on it. The only file that names hyper.
 //!
 //! hyper splits a connection into a handle and a driver that wants to be spawned. Here the driver is polled by whoever waits
 //! for the response: nothing is handed between tasks, and since only the driver fills what the handle waits for, the handle is
@@ -7,6 +7,7 @@
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -20,7 +21,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -30,10 +30,12 @@ use crate::replay::Replay;
 use crate::request::{Progress, RequestBody};
 use crate::server::Server;
 use crate::socket::{Meter, Socket};
+use crate::stream::Stream;
+use crate::tls;
 use crate::upgrade::{Rewound, Upgrading};
 
 /// How many header lines a response may have.
-const MAX_HEADER_LINES: usize = 200;
+pub(crate) const MAX_HEADER_LINES: usize = 200;
 /// hyper's smallest read buffer, in bytes.
 const MIN_BUFFER: usize = 8 << 10;
 
@@ -52,8 +54,14 @@ pub(crate) struct Link {
     /// One timer for the life of the connection: moving a deadline is cheaper than making one.
     timer: Pin<Box<Sleep>>,
     ended: bool,
+    /// It may serve another request afterwards.
+    reusable: bool,
+    /// How many bytes may come before a final head, in interim ones.
+    most_before_head: u64,
     failure: Option<hyper::Error>,
     replay: Replay,
+    /// Where it leads to; `None` = to no address.
+    peer: Option<SocketAddr>,
 }
 
 /// An exchange that brought no response head.
@@ -71,11 +79,14 @@ impl Failed {
     }
 
     /// It must not be sent again.
-    fn finally(error: OriginError) -> Self {
+    pub(crate) fn finally(error: OriginError) -> Self {
         Self { error, again: None }
     }
 
     fn unanswered(error: hyper::Error) -> Self {
+        if let Some(refused) = tls::refused_identity(&error) {
+            return Self::finally(OriginError::because(Kind::Tls, refused));
+        }
         Self::finally(OriginError::because(kind_of(&error), error))
     }
 }
@@ -85,11 +96,14 @@ enum Outcome {
     Answered(Response<Incoming>),
     Failed(TrySendError<Request<RequestBody>>),
     Late,
+    /// Interim responses, and no end of them.
+    Flooded,
 }
 
 impl Link {
     /// Speaks HTTP/1.1 on a fresh connection.
-    pub(crate) async fn new(stream: TcpStream, max_header_bytes: usize) -> Result<Box<Self>, OriginError> {
+    pub(crate) async fn new(stream: Stream, max_header_bytes: usize) -> Result<Box<Self>, OriginError> {
+        let peer = stream.peer();
         let (socket, meter) = Socket::new(stream);
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_HEADER_LINES)
@@ -104,14 +118,22 @@ impl Link {
             meter,
             timer: Box::pin(sleep_until(Instant::now())),
             ended: false,
+            reusable: true,
+            most_before_head: 2 * max_header_bytes.max(MIN_BUFFER) as u64,
             failure: None,
             replay: Replay::default(),
+            peer,
         }))
     }
 
     /// Remembers the request that is sent next, so that it can be sent again where this connection turns out to be closed.
     pub(crate) fn remember(&mut self, request: &Request<RequestBody>) {
         self.replay.remember(request);
+    }
+
+    /// It is one client's, for one request: it closes with its response.
+    pub(crate) fn never_keep(&mut self) {
+        self.reusable = false;
     }
 
     /// Whether an idle connection can take a request: still open, and no byte came that nobody asked for.
@@ -133,6 +155,11 @@ impl Link {
             self.ended = true;
             self.failure = result.err();
         }
+    }
+
+    /// The address that it leads to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
@@ -172,6 +199,7 @@ impl Link {
                 Failed::finally(OriginError::because(Kind::RequestBody, stalled))
             }
             Outcome::Late => Failed::finally(OriginError::new(Kind::FirstByteTimeout)),
+            Outcome::Flooded => Failed::finally(OriginError::because(Kind::TooLarge, "interim responses without end")),
         };
         if failed.error.kind() == Kind::Closed && self.meter.read() == read_before {
             failed.again = self.replay.request().map(Box::new);
@@ -182,6 +210,7 @@ impl Link {
     async fn head(&mut self, request: Box<Request<RequestBody>>, silence: Duration) -> Outcome {
         let mut response = pin!(self.sender.try_send_request(*request));
         let mut written = None;
+        let most_read = self.meter.read() + self.most_before_head;
         poll_fn(|cx| {
             let mut quiet = Context::from_waker(Waker::noop());
             self.drive(cx);
@@ -195,6 +224,9 @@ impl Link {
                 Poll::Ready(Ok(response)) => return Poll::Ready(Outcome::Answered(response)),
                 Poll::Ready(Err(failed)) => return Poll::Ready(Outcome::Failed(failed)),
                 Poll::Pending => {}
+            }
+            if self.meter.read() > most_read {
+                return Poll::Ready(Outcome::Flooded);
             }
             let written_now = Some(self.meter.written());
             if written_now != written {
@@ -222,7 +254,7 @@ impl Link {
             hold: Hold::Nothing,
             // A connection is not kept for an HTTP/1.0 server: it could not take a body of unknown length. Nor after a
             // coding that is not known: who can tell where that response ends?
-            keep: parts.version == Version::HTTP_11 && coding != Coding::UntilClose,
+            keep: self.reusable && parts.version == Version::HTTP_11 && coding != Coding::UntilClose,
             waiting: false,
             server: server.clone(),
         };
@@ -463,7 +495,7 @@ fn body_kind(error: &hyper::Error) -> Kind {
 }
 
 /// `limit` from now; a limit beyond what a clock can count is as good as none.
-fn deadline(limit: Duration) -> Instant {
+pub(crate) fn deadline(limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     Instant::now() + limit.min(FAR)
 }
@@ -471,8 +503,9 @@ fn deadline(limit: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{OriginSettings, ServerAddress};
-    use tokio::net::TcpListener;
+    use crate::resolve::Resolver;
+    use crate::settings::{NameSettings, OriginSettings, ServerAddress};
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn a_request_that_was_not_sent_is_given_back_whatever_its_method() {
@@ -482,9 +515,10 @@ mod tests {
         drop(listener.accept().await.unwrap());
         // The end of the stream is there before the request.
         stream.readable().await.unwrap();
-        let link = Link::new(stream, 8 << 10).await.unwrap();
+        let link = Link::new(Stream::Tcp(stream), 8 << 10).await.unwrap();
         let settings = format!("http://{address}").parse::<ServerAddress>().unwrap().into();
-        let server = Arc::new(Server::new(&settings, &OriginSettings::default()).unwrap());
+        let resolver = Resolver::new(&NameSettings::default());
+        let server = Arc::new(Server::new(&settings, &OriginSettings::default(), &resolver, None).unwrap());
         let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
         let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();

@@ -7,11 +7,12 @@ use std::time::Duration;
 use http::header::HOST;
 use http::{HeaderMap, Request, StatusCode, Version, response};
 
-use crate::body::OriginBody;
+use crate::body::{OriginBody, Reading};
 use crate::call::Call;
+use crate::connection::{Connection, Needs};
 use crate::error::{Kind, OriginError};
 use crate::framing::framed;
-use crate::link::{Failed, Link, Reading};
+use crate::link::Failed;
 use crate::request::RequestBody;
 use crate::server::Server;
 use crate::servers::{Lease, Servers, Wanted};
@@ -91,6 +92,7 @@ impl Origin {
         let mut request = framed(request)?;
         let twice = request.method().is_idempotent() && !matches!(request.body(), RequestBody::Stream(_));
         let believed = if twice { Duration::MAX } else { BELIEVED };
+        let needs = Needs::of(&request, &call);
         let session = self.servers.session(request.headers());
         let wanted = Wanted { hash: call.hash, session, twice, tried: &[] };
         let mut lease = self.servers.pick(&wanted).await?.ok_or_else(|| OriginError::new(Kind::NoServer))?;
@@ -99,11 +101,11 @@ impl Origin {
         loop {
             let server = lease.server();
             let kept = match may_be_kept {
-                true => server.kept(believed).await,
+                true => server.kept(believed, needs).await,
                 false => None,
             };
             let was_kept = kept.is_some();
-            let Failed { error, again } = match self.try_at(server, kept, request, &call, timeouts).await {
+            let Failed { error, again } = match self.try_at(server, kept, request, &call, timeouts, needs).await {
                 Ok(answer) => return Ok(self.answered(answer, lease, timeouts)),
                 Err(failed) => failed,
             };
@@ -192,27 +194,28 @@ impl Origin {
     async fn try_at(
         &self,
         server: &Arc<Server>,
-        kept: Option<Box<Link>>,
+        kept: Option<Connection>,
         mut request: Box<Request<RequestBody>>,
         call: &Call,
         timeouts: Timeouts,
+        needs: Needs,
     ) -> Result<Answer, Failed> {
-        let link = match kept {
-            Some(mut link) => {
+        let connection = match kept {
+            Some(mut connection) => {
                 // Only here: a fresh connection cannot have been closed by habit.
-                link.remember(&request);
-                link
+                connection.remember(&request);
+                connection
             }
             // Boxed: it is the rare way, and large; every request would carry its size.
-            None => match Box::pin(server.connect(&self.settings, timeouts)).await {
-                Ok(link) => link,
+            None => match Box::pin(server.connect(&self.settings, timeouts, needs)).await {
+                Ok(connection) => connection,
                 Err(error) => return Err(Failed::unsent(error, request)),
             },
         };
         if !request.headers().contains_key(HOST) {
             request.headers_mut().insert(HOST, server.host().clone());
         }
-        link.exchange(request, call.on_interim.as_ref(), timeouts.first_byte, server).await
+        connection.exchange(request, call.on_interim.as_ref(), timeouts.first_byte, server).await
     }
 }
 
