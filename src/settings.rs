@@ -38,7 +38,12 @@ pub fn origins(config: &Config, before: Option<(&Config, &[Arc<Origin>])>) -> Re
         });
         match earlier {
             Some((same, origin)) if same == settings => Ok(Arc::clone(origin)),
-            _ => Origin::new(settings),
+            Some((_, origin)) => {
+                let changed = Origin::new(settings)?;
+                changed.adopt(origin);
+                Ok(changed)
+            }
+            None => Origin::new(settings),
         }
     };
     config.origins.iter().map(build).collect()

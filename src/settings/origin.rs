@@ -135,9 +135,7 @@ mod tests {
         origin(&loaded.config.origins[0], &loaded.config.names)
     }
 
-    #[test]
-    fn every_key_arrives() {
-        let yaml = "
+    const EVERY_KEY: &str = "
 names: { servers: [10.0.0.2], min_ttl: 2s, max_ttl: 9s }
 origins:
   cms:
@@ -164,6 +162,9 @@ origins:
     proxy_protocol: v2
     header_bytes: 22KiB
 ";
+
+    #[test]
+    fn every_key_arrives() {
         let server = |address: &str, weight, backup, max_connections| ServerSettings {
             address: address.parse().unwrap(),
             weight,
@@ -225,7 +226,7 @@ origins:
             },
             ..OriginSettings::default()
         };
-        assert_eq!(settings(yaml), expected);
+        assert_eq!(settings(EVERY_KEY), expected);
     }
 
     #[test]

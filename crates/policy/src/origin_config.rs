@@ -18,7 +18,7 @@ pub struct OriginConfig {
     pub servers: Vec<ServerConfig>,
     /// How a server is picked.
     pub balance: Balance,
-    /// Cookies of sessions that live on one server, by name.
+    /// Cookies of sessions that live on one server, by name; a `*` at the end stands for any rest.
     pub sticky: Vec<String>,
     /// The origin that answers where this one cannot: its place in [`Config::origins`](crate::Config::origins). Never leads
     /// back to this one.

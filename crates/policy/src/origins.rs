@@ -104,7 +104,7 @@ fn origin(reader: &mut Reader, entry: &Entry, common: &Common<'_>) -> Written {
     let config = OriginConfig {
         name: Arc::from(name),
         balance: balance(reader, &section),
-        sticky: plain(reader.list(&section, "sticky", values::cookie_name)),
+        sticky: plain(reader.list(&section, "sticky", values::cookie_prefix)),
         fallback: None,
         health: health::check(reader, &section),
         eject: health::eject(reader, &section, one),

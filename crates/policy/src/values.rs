@@ -237,6 +237,17 @@ pub(crate) fn cookie_name(text: &str) -> Read<String> {
     }
 }
 
+/// The same, or its beginning with a `*` behind it: names such as `SESS0123456789abcdef`.
+pub(crate) fn cookie_prefix(text: &str) -> Read<String> {
+    match text.strip_suffix('*') {
+        Some("") => Err(Wrong::because("is every cookie").hint("name the cookie of the session")),
+        Some(beginning) if !beginning.contains('*') => cookie_name(beginning).map(|_| text.to_owned()),
+        Some(_) => Err(Wrong::because("has more than one `*`").hint("only one, at the end: `SESS*`")),
+        None if text.contains('*') => Err(Wrong::because("has a `*` before its end").hint("only at the end: `SESS*`")),
+        None => cookie_name(text),
+    }
+}
+
 /// A name server.
 pub(crate) fn name_server(text: &str) -> Read<SocketAddr> {
     let address = text.parse().ok().or_else(|| {

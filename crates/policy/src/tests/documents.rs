@@ -65,15 +65,37 @@ fn configurations(page: &str) -> Vec<String> {
 
 #[test]
 fn configurations_in_the_documents_load() {
+    let tls = super::origins::certificates("documents");
     let mut count = 0;
-    for name in ["CONFIGURATION.md", "CONTEXTS.md", "ESI.md", "POLICIES.md", "PURGING.md"] {
+    for name in ["CONFIGURATION.md", "CONTEXTS.md", "ESI.md", "ORIGINS.md", "POLICIES.md", "PURGING.md"] {
         for text in configurations(&std::fs::read_to_string(docs(name)).unwrap()) {
+            let text = text.replace("/etc/copal/", &format!("{}/", tls.0.display()));
             let loaded = load_str(name, &text, None);
             assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{text}\n{loaded:?}");
             count += 1;
         }
     }
     assert!(count >= 3);
+}
+
+/// What the page promises stands on it, and every key of an origin that is no detail.
+#[test]
+fn the_page_of_origins_has_its_two_examples_and_every_key() {
+    let page = std::fs::read_to_string(docs("ORIGINS.md")).unwrap();
+    let blocks = configurations(&page);
+    let with = |words: &[&str]| blocks.iter().any(|block| words.iter().all(|word| block.contains(word)));
+    assert!(
+        with(&["backup: true", "health:", "fallback: maintenance"]),
+        "two servers, a hot spare, a maintenance page"
+    );
+    assert!(with(&["https://", "certificate:", "key:", "ca:"]), "an https origin with a client certificate");
+    for key in KEYS.iter().filter(|key| key.path.starts_with("origins.NAME.")) {
+        let name = key.name();
+        let told = ["header_bytes", "longest", "failures", "rate", "base", "url"].contains(&name)
+            || name.strip_suffix("_timeout").is_some_and(|limit| page.contains(&format!("`{limit}`")))
+            || [format!("`{name}"), format!("{name}:")].iter().any(|word| page.contains(word.as_str()));
+        assert!(told, "docs/ORIGINS.md does not name `{}`", key.path);
+    }
 }
 
 /// The YAML blocks of a page, without the indentation that a list around them gives them.

@@ -87,7 +87,7 @@ fn how_a_server_is_picked() {
         assert_eq!(origin(keys).balance, expected, "{keys}");
     }
     assert_eq!(origin("sticky: PHPSESSID").sticky, ["PHPSESSID"]);
-    assert_eq!(origin("sticky: [a, b]").sticky, ["a", "b"]);
+    assert_eq!(origin("sticky: [a, \"SESS*\"]").sticky, ["a", "SESS*"]);
 }
 
 #[test]
@@ -189,7 +189,9 @@ const WRONG: &[(&str, &str, &str)] = &[
         "`bound` must be a percentage from 100% to 10000%, but `150` has no percent sign",
         "write `150%`",
     ),
-    ("sticky: \"SESS*\"", "`sticky` must be a text, but `SESS*` has a `*`", "no glob"),
+    ("sticky: \"SE*S\"", "`sticky` must be a text, but `SE*S` has a `*` before its end", "only at the end: `SESS*`"),
+    ("sticky: \"*\"", "`sticky` must be a text, but `*` is every cookie", "name the cookie of the session"),
+    ("balance: hash, hash: { by: cookie, cookie: \"a*\" }", "`cookie` must be a text, but `a*` has a `*`", "no glob"),
     (
         "health: healthz",
         "`health` must be a path, `tcp` or a mapping, but `healthz` does not begin with a slash",
