@@ -104,6 +104,7 @@ fn each_library_has_one_door() {
         ("serde_yaml::", "crates/policy/src/yaml.rs"),
         ("hyper::server", "src/listener.rs"),
         ("hyper::client", "crates/origin/src/link.rs"),
+        ("hickory_resolver::", "crates/origin/src/resolve.rs"),
         (" h2::", "crates/origin/src/http2/"),
         ("rustls::", "crates/origin/src/tls.rs"),
         ("SystemTime::now", "crates/proxy/src/clock.rs"),

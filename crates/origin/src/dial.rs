@@ -41,6 +41,21 @@ impl Dial {
         self.proxy_protocol.is_some()
     }
 
+    /// Begins with the addresses of the same server in other settings; only before the first connection.
+    pub(crate) fn adopt(&self, before: &Self) {
+        if let (Target::Tcp(place), Target::Tcp(before)) = (&self.socket, &before.socket) {
+            place.adopt(before);
+        }
+    }
+
+    /// The addresses of its name as last resolved.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        match &self.socket {
+            Target::Tcp(place) => place.addresses(),
+            Target::Unix(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
