@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use copal::server::{Server, Setup};
-use copal_proxy::Clock;
+use copal_proxy::{Clock, TunnelUsage};
 use copal_store::{Hardness, Invalidation};
 use copal_testkit::{Client, ClientResponse, ManualClock, Scenario, ScriptedOrigin, patiently};
 use tokio::task::JoinHandle;
@@ -49,6 +49,11 @@ impl Front {
     /// By this YAML, which names its origins itself.
     pub(crate) async fn exactly(yaml: &str) -> Self {
         Self::of(ScriptedOrigin::start().await, yaml)
+    }
+
+    /// Before this one, which the YAML names as it likes.
+    pub(crate) fn before_origin(origin: ScriptedOrigin, yaml: &str) -> Self {
+        Self::of(origin, yaml)
     }
 
     fn of(origin: ScriptedOrigin, yaml: &str) -> Self {
@@ -106,6 +111,16 @@ impl Front {
     pub(crate) fn groups(&self) -> (u64, u64, u64) {
         let usage = self.server.proxy().context_usage();
         (usage.known, usage.asked, usage.failed)
+    }
+
+    /// Connections that speak another protocol.
+    pub(crate) fn tunnels(&self) -> TunnelUsage {
+        self.server.proxy().tunnel_usage()
+    }
+
+    /// Ends as the process does.
+    pub(crate) async fn drain(self) {
+        self.server.drain().await;
     }
 
     /// Where HTCP is taken.
