@@ -40,6 +40,8 @@ pub enum Kind {
     Busy,
     /// No server takes requests: all of them are drained, or weigh nothing.
     NoServer,
+    /// All of it together took longer than it may.
+    TotalTimeout,
 }
 
 /// Who has to act.
@@ -72,6 +74,7 @@ impl Kind {
             Kind::Request => "request",
             Kind::Busy => "busy",
             Kind::NoServer => "no-server",
+            Kind::TotalTimeout => "total-timeout",
         }
     }
 
@@ -108,7 +111,7 @@ impl Kind {
             Kind::ConnectTimeout => "connection_timeout",
             Kind::Connect | Kind::NoServer => "destination_unavailable",
             Kind::Busy => "connection_limit_reached",
-            Kind::FirstByteTimeout => "http_response_timeout",
+            Kind::FirstByteTimeout | Kind::TotalTimeout => "http_response_timeout",
             Kind::BetweenBytesTimeout => "connection_read_timeout",
             Kind::Closed => "connection_terminated",
             Kind::Incomplete => "http_response_incomplete",
@@ -135,6 +138,7 @@ impl Kind {
             Kind::Request => "the request cannot be sent",
             Kind::Busy => "every server has as many requests as it may",
             Kind::NoServer => "no server takes requests",
+            Kind::TotalTimeout => "the exchange took longer than it may in all",
         }
     }
 }

@@ -7,24 +7,30 @@
 //! request costs no hand-over between tasks; only an upload that outlives the response's head gets one.
 
 mod body;
+mod budget;
 mod call;
 mod clock;
 mod connect;
 mod error;
 mod framing;
+mod hold;
 mod link;
 mod origin;
 mod pool;
 mod replay;
 mod request;
+mod send;
 mod server;
 mod servers;
 mod settings;
 mod socket;
 mod status;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+#[cfg_attr(not(test), expect(dead_code, reason = "for active checks"))]
+mod verdict;
 
 pub use body::OriginBody;
 pub use call::Call;

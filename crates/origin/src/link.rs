@@ -26,7 +26,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{Kind, OriginError};
 use crate::framing::{Coding, response_coding};
-use crate::replay::Replay;
 use crate::request::{Progress, RequestBody};
 use crate::server::Server;
 use crate::socket::{Meter, Socket};
@@ -53,30 +52,30 @@ pub(crate) struct Link {
     timer: Pin<Box<Sleep>>,
     ended: bool,
     failure: Option<hyper::Error>,
-    replay: Replay,
 }
 
 /// An exchange that brought no response head.
 pub(crate) struct Failed {
     pub(crate) error: OriginError,
-    /// The request, where it may be sent once more: nothing of it was sent, or it was remembered and the server closed the
-    /// connection before the first byte of a response.
-    pub(crate) again: Option<Box<Request<RequestBody>>>,
+    /// The request, where nothing of it was sent.
+    pub(crate) unsent: Option<Box<Request<RequestBody>>>,
+    /// The server closed the connection before the first byte of a response.
+    pub(crate) unheard: bool,
 }
 
 impl Failed {
     /// Nothing of the request was sent.
     pub(crate) fn unsent(error: OriginError, request: Box<Request<RequestBody>>) -> Self {
-        Self { error, again: Some(request) }
+        Self { error, unsent: Some(request), unheard: false }
     }
 
-    /// It must not be sent again.
-    fn finally(error: OriginError) -> Self {
-        Self { error, again: None }
+    /// The server may have done what was asked.
+    fn sent(error: OriginError) -> Self {
+        Self { error, unsent: None, unheard: false }
     }
 
     fn unanswered(error: hyper::Error) -> Self {
-        Self::finally(OriginError::because(kind_of(&error), error))
+        Self::sent(OriginError::because(kind_of(&error), error))
     }
 }
 
@@ -105,13 +104,7 @@ impl Link {
             timer: Box::pin(sleep_until(Instant::now())),
             ended: false,
             failure: None,
-            replay: Replay::default(),
         }))
-    }
-
-    /// Remembers the request that is sent next, so that it can be sent again where this connection turns out to be closed.
-    pub(crate) fn remember(&mut self, request: &Request<RequestBody>) {
-        self.replay.remember(request);
     }
 
     /// Whether an idle connection can take a request: still open, and no byte came that nobody asked for.
@@ -156,10 +149,7 @@ impl Link {
         let asks_upgrade = request.headers().contains_key(UPGRADE);
         let read_before = self.meter.read();
         let mut failed = match self.head(request, silence).await {
-            Outcome::Answered(response) => {
-                self.replay.forget();
-                return self.answered(response, progress, asks_upgrade, server).await;
-            }
+            Outcome::Answered(response) => return self.answered(response, progress, asks_upgrade, server).await,
             Outcome::Failed(mut failed) => match failed.take_message() {
                 Some(request) => {
                     let error = OriginError::because(Kind::Connect, failed.into_error());
@@ -169,13 +159,11 @@ impl Link {
             },
             Outcome::Late if progress.is_some_and(|progress| progress.is_waiting()) => {
                 let stalled = io::Error::new(io::ErrorKind::TimedOut, "nothing more came of it");
-                Failed::finally(OriginError::because(Kind::RequestBody, stalled))
+                Failed::sent(OriginError::because(Kind::RequestBody, stalled))
             }
-            Outcome::Late => Failed::finally(OriginError::new(Kind::FirstByteTimeout)),
+            Outcome::Late => Failed::sent(OriginError::new(Kind::FirstByteTimeout)),
         };
-        if failed.error.kind() == Kind::Closed && self.meter.read() == read_before {
-            failed.again = self.replay.request().map(Box::new);
-        }
+        failed.unheard = failed.error.kind() == Kind::Closed && self.meter.read() == read_before;
         Err(failed)
     }
 
@@ -216,7 +204,7 @@ impl Link {
         let (mut parts, incoming) = response.into_parts();
         // hyper leaves things of its own there: an upgrade, a reason phrase.
         parts.extensions = http::Extensions::new();
-        let coding = check_head(&mut parts, asks_upgrade).map_err(Failed::finally)?;
+        let coding = check_head(&mut parts, asks_upgrade).map_err(Failed::sent)?;
         let mut reading = Reading {
             incoming,
             hold: Hold::Nothing,
@@ -397,7 +385,8 @@ impl Reading {
         timer.as_mut().poll(cx).is_ready()
     }
 
-    fn fail(&mut self, error: OriginError) -> OriginError {
+    /// Gives the connection up.
+    pub(crate) fn fail(&mut self, error: OriginError) -> OriginError {
         self.hold = Hold::Nothing;
         error.at(self.server.authority())
     }
@@ -463,7 +452,7 @@ fn body_kind(error: &hyper::Error) -> Kind {
 }
 
 /// `limit` from now; a limit beyond what a clock can count is as good as none.
-fn deadline(limit: Duration) -> Instant {
+pub(crate) fn deadline(limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     Instant::now() + limit.min(FAR)
 }
@@ -489,7 +478,7 @@ mod tests {
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
         let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();
         assert_eq!(failed.error.kind(), Kind::Connect);
-        let again = failed.again.unwrap();
+        let again = failed.unsent.unwrap();
         assert_eq!((again.method().as_str(), again.uri().path()), ("POST", "/form"));
         assert!(matches!(again.body(), RequestBody::Stream(_)));
     }

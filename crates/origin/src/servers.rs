@@ -95,6 +95,11 @@ impl Servers {
         Ok(claimed)
     }
 
+    /// Whether another server than these could get a request.
+    pub(crate) fn another(&self, tried: &[usize], here: usize) -> bool {
+        (0..self.members.len()).any(|index| index != here && !tried.contains(&index))
+    }
+
     /// A response from the lease's server: the sessions that it sets are its own.
     pub(crate) fn learn(&self, _lease: &Lease, _headers: &HeaderMap) {}
 

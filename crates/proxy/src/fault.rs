@@ -75,7 +75,9 @@ impl Fault {
             Kind::Dns => (Reason::OriginDns, StatusCode::BAD_GATEWAY),
             Kind::ConnectRefused => (Reason::OriginRefused, StatusCode::BAD_GATEWAY),
             Kind::ConnectTimeout => (Reason::OriginConnectTimeout, StatusCode::GATEWAY_TIMEOUT),
-            Kind::FirstByteTimeout | Kind::BetweenBytesTimeout => (Reason::OriginTimeout, StatusCode::GATEWAY_TIMEOUT),
+            Kind::FirstByteTimeout | Kind::BetweenBytesTimeout | Kind::TotalTimeout => {
+                (Reason::OriginTimeout, StatusCode::GATEWAY_TIMEOUT)
+            }
             Kind::Closed | Kind::Incomplete => (Reason::OriginClosed, StatusCode::BAD_GATEWAY),
             Kind::RequestBody => (Reason::ClientBody, StatusCode::BAD_REQUEST),
             Kind::Request => (Reason::BadRequest, StatusCode::BAD_REQUEST),
