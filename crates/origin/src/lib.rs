@@ -13,6 +13,7 @@ mod clock;
 mod connect;
 mod error;
 mod framing;
+mod health;
 mod hold;
 mod link;
 mod origin;
@@ -29,7 +30,6 @@ mod tape;
 #[cfg(test)]
 mod tests;
 mod upgrade;
-#[cfg_attr(not(test), expect(dead_code, reason = "for active checks"))]
 mod verdict;
 
 pub use body::OriginBody;

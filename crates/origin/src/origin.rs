@@ -9,6 +9,7 @@ use crate::body::OriginBody;
 use crate::budget::Repeats;
 use crate::call::Call;
 use crate::error::OriginError;
+use crate::health::Checks;
 use crate::request::RequestBody;
 use crate::send::Sending;
 use crate::servers::Servers;
@@ -21,6 +22,7 @@ pub struct Origin {
     pub(crate) settings: OriginSettings,
     pub(crate) servers: Arc<Servers>,
     pub(crate) repeats: Repeats,
+    checks: Checks,
 }
 
 /// The head of an origin's response, and its body as it comes.
@@ -40,13 +42,17 @@ pub struct OriginResponse {
 }
 
 impl Origin {
-    /// An origin with these settings. Connects to nothing yet.
+    /// An origin with these settings. Within a tokio runtime its servers are checked from now on, if they are to be, until it is
+    /// dropped; otherwise from the first request on.
     ///
     /// # Errors
-    /// [`Kind::Settings`] when there is no server, or one cannot be used.
+    /// [`Kind::Settings`](crate::Kind::Settings) when there is no server, or one cannot be used.
     pub fn new(settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
+        let checks = Checks::new(&settings)?;
         let repeats = Repeats::new(settings.retry.budget);
-        Ok(Arc::new(Self { servers: Servers::new(&settings)?, repeats, settings }))
+        let origin = Arc::new(Self { servers: Servers::new(&settings)?, repeats, checks, settings });
+        origin.checks.start(&origin.servers);
+        Ok(origin)
     }
 
     /// The origin's name.
@@ -81,6 +87,7 @@ impl Origin {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_with(&self, request: Request<RequestBody>, call: Call) -> Result<OriginResponse, OriginError> {
+        self.checks.start(&self.servers);
         self.repeats.request();
         let (sending, request) = Sending::new(self, request, &call)?;
         sending.run(request).await

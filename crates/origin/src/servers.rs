@@ -69,7 +69,6 @@ impl Servers {
     }
 
     /// The servers in the order written.
-    #[allow(dead_code, reason = "for active checks")]
     pub(crate) fn members(&self) -> &[Arc<Member>] {
         &self.members
     }

@@ -7,8 +7,8 @@ const LONGEST: u32 = u64::BITS;
 
 /// What is remembered of the checks of one server.
 ///
-/// Until its first check a server counts as well, so that a start does not wait for checks. The first check is believed at once:
-/// a bad one takes the server out, where that is allowed; the ones after it change the state as the [`Verdict`] says.
+/// Until its first check a server counts as well, so that a start does not wait for checks. The first check is believed at once;
+/// the ones after it change the state as the [`Verdict`] says.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
     verdict: Verdict,
@@ -26,8 +26,8 @@ impl Judge {
         Self { verdict, well: true, row: 0, last: true, window: u64::MAX, seen_any: false }
     }
 
-    /// Hears of a check and says whether the server is well. `may_take_out` is whether the first check may take it out.
-    pub(crate) fn hear(&mut self, good: bool, may_take_out: bool) -> bool {
+    /// Hears of a check and says whether the server is well.
+    pub(crate) fn hear(&mut self, good: bool) -> bool {
         self.row = match good == self.last {
             true => self.row.saturating_add(1),
             false => 1,
@@ -35,7 +35,7 @@ impl Judge {
         self.last = good;
         self.window = self.window << 1 | u64::from(good);
         let first = !std::mem::replace(&mut self.seen_any, true);
-        if first && !good && may_take_out {
+        if first && !good {
             // As Varnish begins: one check short of being well, so that the next good one brings it back.
             self.window = match self.verdict {
                 Verdict::Window { threshold, .. } => low_bits(threshold.clamp(1, LONGEST) - 1) << 1,
@@ -48,6 +48,7 @@ impl Judge {
         self.well
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "for servers that are left out"))]
     /// Whether the good checks of late are enough to bring in a server that was left out for another reason.
     pub(crate) fn brings_back(&self, good_since: u32) -> bool {
         good_since
@@ -86,34 +87,30 @@ mod tests {
     const WINDOW: Verdict = Verdict::Window { window: 5, threshold: 3 };
 
     /// The states after each check of `checks` (`+` good, `-` bad), as `U` and `D`.
-    fn states(verdict: Verdict, may_take_out: bool, checks: &str) -> String {
+    fn states(verdict: Verdict, checks: &str) -> String {
         let mut judge = Judge::new(verdict);
-        let states = checks.chars().map(|check| judge.hear(check == '+', may_take_out));
+        let states = checks.chars().map(|check| judge.hear(check == '+'));
         states.map(|well| if well { 'U' } else { 'D' }).collect()
     }
 
     #[test]
     fn rows_and_windows() {
         let one = Verdict::InARow { rise: 1, fall: 1 };
-        for (verdict, may_take_out, checks, wanted) in [
+        for (verdict, checks, wanted) in [
             // The first check is believed at once.
-            (ROW, true, "-++", "DDU"),
-            (ROW, true, "-+-++", "DDDDU"),
-            (WINDOW, true, "-+", "DU"),
-            (WINDOW, true, "---+++", "DDDDDU"),
-            // Unless nothing would be left: then it is a bad one like any other.
-            (ROW, false, "---", "UUD"),
-            (ROW, false, "--+---", "UUUUUD"),
-            (WINDOW, false, "---", "UUD"),
+            (ROW, "-++", "DDU"),
+            (ROW, "-+-++", "DDDDU"),
+            (WINDOW, "-+", "DU"),
+            (WINDOW, "---+++", "DDDDDU"),
             // A row that is interrupted starts again.
-            (ROW, true, "+--+---++", "UUUUUUDDU"),
-            (ROW, true, "+---+-++", "UUUDDDDU"),
-            (one, true, "+-+-", "UDUD"),
+            (ROW, "+--+---++", "UUUUUUDDU"),
+            (ROW, "+---+-++", "UUUDDDDU"),
+            (one, "+-+-", "UDUD"),
             // A window forgives single ones, wherever they are.
-            (WINDOW, true, "+-+-++-+", "UUUUUUUU"),
-            (WINDOW, true, "+--+--+++", "UUUUDDDUU"),
+            (WINDOW, "+-+-++-+", "UUUUUUUU"),
+            (WINDOW, "+--+--+++", "UUUUDDDUU"),
         ] {
-            assert_eq!(states(verdict, may_take_out, checks), wanted, "{verdict:?} {checks}");
+            assert_eq!(states(verdict, checks), wanted, "{verdict:?} {checks}");
         }
     }
 
@@ -124,7 +121,7 @@ mod tests {
             Verdict::Window { window: 0, threshold: 0 },
             Verdict::Window { window: u32::MAX, threshold: u32::MAX },
         ] {
-            let states = states(verdict, true, &format!("-{}-", "+".repeat(70)));
+            let states = states(verdict, &format!("-{}-", "+".repeat(70)));
             assert!(states.starts_with('D') && states.ends_with("UD"), "{verdict:?} {states}");
         }
     }
@@ -149,7 +146,7 @@ mod tests {
                     at + 1 >= count && checks[at + 1 - count..=at].iter().all(|&check| check == good)
                 };
                 well = if at == 0 { checks[0] } else if well { !ends_in(false, fall) } else { ends_in(true, rise) };
-                prop_assert_eq!(judge.hear(checks[at], true), well, "after {}", at);
+                prop_assert_eq!(judge.hear(checks[at]), well, "after {}", at);
             }
         }
 
@@ -159,7 +156,7 @@ mod tests {
             let threshold = ((f64::from(window) * share).ceil() as u32).max(1);
             let mut judge = Judge::new(Verdict::Window { window, threshold });
             for at in 0..checks.len() {
-                let well = judge.hear(checks[at], true);
+                let well = judge.hear(checks[at]);
                 if let Some(begin) = (at + 1).checked_sub(window as usize) {
                     let good = checks[begin..=at].iter().filter(|&&good| good).count();
                     prop_assert_eq!(well, good >= threshold as usize, "after {}", at);

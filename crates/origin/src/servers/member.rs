@@ -45,7 +45,6 @@ impl Member {
         }
     }
 
-    #[allow(dead_code, reason = "for active checks")]
     /// A check was made: whether it was good, what it found, and whether the server is well by all checks so far.
     pub(crate) fn checked(&self, good: bool, found: &str, well: bool) {
         *self.check.lock().unwrap_or_else(PoisonError::into_inner) = Some((good, found.to_owned()));

@@ -2,11 +2,15 @@
 //! soon as everybody waits, so a timeout comes at once and nothing is measured.
 
 mod body;
+mod budget;
 mod exchange;
 mod head;
+mod health;
+mod hold;
 mod retry;
 mod reuse;
 mod time;
+mod total;
 mod upload;
 
 use std::pin::Pin;
