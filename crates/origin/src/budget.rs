@@ -48,6 +48,13 @@ impl Repeats {
         self.repeated.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Goes on counting from what was counted before.
+    pub(crate) fn adopt(&self, before: &Self) {
+        let (repeated, denied) = before.totals();
+        self.repeated.store(repeated, Ordering::Relaxed);
+        self.denied.store(denied, Ordering::Relaxed);
+    }
+
     /// How many were sent once more, and how many were not although they might have been.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (self.repeated.load(Ordering::Relaxed), self.denied.load(Ordering::Relaxed))

@@ -104,13 +104,20 @@ impl Checker {
     async fn watch(self: Arc<Self>, member: Arc<Member>) {
         let mut jitter = Jitter::new(RandomState::new().hash_one(member.server().authority()));
         let mut judge = self.judge.clone();
+        // Good checks in a row of those that began while it was left out.
+        let mut good_since = 0;
         sleep_until(deadline(jitter.up_to(SPREAD.min(self.interval / 10)))).await;
         loop {
             let next = deadline(jitter.around(self.interval).max(SHORTEST));
+            let was_ejected = member.is_ejected();
             let found = self.ask(member.server()).await;
-            let well = judge.hear(found.is_ok());
-            let (Ok(what) | Err(what)) = &found;
-            member.checked(found.is_ok(), what, well);
+            let (is_good, Ok(what) | Err(what)) = (found.is_ok(), &found);
+            member.checked(is_good, what, judge.hear(is_good));
+            good_since = if is_good && was_ejected { good_since + 1 } else { 0 };
+            if judge.brings_back(good_since) {
+                member.found_well(what);
+                good_since = 0;
+            }
             sleep_until(next).await;
         }
     }

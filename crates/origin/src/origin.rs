@@ -12,7 +12,7 @@ use crate::error::OriginError;
 use crate::health::Checks;
 use crate::request::RequestBody;
 use crate::send::Sending;
-use crate::servers::Servers;
+use crate::servers::{Servers, Wanted};
 use crate::settings::OriginSettings;
 use crate::status::OriginStatus;
 use crate::upgrade::Upgrading;
@@ -91,6 +91,30 @@ impl Origin {
         self.repeats.request();
         let (sending, request) = Sending::new(self, request, &call)?;
         sending.run(request).await
+    }
+
+    /// Takes a server out: requests under way are finished, sessions move to other servers. By its name in
+    /// [`ServerStatus`](crate::ServerStatus); false when there is none of it.
+    pub fn drain(&self, server: &str) -> bool {
+        self.servers.drain(server, true)
+    }
+
+    /// Takes a drained server back in; it works its way up to its share. False when there is none of this name.
+    pub fn resume(&self, server: &str) -> bool {
+        self.servers.drain(server, false)
+    }
+
+    /// Goes on from what `before` knows of the servers that are here too: who is out and why, what was counted, requests
+    /// under way, and which sessions live where. To be called before the first request is sent.
+    pub fn adopt(&self, before: &Self) {
+        self.servers.adopt(&before.servers);
+        self.repeats.adopt(&before.repeats);
+    }
+
+    /// Which server a request would be sent to at this moment, `host[:port]`; `None` when none has room. That is a turn.
+    pub fn candidate(&self, call: &Call) -> Option<Arc<str>> {
+        let wanted = Wanted { hash: call.hash, twice: true, ..Wanted::default() };
+        self.servers.try_pick(&wanted).map(|lease| lease.server().authority().clone())
     }
 
     /// What is known of its servers.

@@ -54,6 +54,8 @@ pub(crate) struct Sending<'a> {
     here: usize,
     /// Those that had it before.
     tried: Vec<usize>,
+    /// How often it may still be sent.
+    tries_left: usize,
     /// Only a fresh connection will do: a kept one turned out to be closed.
     fresh: bool,
     /// The end of all waiting.
@@ -92,6 +94,7 @@ impl<'a> Sending<'a> {
             progress: None,
             here: 0,
             tried: Vec::new(),
+            tries_left: origin.settings.retry.tries,
             fresh: false,
             end: timeouts.total.map(|total| Box::pin(sleep_until(deadline(total)))),
         };
@@ -154,7 +157,7 @@ impl<'a> Sending<'a> {
     async fn next(&mut self, unsent: Option<Outgoing>, same_will_do: bool) -> Option<(Lease, Outgoing)> {
         let elsewhere = self.has_another();
         let is_sent = unsent.is_none();
-        if self.tried.len() >= self.origin.settings.retry.tries
+        if self.tries_left == 0
             || is_sent && self.replay.is_none()
             || !elsewhere && !same_will_do
             // What was not sent is no load on anybody: it is not repeated, it only goes elsewhere.
@@ -162,7 +165,10 @@ impl<'a> Sending<'a> {
         {
             return None;
         }
-        self.tried.push(self.here);
+        self.tries_left -= 1;
+        if !self.tried.contains(&self.here) {
+            self.tried.push(self.here);
+        }
         self.fresh |= !elsewhere;
         let lease = self.place(!elsewhere).await.ok()??;
         let request = unsent.or_else(|| self.again())?;
@@ -176,7 +182,7 @@ impl<'a> Sending<'a> {
 
     /// Whether another server may be tried.
     fn has_another(&self) -> bool {
-        self.tried.len() < self.origin.settings.retry.tries && self.origin.servers.another(&self.tried, self.here)
+        self.tries_left > 0 && self.origin.servers.another(&self.tried, self.here)
     }
 
     /// Whether another server is to be asked, although this one has answered.
@@ -256,8 +262,7 @@ impl<'a> Sending<'a> {
     /// The limits of one try: of the time that is left for all of them, a server that swallows connections gets only a share.
     fn limits(&self, end: &Option<Pin<Box<Sleep>>>) -> Timeouts {
         let Some(end) = end else { return self.timeouts };
-        let tries_left = self.origin.settings.retry.tries.saturating_sub(self.tried.len());
-        let shares = u32::try_from(tries_left).unwrap_or(u32::MAX).saturating_add(1);
+        let shares = u32::try_from(self.tries_left).unwrap_or(u32::MAX).saturating_add(1);
         let share = end.deadline().saturating_duration_since(Instant::now()) / shares;
         Timeouts { connect: self.timeouts.connect.min(share), ..self.timeouts }
     }

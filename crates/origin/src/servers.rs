@@ -1,39 +1,70 @@
-//! The servers of an origin: which of them gets a request.
+//! The servers of an origin: which of them gets a request, and which get none.
+//!
+//! A request gets a [`Lease`] on a server's place. Who takes requests stands in a table that is made anew when a server's state
+//! changes (`change.rs`, by the rules of `condition.rs`) and that each pick reads without a lock (`pick.rs`). Where all
+//! have as many requests as they may, a request waits in `queue.rs`.
 
+mod change;
+mod condition;
 mod lease;
 mod load;
 mod member;
+mod pick;
+mod queue;
+mod ring;
+mod schedule;
+mod sticky;
+mod window;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use tokio::time::{Instant, timeout_at};
 
 pub(crate) use lease::Lease;
 pub(crate) use member::Member;
+pub(crate) use sticky::Session;
 
 use crate::clock;
 use crate::error::{Kind, OriginError};
 use crate::server::Server;
-use crate::settings::{Ejection, OriginSettings};
-use crate::status::{OriginStatus, ServerState, ServerStatus};
+use crate::settings::{Balance, OriginSettings};
+use condition::{Condition, after};
+use member::Common;
+use pick::{Ask, By, Fact, Loads, Picked, Table};
+use ring::Circle;
+use sticky::Sticky;
 
 /// The servers behind one name.
 pub(crate) struct Servers {
+    name: Arc<str>,
     members: Vec<Arc<Member>>,
-    ejection: Option<Ejection>,
-    turn: AtomicUsize,
-    since: SystemTime,
+    balance: Balance,
+    slow_start: Duration,
+    checks: bool,
+    table: ArcSwap<Table>,
+    conditions: Mutex<Vec<Condition>>,
+    /// Where keys or sessions have servers of their own.
+    circle: Option<Circle>,
+    sticky: Sticky,
+    common: Arc<Common>,
+    patience: Duration,
+    turn: Turn,
+    /// The turns of requests that are sent once more.
+    more_turns: Turn,
+    refused: AtomicU64,
 }
 
-/// A session that lives on one server, by a keyed hash of its cookie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Session(u64);
+/// On cache lines of its own: each request writes it.
+#[derive(Default)]
+#[repr(align(128))]
+struct Turn(AtomicU64);
 
 /// What a server is wanted for.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(dead_code, reason = "for the kinds of balance to come")]
 pub(crate) struct Wanted<'a> {
     /// [`Call::hash`](crate::Call::hash).
     pub(crate) hash: Option<u64>,
@@ -45,6 +76,21 @@ pub(crate) struct Wanted<'a> {
     pub(crate) tried: &'a [usize],
 }
 
+/// A [`Wanted`] that waits.
+#[derive(Debug)]
+struct Wants {
+    hash: Option<u64>,
+    session: Option<Session>,
+    twice: bool,
+    tried: Vec<usize>,
+}
+
+impl Wants {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { hash: self.hash, session: self.session, twice: self.twice, tried: &self.tried }
+    }
+}
+
 impl Servers {
     /// # Errors
     /// [`Kind::Settings`] when there is no server, or one cannot be used.
@@ -54,16 +100,41 @@ impl Servers {
         }
         let servers = settings.servers.iter().map(|server| Server::new(server, settings));
         let servers = servers.collect::<Result<Vec<_>, _>>()?;
+        let common = Arc::new(Common::new(settings));
+        let sticky = Sticky::new(&settings.sticky);
+        let by_hash = matches!(settings.balance, Balance::Hash { .. }) || !sticky.is_empty();
+        let names = settings.servers.iter().map(|server| (server.address.to_string(), server.weight));
+        let circle = by_hash.then(|| Circle::new(&names.collect::<Vec<_>>()));
+        let fact = |server: &crate::ServerSettings| Fact {
+            weight: server.weight,
+            backup: server.backup,
+            state: crate::ServerState::Up,
+            trial: None,
+            share: 100,
+        };
+        let facts: Vec<Fact> = settings.servers.iter().map(fact).collect();
+        let table = Table::new(&facts, settings.balance, circle.as_ref(), None);
+        let since = clock::now();
         Ok(Arc::new_cyclic(|this| {
             let members = std::iter::zip(&settings.servers, servers).enumerate();
-            let member = |(index, (settings, server)): (usize, (&_, _))| {
-                Arc::new(Member::new(index, Clone::clone(settings), server, this.clone()))
+            let member = |(index, (settings, server)): (usize, (&crate::ServerSettings, _))| {
+                Arc::new(Member::new(index, settings.clone(), server, common.clone(), this.clone()))
             };
             Self {
+                name: settings.name.as_str().into(),
                 members: members.map(member).collect(),
-                ejection: settings.ejection.clone(),
-                turn: AtomicUsize::new(0),
-                since: clock::now(),
+                balance: settings.balance,
+                slow_start: settings.slow_start,
+                checks: settings.health.is_some(),
+                table: ArcSwap::from_pointee(table),
+                conditions: Mutex::new(vec![Condition::new(since); settings.servers.len()]),
+                circle,
+                sticky,
+                common,
+                patience: settings.queue.timeout,
+                turn: Turn::default(),
+                more_turns: Turn::default(),
+                refused: AtomicU64::new(0),
             }
         }))
     }
@@ -74,69 +145,168 @@ impl Servers {
     }
 
     /// The session of a request with these fields.
-    pub(crate) fn session(&self, _headers: &HeaderMap) -> Option<Session> {
-        None
+    pub(crate) fn session(&self, headers: &HeaderMap) -> Option<Session> {
+        self.sticky.of(headers)
     }
 
-    /// A place at a server for a request; waits for one where all have as many requests as they may. `None` when
-    /// every server was tried.
+    /// A response from the lease's server: the sessions that it sets live there.
+    pub(crate) fn learn(&self, lease: &Lease, headers: &HeaderMap) {
+        self.sticky.learn(headers, lease.index());
+    }
+
+    /// A place at a server for a request; waits for one where all have as many requests as they may. `None` when every
+    /// server was tried.
     ///
     /// # Errors
     /// [`Kind::Busy`] when there is no place in the queue either, or none came free in time. [`Kind::NoServer`] when no
     /// server takes requests.
     pub(crate) async fn pick(&self, wanted: &Wanted<'_>) -> Result<Option<Lease>, OriginError> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let order = (0..self.members.len()).map(|step| turn.wrapping_add(step) % self.members.len());
-        let claimed = order.filter(|index| !wanted.tried.contains(index)).find_map(|index| {
-            let member = &self.members[index];
-            member.load().claim(member.limit()).map(|_| Lease::new(member.clone()))
-        });
-        Ok(claimed)
-    }
-
-    /// Whether another server than these could get a request.
-    pub(crate) fn another(&self, tried: &[usize], here: usize) -> bool {
-        (0..self.members.len()).any(|index| index != here && !tried.contains(&index))
-    }
-
-    /// A response from the lease's server: the sessions that it sets are its own.
-    pub(crate) fn learn(&self, _lease: &Lease, _headers: &HeaderMap) {}
-
-    /// What is known of the servers.
-    pub(crate) fn status(&self) -> OriginStatus {
-        let status = |member: &Arc<Member>| {
-            let (requests, failures) = member.load().totals();
-            ServerStatus {
-                name: member.settings.address.name(),
-                state: ServerState::Up,
-                reason: String::new(),
-                since: self.since,
-                weight: member.settings.weight,
-                ramp: 100,
-                backup: member.settings.backup,
-                active: member.load().active(),
-                max_connections: member.settings.max_connections,
-                idle: member.server().idle(),
-                requests,
-                failures,
-                ejections: 0,
-                check: member.last_check(),
-                addresses: Vec::new(),
-            }
+        let picked = self.pick_now(wanted);
+        let lease = match picked {
+            Picked::Taken { .. } => self.lease(picked),
+            Picked::Nobody if wanted.tried.is_empty() => return Err(OriginError::new(Kind::NoServer)),
+            Picked::Nobody => None,
+            // Boxed: it is the rare way, and large; every request would carry its size.
+            Picked::Full { only } => Box::pin(self.wait(wanted, only)).await?,
         };
-        OriginStatus { servers: self.members.iter().map(status).collect(), ..OriginStatus::default() }
+        if let Some(lease) = &lease {
+            lease.member().load().sent();
+            if let Some(session) = wanted.session {
+                let natural = self.circle.as_ref().and_then(|circle| circle.home(session.hash));
+                self.sticky.settle(session, lease.index(), natural.map(|server| server as usize));
+            }
+        }
+        Ok(lease)
     }
 
-    fn counts_as_failure(&self, status: StatusCode) -> bool {
-        self.ejection.as_ref().is_some_and(|ejection| ejection.statuses.contains(&status))
+    /// Whether there is a server for a request that was sent to these, though it may have no room.
+    pub(crate) fn another(&self, tried: &[usize], here: usize) -> bool {
+        self.table.load().has_another(tried, here)
     }
 
-    fn failed(&self, member: &Member, why: &str) {
-        let in_a_row = member.load().bad();
-        tracing::debug!(server = &**member.server().authority(), why, in_a_row, "request failed");
+    /// A place at a server that has one right now.
+    pub(crate) fn try_pick(&self, wanted: &Wanted<'_>) -> Option<Lease> {
+        self.lease(self.pick_now(wanted))
     }
 
-    fn checked(&self, index: usize, well: bool, found: &str) {
-        tracing::debug!(index, well, found, "checked");
+    fn pick_now(&self, wanted: &Wanted<'_>) -> Picked {
+        let mut table = self.table.load();
+        if let Some(next) = table.next {
+            // Only now the time is of interest.
+            let now = Instant::now();
+            if next <= now {
+                self.catch_up(now);
+                table = self.table.load();
+            }
+        }
+        let by = match (wanted.session, wanted.hash) {
+            (Some(session), _) => By::Session { server: self.sticky.home(session), hash: session.hash },
+            (None, Some(hash)) if matches!(self.balance, Balance::Hash { .. }) => By::Hash(hash),
+            (None, _) => By::Turn,
+        };
+        // Another try takes nobody's turn, or a server that fails would have it always.
+        let turns = if wanted.tried.is_empty() { &self.turn } else { &self.more_turns };
+        let turn = turns.0.fetch_add(1, Ordering::Relaxed);
+        table.pick(&Ask { by, tried: wanted.tried, twice: wanted.twice, turn }, self)
+    }
+
+    fn lease(&self, picked: Picked) -> Option<Lease> {
+        let Picked::Taken { server, probe } = picked else { return None };
+        self.members.get(server).map(|member| Lease::new(member.clone(), probe))
+    }
+
+    async fn wait(&self, wanted: &Wanted<'_>, mut only: Option<usize>) -> Result<Option<Lease>, OriginError> {
+        let busy = || {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            OriginError::new(Kind::Busy)
+        };
+        let until = after(Instant::now(), self.patience);
+        loop {
+            let wants =
+                Wants { hash: wanted.hash, session: wanted.session, twice: wanted.twice, tried: wanted.tried.to_vec() };
+            // Whatever there is but "full" is found before the line is joined.
+            let look = |wants: &Wants| match self.pick_now(&wants.wanted()) {
+                Picked::Full { only: now } if now == only => None,
+                picked => Some((picked, self.lease(picked))),
+            };
+            let mut ticket = match self.common.queue.join(only, wants, look).ok_or_else(busy)? {
+                Ok(ticket) => ticket,
+                Err((Picked::Full { only: now }, _)) => {
+                    only = now;
+                    continue;
+                }
+                Err((Picked::Nobody, _)) if wanted.tried.is_empty() => return Err(OriginError::new(Kind::NoServer)),
+                Err((_, lease)) => return Ok(lease),
+            };
+            match timeout_at(until, &mut ticket.place).await {
+                Ok(Ok(lease)) => return Ok(Some(lease)),
+                // The servers that take requests are others now.
+                Ok(Err(_)) => {}
+                Err(_) => {
+                    ticket.place.close();
+                    return ticket.place.try_recv().map(Some).map_err(|_| busy());
+                }
+            }
+        }
+    }
+
+    /// Gives places at a server to those who wait for one: the one that the caller gives back (`held`), then those that are
+    /// free. What nobody takes is free when this returns.
+    fn serve(&self, index: usize, mut held: bool) {
+        let Some(member) = self.members.get(index) else { return };
+        let mut line = self.common.queue.lock();
+        let table = self.table.load();
+        if held && member.load().active() > member.limit() {
+            // New settings allow fewer.
+            member.load().release();
+            held = false;
+        }
+        while held || member.claim(usize::MAX) {
+            held = true;
+            let waiter = line.next_for(index, |wants| table.fits(index, &wants.tried));
+            let Some(waiter) = waiter else { break };
+            let lease = Lease::new(member.clone(), table.probe(index));
+            match waiter.place.send(lease) {
+                Ok(()) => held = false,
+                // Whoever waited has gone.
+                Err(lease) => lease.unclaim(),
+            }
+        }
+        self.common.queue.left(&line);
+        if held {
+            // Under the lock: who joins the line next looks once more before it waits.
+            member.load().release();
+            member.emptied();
+        }
+    }
+
+    fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn adopt_refused(&self, before: &Self) {
+        self.refused.store(before.refused(), Ordering::Relaxed);
+    }
+}
+
+impl Loads for Servers {
+    fn active(&self, server: usize) -> usize {
+        self.members.get(server).map_or(usize::MAX, |member| member.load().active())
+    }
+
+    fn under_way(&self) -> usize {
+        self.common.under_way()
+    }
+
+    fn claim(&self, server: usize, cap: usize) -> bool {
+        self.members.get(server).is_some_and(|member| member.claim(cap))
+    }
+
+    fn claim_trial(&self, server: usize) -> bool {
+        self.members.get(server).is_some_and(|member| member.claim_trial())
+    }
+
+    fn room(&self, word: usize) -> u64 {
+        self.common.room(word)
     }
 }

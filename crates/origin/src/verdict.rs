@@ -48,7 +48,6 @@ impl Judge {
         self.well
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "for servers that are left out"))]
     /// Whether the good checks of late are enough to bring in a server that was left out for another reason.
     pub(crate) fn brings_back(&self, good_since: u32) -> bool {
         good_since

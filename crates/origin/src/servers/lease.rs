@@ -4,24 +4,41 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use super::condition::Event;
+use super::load::TooMany;
 use super::member::Member;
+use super::pick::Probe;
 use crate::error::{Fault, Kind};
 use crate::server::Server;
 
 /// One request's place at a server: it counts as under way there until this is gone. Whoever has it says how it went with
 /// [`answered`](Self::answered) and then [`over`](Self::over) or [`failed`](Self::failed). One that is dropped without a word says
 /// nothing about the server: the request was given up.
+#[derive(Debug)]
 pub(crate) struct Lease {
     member: Arc<Member>,
+    probe: Probe,
     /// How it went has been told.
     told: bool,
+    /// The place is this one's to give back.
+    held: bool,
 }
 
 impl Lease {
-    /// The place is claimed already.
-    pub(super) fn new(member: Arc<Member>) -> Self {
-        member.load().sent();
-        Self { member, told: false }
+    /// For a place that is claimed already.
+    pub(super) fn new(member: Arc<Member>, probe: Probe) -> Self {
+        member.common.begin();
+        Self { member, probe, told: false, held: true }
+    }
+
+    /// The claim goes back to whoever made it.
+    pub(super) fn unclaim(mut self) {
+        self.held = false;
+        self.member.common.end();
+    }
+
+    pub(super) fn member(&self) -> &Arc<Member> {
+        &self.member
     }
 
     /// The server that the request goes to.
@@ -34,35 +51,86 @@ impl Lease {
         self.member.index
     }
 
-    /// The head of a final response came.
+    /// The head of a final response came. For a server that is out this decides; otherwise a good one has still to be
+    /// [`over`](Self::over).
     pub(crate) fn answered(&mut self, status: StatusCode) {
-        let Some(servers) = self.member.servers() else { return };
-        if servers.counts_as_failure(status) {
-            self.told = true;
-            servers.failed(&self.member, status.as_str());
+        let counts = |ejection: &crate::Ejection| ejection.statuses.contains(&status);
+        if self.member.common.ejection.as_ref().is_some_and(counts) {
+            self.tell_failure(status.as_str());
+        } else if self.probe != Probe::No {
+            self.change(Event::Answered, || format!("it answers again: {}", status.as_str()));
+            self.end_trial();
         }
     }
 
     /// All of the response came.
     pub(crate) fn over(mut self) {
         if !std::mem::replace(&mut self.told, true) {
-            self.member.load().good();
+            self.member.load().good(self.member.common.ejection.as_ref());
         }
     }
 
     /// The exchange failed. What is not the server's fault does not count.
     pub(crate) fn failed(mut self, kind: Kind) {
-        if kind.fault() == Fault::Origin
-            && !std::mem::replace(&mut self.told, true)
-            && let Some(servers) = self.member.servers()
-        {
-            servers.failed(&self.member, kind.as_str());
+        if kind.fault() == Fault::Origin {
+            self.tell_failure(kind.as_str());
+        }
+    }
+
+    fn tell_failure(&mut self, why: &str) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let too_many = self.member.load().bad(self.member.common.ejection.as_ref());
+        let Some(ejection) = &self.member.common.ejection else { return };
+        match (self.probe, too_many) {
+            (Probe::Trial, _) => {
+                self.change(Event::TrialFailed { ejection }, || format!("its trial failed: {why}"));
+                self.end_trial();
+            }
+            (_, Some(too_many)) => {
+                // Whether it is the last one is found out where nothing can change meanwhile.
+                let reason = || match too_many {
+                    TooMany::InARow(count) => format!("{count} failures in a row, the last: {why}"),
+                    TooMany::Share(failed, all) => format!("{failed} of {all} requests failed, the last: {why}"),
+                };
+                self.change(Event::Failing { ejection, last: false }, reason);
+            }
+            (_, None) => {}
+        }
+    }
+
+    fn change(&self, event: Event<'_>, reason: impl FnOnce() -> String) {
+        if let Some(servers) = self.member.servers() {
+            servers.change(self.member.index, event, reason);
+        }
+    }
+
+    fn end_trial(&mut self) {
+        if std::mem::replace(&mut self.probe, Probe::No) == Probe::Trial {
+            self.member.trial_over();
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.member.load().release();
+        if !self.held {
+            return;
+        }
+        self.end_trial();
+        let member = &self.member;
+        member.common.end();
+        if member.common.is_awaited()
+            && let Some(servers) = member.servers()
+        {
+            servers.serve(member.index, true);
+        } else {
+            member.load().release();
+            member.freed();
+        }
+        for other in member.load().others(member) {
+            other.freed();
+        }
     }
 }

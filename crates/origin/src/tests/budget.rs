@@ -53,8 +53,7 @@ async fn who_is_left_gets_no_more_than_a_fifth_of_all_and_a_few_a_second() {
 #[tokio::test(start_paused = true)]
 async fn few_requests_are_always_sent_again() {
     let (seen, status) = load(&[Answer::hang_up(), "fine".into()], 0, 20, 10).await;
-    assert_eq!((seen[0] as u64, seen[1], status.retries_denied), (status.retries, 200, 0));
-    assert!(status.retries >= 100);
+    assert_eq!((seen, status.retries, status.retries_denied), (vec![100, 200], 100, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,5 +67,5 @@ async fn what_was_not_sent_at_all_is_no_load_and_goes_elsewhere_for_nothing() {
         assert_eq!(text(&origin, "/").await.unwrap(), "fine");
     }
     assert_eq!(server.requests().len(), 200);
-    assert!(origin.status().retries >= 100 && origin.status().retries_denied == 0);
+    assert_eq!((origin.status().retries, origin.status().retries_denied), (100, 0));
 }

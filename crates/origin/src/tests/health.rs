@@ -1,7 +1,7 @@
 //! Active checks, under a paused clock: it moves on to the next check by itself whenever everybody waits.
 
 use super::*;
-use crate::{HealthCheck, OriginStatus, Verdict};
+use crate::{Ejection, HealthCheck, OriginStatus, ServerState, Verdict};
 use copal_testkit::{Answer, refused_address};
 use std::time::Duration;
 use tokio::time::{Instant, advance, interval};
@@ -72,6 +72,8 @@ async fn each_check_is_a_request_of_its_own_on_a_connection_of_its_own() {
     assert_eq!((origin.idle(), origin.status().servers[0].requests), (vec![0], 0), "checks are no requests");
 }
 
+type Change = Box<dyn FnOnce(&mut HealthCheck)>;
+
 #[tokio::test(start_paused = true)]
 async fn what_a_check_finds() {
     let body = |text: &'static str| move |check: &mut HealthCheck| check.body = Some(text.to_owned());
@@ -79,7 +81,7 @@ async fn what_a_check_finds() {
     let late = format!("{}x", "-".repeat(64 << 10));
     let in_time = format!("{}x", "-".repeat((64 << 10) - 1));
     let (_handle, stalled) = Answer::stream();
-    let table: [(Answer, Box<dyn FnOnce(&mut HealthCheck)>, bool, &str); 18] = [
+    let table: [(Answer, Change, bool, &str); 18] = [
         ("fine".into(), Box::new(as_is), true, "status 200"),
         (Answer::status(204), Box::new(as_is), true, "status 204"),
         (Answer::status(302), Box::new(as_is), false, "status 302"),
@@ -194,4 +196,108 @@ async fn many_servers_are_not_asked_at_once() {
     server.wait_for(50).await;
     let all = began.elapsed();
     assert!(Duration::ZERO < tenth && tenth < all && all <= SECOND, "{tenth:?} {all:?}");
+}
+
+fn states(status: &OriginStatus) -> Vec<&'static str> {
+    status.servers.iter().map(|server| server.state.as_str()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_dead_at_the_start_gets_no_requests() {
+    let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
+    servers[0].on("*", "fine");
+    servers[1].on("/health", Answer::status(503));
+    let urls = servers.each_ref().map(|server| server.url());
+    let origin = Origin::new(checked(&urls, |_| {})).unwrap();
+    assert_eq!(states(&origin.status()), ["up", "up"], "nothing is known");
+    until(&origin, "the first checks", |status| status.servers.iter().all(|server| server.check.is_some())).await;
+    assert_eq!(states(&origin.status()), ["up", "down"]);
+    assert_eq!(origin.status().servers[1].reason, "check: status 503");
+    for _ in 0..10 {
+        assert_eq!(text(&origin, "/").await.unwrap(), "fine");
+    }
+    assert_eq!(servers[1].count("/"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_take_a_server_out_and_bring_it_back_as_the_verdict_says() {
+    for (verdict, goes_at, comes_at) in [
+        (Verdict::InARow { rise: 2, fall: 3 }, 4, 7),
+        (Verdict::InARow { rise: 1, fall: 1 }, 2, 6),
+        (Verdict::Window { window: 4, threshold: 3 }, 3, 8),
+    ] {
+        let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
+        let bad = || Answer::status(503);
+        let good = || Answer::status(200);
+        for answer in [good(), bad(), bad(), bad(), bad(), good()] {
+            servers[0].on("/health", answer);
+        }
+        servers.iter().for_each(|server| server.on("/", "fine"));
+        servers[1].on("/health", good());
+        let urls = servers.each_ref().map(|server| server.url());
+        let origin = Origin::new(checked(&urls, |check| check.verdict = verdict)).unwrap();
+        until(&origin, "a server to go", |status| states(status) == ["down", "up"]).await;
+        assert_eq!(servers[0].count("/health"), goes_at, "{verdict:?}");
+        until(&origin, "a server to come back", |status| states(status) == ["up", "up"]).await;
+        assert_eq!(servers[0].count("/health"), comes_at, "{verdict:?}");
+        assert_eq!(origin.status().servers[0].reason, "check: status 200");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_server_is_well_requests_go_to_them_all_the_same() {
+    let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
+    for server in &servers {
+        server.on("*", "fine");
+        server.on("/health", Answer::status(503));
+    }
+    let urls = servers.each_ref().map(|server| server.url());
+    let origin = Origin::new(checked(&urls, |_| {})).unwrap();
+    until(&origin, "both to go", |status| states(status) == ["down", "down"]).await;
+    for _ in 0..4 {
+        assert_eq!(text(&origin, "/").await.unwrap(), "fine");
+    }
+    assert_eq!(servers.each_ref().map(|server| server.count("/")), [2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn good_checks_bring_back_a_server_that_was_left_out_for_failures() {
+    let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
+    servers[0].on("/", Answer::status(500).once());
+    servers.iter().for_each(|server| server.on("*", "fine"));
+    let urls = servers.each_ref().map(|server| server.url());
+    let ejection = Ejection {
+        failures: 1,
+        rate: 0,
+        window: 10 * SECOND,
+        base: 100 * SECOND,
+        longest: 1000 * SECOND,
+        statuses: vec![http::StatusCode::INTERNAL_SERVER_ERROR],
+    };
+    let origin = Origin::new(OriginSettings { ejection: Some(ejection), ..checked(&urls, |_| {}) }).unwrap();
+    until(&origin, "the first checks", |status| status.servers.iter().all(|server| server.check.is_some())).await;
+    let before = servers[0].count("/health");
+    assert_eq!(get(&origin, "/").await.unwrap().status, 500);
+    assert_eq!(states(&origin.status()), ["ejected", "up"]);
+    until(&origin, "it to come back", |status| status.servers[0].state == ServerState::Up).await;
+    assert_eq!(servers[0].count("/health"), before + 2, "as many good ones in a row as bring in one that was down");
+    assert_eq!(origin.status().servers[0].reason, "checks find it well: status 200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_server_is_checked_too_and_stays_out() {
+    let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
+    servers.iter().for_each(|server| server.on("*", "fine"));
+    servers[0].on("/health", Answer::status(503));
+    servers[0].on("/health", "fine");
+    let urls = servers.each_ref().map(|server| server.url());
+    let origin = Origin::new(checked(&urls, |_| {})).unwrap();
+    assert!(origin.drain(&servers[0].address().to_string()));
+    for wanted in ["status 503", "status 200"] {
+        until(&origin, wanted, |status| status.servers[0].check.as_ref().is_some_and(|check| check.1 == wanted)).await;
+        assert_eq!(states(&origin.status()), ["drained", "up"]);
+    }
+    servers[0].wait_for(5).await;
+    assert_eq!(text(&origin, "/").await.unwrap(), "fine");
+    assert_eq!((states(&origin.status()), servers[0].count("/")), (vec!["drained", "up"], 0));
 }

@@ -1,0 +1,214 @@
+//! What happens to the servers of an origin, and what is known of them.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::condition::{Condition, Effect, Event};
+use super::pick::{Fact, Picked, Table};
+use super::{Member, Servers};
+use crate::clock;
+use crate::status::{OriginStatus, ServerState, ServerStatus};
+
+impl Servers {
+    /// Takes in what happened to a server, and tells it where its state changes.
+    pub(super) fn change(&self, index: usize, event: Event<'_>, reason: impl FnOnce() -> String) {
+        let now = Instant::now();
+        let mut conditions = self.conditions();
+        let takes = |(other, condition): (usize, &Condition)| {
+            let weighs = self.members.get(other).is_some_and(|member| member.settings.weight > 0);
+            other != index && weighs && condition.state() == ServerState::Up
+        };
+        let event = match event {
+            Event::Failing { ejection, .. } => {
+                Event::Failing { ejection, last: !conditions.iter().enumerate().any(takes) }
+            }
+            event => event,
+        };
+        let (Some(condition), Some(member)) = (conditions.get_mut(index), self.members.get(index)) else { return };
+        let effect = condition.on(event, now);
+        // A failed trial changes no state, but when there is another one.
+        if effect == Effect::None && !matches!(event, Event::TrialFailed { .. }) {
+            return;
+        }
+        let reason = reason();
+        if effect != Effect::Spared {
+            condition.reason.clone_from(&reason);
+        }
+        if let Effect::Changed { .. } = effect {
+            condition.since = clock::now();
+            member.load().forgive();
+        }
+        let changed = self.tabulate(&conditions, now);
+        drop(conditions);
+        self.tell(member, effect, &reason);
+        self.tell_all_out(changed);
+        self.again();
+    }
+
+    /// Whether failures keep it out.
+    pub(super) fn is_ejected(&self, index: usize) -> bool {
+        self.conditions().get(index).is_some_and(Condition::is_ejected)
+    }
+
+    /// Takes an operator's word on all servers of this name; false when there is none.
+    pub(crate) fn drain(&self, name: &str, out: bool) -> bool {
+        let mut known = false;
+        for member in self.members.iter().filter(|member| member.settings.address.name() == name) {
+            known = true;
+            let reason = if out { "taken out by hand" } else { "taken back in by hand" };
+            self.change(member.index, Event::Drained { out }, || reason.to_owned());
+        }
+        known
+    }
+
+    /// Goes on from what `before` knows of the servers that are here too. Only before the first request.
+    pub(crate) fn adopt(&self, before: &Self) {
+        if std::ptr::eq(self, before) {
+            return;
+        }
+        let old = before.conditions().clone();
+        let mut taken = vec![false; old.len()];
+        let mut from = vec![None; self.members.len()];
+        for (member, from) in self.members.iter().zip(&mut from) {
+            let is_same = |it: &&Arc<Member>| {
+                !taken.get(it.index).copied().unwrap_or(true) && it.settings.address == member.settings.address
+            };
+            *from = before.members.iter().find(is_same).map(|same| same.index);
+            if let Some(taken) = from.and_then(|index| taken.get_mut(index)) {
+                *taken = true;
+            }
+        }
+        let now = Instant::now();
+        let mut conditions = self.conditions();
+        for (member, from) in self.members.iter().zip(&from) {
+            let Some(index) = *from else { continue };
+            if let (Some(condition), Some(old)) = (conditions.get_mut(member.index), old.get(index)) {
+                *condition = old.adopted(self.checks, member.common.ejection.is_some());
+            }
+            if let Some(same) = before.members.get(index) {
+                member.adopt(same);
+            }
+        }
+        self.sticky.adopt(&before.sticky, |old| from.iter().position(|from| *from == Some(old)));
+        self.adopt_refused(before);
+        let changed = self.tabulate(&conditions, now);
+        drop(conditions);
+        self.tell_all_out(changed);
+    }
+
+    /// What is known of the servers.
+    pub(crate) fn status(&self) -> OriginStatus {
+        let now = Instant::now();
+        let conditions = self.conditions();
+        let status = |(member, condition): (&Arc<Member>, &Condition)| {
+            let (requests, failures) = member.load().totals();
+            ServerStatus {
+                name: member.settings.address.name(),
+                state: condition.state(),
+                reason: condition.reason.clone(),
+                since: condition.since,
+                weight: member.settings.weight,
+                ramp: condition.share(now, self.slow_start),
+                backup: member.settings.backup,
+                active: member.load().active(),
+                max_connections: member.settings.max_connections,
+                idle: member.server().idle(),
+                requests,
+                failures,
+                ejections: condition.ejections,
+                check: member.last_check(),
+                addresses: Vec::new(),
+            }
+        };
+        let servers = self.members.iter().zip(conditions.iter()).map(status).collect();
+        OriginStatus {
+            servers,
+            waiting: self.common.queue.waiting(),
+            refused: self.refused(),
+            ..OriginStatus::default()
+        }
+    }
+
+    /// Makes the table anew where something is due: a trial, or more of a share. Whoever comes while that is done goes on
+    /// with the old one.
+    pub(super) fn catch_up(&self, now: Instant) {
+        if let Ok(conditions) = self.conditions.try_lock()
+            && self.table.load().next.is_some_and(|next| next <= now)
+        {
+            self.tabulate(&conditions, now);
+        }
+    }
+
+    /// The table for these conditions. Says when from now on, or no longer, all are out.
+    fn tabulate(&self, conditions: &[Condition], now: Instant) -> Option<bool> {
+        let fact = |(member, condition): (&Arc<Member>, &Condition)| Fact {
+            weight: member.settings.weight,
+            backup: member.settings.backup,
+            state: condition.state(),
+            trial: condition.trial(now),
+            share: condition.share(now, self.slow_start),
+        };
+        let facts: Vec<Fact> = self.members.iter().zip(conditions).map(fact).collect();
+        let next = conditions.iter().filter_map(|condition| condition.next(now, self.slow_start)).min();
+        let table = Table::new(&facts, self.balance, self.circle.as_ref(), next);
+        let all_out = table.all_out;
+        let before = self.table.swap(Arc::new(table));
+        (before.all_out != all_out).then_some(all_out)
+    }
+
+    fn tell(&self, member: &Member, effect: Effect, reason: &str) {
+        let (origin, server) = (&*self.name, &**member.server().authority());
+        match effect {
+            Effect::None => {}
+            Effect::Changed { from, to: ServerState::Up } => {
+                tracing::info!(origin, server, from = from.as_str(), to = "up", reason, "server is back");
+            }
+            Effect::Changed { from, to } => {
+                tracing::warn!(origin, server, from = from.as_str(), to = to.as_str(), reason, "server is out");
+            }
+            Effect::Spared => {
+                tracing::warn!(origin, server, reason, "server fails, but no other could take its requests");
+            }
+        }
+    }
+
+    fn tell_all_out(&self, changed: Option<bool>) {
+        let origin = &*self.name;
+        match changed {
+            Some(true) => tracing::warn!(origin, "no server is up: requests go to all that are not drained"),
+            Some(false) => tracing::info!(origin, "a server is up again"),
+            None => {}
+        }
+    }
+
+    /// Those who wait look anew: other servers may take them now, or those that would have may not.
+    fn again(&self) {
+        if self.common.queue.waiting() == 0 {
+            return;
+        }
+        // Dropped after the lock is: a lease at its end looks at the line.
+        let mut unwanted = Vec::new();
+        let mut line = self.common.queue.lock();
+        for number in line.numbers() {
+            let Some((only, picked)) = line.get(number).map(|it| (it.only, self.pick_now(&it.wants.wanted()))) else {
+                continue;
+            };
+            if picked == (Picked::Full { only }) {
+                continue;
+            }
+            let waiter = line.remove(number);
+            if let (Some(lease), Some(waiter)) = (self.lease(picked), waiter)
+                && let Err(lease) = waiter.place.send(lease)
+            {
+                unwanted.push(lease);
+            }
+        }
+        self.common.queue.left(&line);
+        drop(line);
+    }
+
+    fn conditions(&self) -> MutexGuard<'_, Vec<Condition>> {
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
