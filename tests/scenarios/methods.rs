@@ -407,3 +407,22 @@ async fn the_client_of_a_post_reads_its_response_while_it_is_stored() {
     assert_eq!(front.get("/p").await.text(), "first second");
     assert_eq!(front.origin.count("GET /p"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn posts_of_other_urls_at_the_same_time_do_not_keep_one_from_being_stored() {
+    let front = Front::with(PAGES).await;
+    let mut posting = Vec::new();
+    for number in 0..200 {
+        let target = format!("/p?{number}");
+        front.origin.on(&format!("POST {target}"), posted(&target));
+        let mut client = front.client().await;
+        posting.push(tokio::spawn(async move { client.post(&target, "x").send().await.text().to_owned() }));
+    }
+    for posted in posting {
+        assert_eq!(posted.await.unwrap(), "posted");
+    }
+    for number in 0..200 {
+        assert_eq!(front.get(&format!("/p?{number}")).await.text(), "posted");
+        assert_eq!(front.origin.count(&format!("GET /p?{number}")), 0, "{number}");
+    }
+}

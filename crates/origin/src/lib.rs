@@ -39,8 +39,8 @@ pub use link::OnInterim;
 pub use origin::{Origin, OriginResponse};
 pub use request::{BoxError, RequestBody};
 pub use settings::{
-    Balance, Ejection, HealthCheck, NameSettings, OriginSettings, Protocol, ProxyProtocol, Queue, Retry, ServerAddress,
-    ServerSettings, Timeouts, TlsSettings, Verdict,
+    Balance, Ejection, HealthCheck, NameSettings, OriginSettings, Pem, Protocol, ProxyProtocol, Queue, Retry,
+    ServerAddress, ServerSettings, Timeouts, TlsSettings, Verdict,
 };
 pub use status::{OriginStatus, ServerState, ServerStatus};
 pub use upgrade::{AsyncIo, Upgraded, Upgrading};

@@ -303,15 +303,18 @@ pub enum Protocol {
     Auto,
 }
 
+/// A file in PEM (RFC 7468), as read.
+pub type Pem = Arc<[u8]>;
+
 /// How `https` servers are spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
     /// The name asked for and verified; `None` = the server's host.
     pub server_name: Option<String>,
     /// Certificates to trust in place of the system's, in PEM.
-    pub ca: Option<Arc<[u8]>>,
+    pub ca: Option<Pem>,
     /// A client certificate with its chain and its key, in PEM.
-    pub identity: Option<(Arc<[u8]>, Arc<[u8]>)>,
+    pub identity: Option<(Pem, Pem)>,
     /// Whether the server's certificate is verified.
     pub verify: bool,
 }

@@ -6,7 +6,7 @@ use copal_origin::Upgrading;
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::{Target, announce_trailers, fields, resolve};
-use copal_store::FillReader;
+use copal_store::{FillReader, Hardness, Invalidation};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::Answer;
@@ -36,7 +36,7 @@ pub(crate) async fn pass(
         body: once.body,
         interim: exchange.interim.clone(),
     };
-    let before = proxy.store.begin();
+    let before = (exchange.method == Method::POST).then(|| proxy.store.begin());
     let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
         Ok(fetched) => fetched,
         Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),
@@ -44,16 +44,18 @@ pub(crate) async fn pass(
     if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade(once.upgrade, fetched, reason).under(rule);
     }
-    let posted = posted::candidate(proxy, runtime, rule, &exchange, &fetched, before);
-    let own = invalidate_unsafe(proxy, runtime, rule, &exchange, &fetched);
+    let own = invalidates(proxy, runtime, rule, &exchange, &fetched);
+    let posted = before.and_then(|before| posted::candidate(proxy, runtime, rule, &exchange, &fetched, before));
     if let Some(candidate) = posted {
-        fetched = match posted::store(proxy, candidate, fetched, own) {
+        fetched = match posted::store(proxy, candidate, fetched, &own) {
             Ok((mut headers, reader)) => {
                 clean(&mut headers, runtime, rule);
                 return being_stored(&exchange, headers, reader, reason).under(rule);
             }
             Err(fetched) => *fetched,
         };
+    } else if !own.is_empty() {
+        proxy.store.invalidate_all(&own, Hardness::Hard);
     }
     if is_assembled(rule, &exchange, &fetched) {
         return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
@@ -137,24 +139,32 @@ pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
 
 /// RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid, and for what `Location` and
 /// `Content-Location` name of the same origin; and the groups that the response names (RFC 9875 §3). A POST whose responses the
-/// rule stores under its body is a question, by the operator's word. Gives the number of invalidations that it took.
-fn invalidate_unsafe(proxy: &Proxy, runtime: &Runtime, rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> u64 {
+/// rule stores under its body is a question, by the operator's word.
+fn invalidates(
+    proxy: &Proxy,
+    runtime: &Runtime,
+    rule: &Rule,
+    exchange: &Exchange,
+    fetched: &Fetched,
+) -> Vec<Invalidation> {
+    let mut all = Vec::new();
     let done = fetched.status.is_success() || fetched.status.is_redirection();
     let asks =
         is_safe(&exchange.method) || rule.cache().is_some_and(|cache| cache.body_methods.contains(&exchange.method));
     if asks || !done {
-        return 0;
+        return all;
     }
     let target = &exchange.target;
-    let mut invalidations = purge::of_target(proxy, &runtime.config, target);
+    purge::of_target(proxy, &runtime.config, target, &mut all);
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         for reference in fetched.headers.get_all(name) {
             if let Some(named) = same_origin(target, reference).filter(|named| named != target) {
-                invalidations += purge::of_target(proxy, &runtime.config, &named);
+                purge::of_target(proxy, &runtime.config, &named, &mut all);
             }
         }
     }
-    invalidations + groups::invalidate(proxy, target, &fetched.headers)
+    all.extend(groups::invalidations(target, &fetched.headers));
+    all
 }
 
 /// Safe by RFC 9110 §9.2.1 or by the registry of methods; one that is not known may change anything (RFC 9111 §4.4).

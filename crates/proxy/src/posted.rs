@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use copal_policy::{Action, Rule};
 use copal_semantics::{RequestDirectives, Target, target};
-use copal_store::{FillReader, Sequence};
+use copal_store::{FillReader, Invalidation, Sequence};
 use http::{HeaderMap, Method, StatusCode, header};
 
 use crate::asked::Asked;
@@ -20,12 +20,12 @@ use crate::{fill, forward, media};
 pub(crate) struct Candidate {
     /// The GET.
     asked: Arc<Asked>,
-    /// Up to this number, no invalidation since the POST was sent names it.
-    upto: u64,
+    tags: Vec<String>,
+    /// When the POST was sent.
+    before: Sequence,
 }
 
-/// Whether the response says that it is what a GET of the URL gets, and nothing has named it since `before`, when the POST was
-/// sent. To be asked before the POST's own invalidation is made.
+/// Whether the response says that it is what a GET of the URL gets; the POST was sent after the invalidation `before`.
 pub(crate) fn candidate(
     proxy: &Proxy,
     runtime: &Arc<Runtime>,
@@ -37,12 +37,11 @@ pub(crate) fn candidate(
     let asked = as_a_get(proxy, runtime, rule, exchange, fetched)?;
     let mut tags = decide::tags(&fetched.headers, &runtime.config.cache);
     tags.extend(asked.implied_tags(&fetched.headers));
-    let upto = proxy.store.unnamed_since(&asked.key, &fetched.headers, &tags, before)?.get();
-    Some(Candidate { asked, upto })
+    Some(Candidate { asked, tags, before })
 }
 
-/// Stores the response to a POST for later GETs, where it may be; the reader is for the client that sent the POST. `own` is how
-/// many invalidations it has made itself since it became a candidate; one more in that moment beats it, as it would a GET's.
+/// Makes `own`, what the POST invalidates, and stores its response for later GETs, where it may be; the reader is for the client
+/// that sent the POST. Any other invalidation that names it and came since the POST was sent beats it, as it would a GET's.
 ///
 /// # Errors
 /// The response as it came, when it is not stored.
@@ -50,9 +49,13 @@ pub(crate) fn store(
     proxy: &Arc<Proxy>,
     candidate: Candidate,
     fetched: Fetched,
-    own: u64,
+    own: &[Invalidation],
 ) -> Result<(HeaderMap, FillReader), Box<Fetched>> {
-    let Candidate { asked, upto } = candidate;
+    let Candidate { asked, tags, before } = candidate;
+    let (last, clear) = proxy.store.invalidate_beside(own, &asked.key, &fetched.headers, &tags, before);
+    if !clear {
+        return Err(Box::new(fetched));
+    }
     let (Some(cache), config) = (asked.cache_rule(), &asked.runtime.config) else { return Err(Box::new(fetched)) };
     let received = Received {
         asks: Asks::Post,
@@ -67,7 +70,8 @@ pub(crate) fn store(
     };
     let Ok(storable) = decide::store(config, cache, &received) else { return Err(Box::new(fetched)) };
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(&asked) as _);
-    if permit.began().get() != upto + own {
+    // What comes from here on, the fill sees.
+    if !proxy.store.unnamed_since(&asked.key, &fetched.headers, &tags, last) {
         return Err(Box::new(fetched));
     }
     let announcement = Announcement {

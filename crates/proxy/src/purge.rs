@@ -20,7 +20,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use copal_policy::{Config, PurgeDialect};
-use copal_semantics::Target;
 use copal_store::{Hardness, Invalidated};
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -44,6 +43,7 @@ pub use expression::{LONGEST as LONGEST_EXPRESSION, TagExpression};
 pub use order::{By, MOST_NAMED, MatchText, Matching, Order, Url, What, WrongOrder};
 
 pub(crate) use again::Again;
+pub(crate) use execute::of_target;
 pub(crate) use merge::Merging;
 pub(crate) use preview::preview;
 pub(crate) use refresh::Refreshing;
@@ -282,13 +282,6 @@ fn of_htcp(config: &Config, uri: &str, host: Option<&str>) -> Result<What, Wrong
         }
         other => other,
     })
-}
-
-/// Invalidates everything that is stored for a URL; gives how many invalidations it took.
-pub(crate) fn of_target(proxy: &Proxy, config: &Config, target: &Target) -> u64 {
-    let mut all = Vec::new();
-    execute::of_target(proxy, config, target, &mut all);
-    proxy.invalidate(&all, Hardness::Hard).invalidations
 }
 
 #[cfg(test)]

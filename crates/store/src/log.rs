@@ -149,7 +149,27 @@ impl Log {
     pub(crate) fn append(&self, all: &[Invalidation], hardness: Hardness, now: Option<Timestamp>) -> Sequence {
         // Made ready before the lock is taken.
         let ready: Vec<Entry> = all.iter().map(|what| self.entry(what)).collect();
+        self.append_to(&mut self.index.write(), ready, hardness, now)
+    }
+
+    /// As [`Log::append`] of hard ones; and whether one of those before them that is newer than `since` names `subject`.
+    pub(crate) fn append_asking(
+        &self,
+        all: &[Invalidation],
+        now: Option<Timestamp>,
+        subject: Subject<'_>,
+        since: Sequence,
+    ) -> (Sequence, Verdict) {
+        let ready: Vec<Entry> = all.iter().map(|what| self.entry(what)).collect();
         let mut index = self.index.write();
+        let (indexed, newer) = (index.verdict(subject, since), index.scanned_since(since));
+        let sequence = self.append_to(&mut index, ready, Hardness::Hard, now);
+        drop(index);
+        // `newer` is as it was before: expressions are evaluated without the lock.
+        (sequence, newer.map_or(indexed, |newer| scanned::verdict(&newer, subject, since, indexed)))
+    }
+
+    fn append_to(&self, index: &mut Index, ready: Vec<Entry>, hardness: Hardness, now: Option<Timestamp>) -> Sequence {
         let mut sequence = Sequence(self.current.load(Ordering::Relaxed));
         if let (Hardness::Soft, Some(now)) = (hardness, now) {
             index.times.note(Sequence(sequence.0 + 1), now);

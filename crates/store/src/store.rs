@@ -229,13 +229,43 @@ impl Store {
     /// As [`Store::invalidate`] for several, which take the numbers up to the one that is given back: nobody sees the effect of
     /// some of them without that of the others.
     pub fn invalidate_all(&self, all: &[Invalidation], hardness: Hardness) -> Invalidated {
+        self.invalidate_by(all, hardness, || self.log.append(all, hardness, self.now()))
+    }
+
+    /// As [`Store::invalidate_all`], hard, for what the request does whose response this is: the number of the last, and whether nothing
+    /// since `since` and before these names a response with these fields and tags, or may have.
+    pub fn invalidate_beside(
+        &self,
+        all: &[Invalidation],
+        key: &CacheKey,
+        fields: &HeaderMap,
+        tags: &[String],
+        since: Sequence,
+    ) -> (Sequence, bool) {
+        let tags = self.log.dictionary().tags(tags.iter().map(String::as_str), []);
+        let subject = Subject { key, tags: &tags, fields: Some(fields), stored: false };
+        let mut clear = false;
+        let invalidated = self.invalidate_by(all, Hardness::Hard, || {
+            let (sequence, verdict) = self.log.append_asking(all, self.now(), subject, since);
+            clear = verdict == Verdict::Clear;
+            sequence
+        });
+        (Sequence(invalidated.sequence), clear)
+    }
+
+    fn invalidate_by(
+        &self,
+        all: &[Invalidation],
+        hardness: Hardness,
+        append: impl FnOnce() -> Sequence,
+    ) -> Invalidated {
         let mut keys: Vec<&CacheKey> = all.iter().filter_map(Invalidation::key).collect();
         keys.sort_unstable_by_key(|key| key.hash());
         keys.dedup();
         let valid =
             |key: &&CacheKey| self.memory.get(key).map_or(0, |entry| self.count_valid(key, &entry.known) as u64);
         let removed = keys.iter().map(valid).sum();
-        let sequence = self.log.append(all, hardness, self.now()).0;
+        let sequence = append().0;
         if hardness == Hardness::Hard {
             // After the log has it: what is put from here on is compared with it, so that it need not be kept for what is stored.
             keys.into_iter().for_each(|key| self.memory.remove(key));
@@ -339,17 +369,11 @@ impl Store {
         self.log.current()
     }
 
-    /// The number of the newest invalidation, where none since `since` names a response with these fields and tags, or may have.
-    pub fn unnamed_since(
-        &self,
-        key: &CacheKey,
-        fields: &HeaderMap,
-        tags: &[String],
-        since: Sequence,
-    ) -> Option<Sequence> {
+    /// Whether no invalidation since `since` names a response with these fields and tags, or may have.
+    pub fn unnamed_since(&self, key: &CacheKey, fields: &HeaderMap, tags: &[String], since: Sequence) -> bool {
         let tags = self.log.dictionary().tags(tags.iter().map(String::as_str), []);
-        let answer = self.log.check(Subject { key, tags: &tags, fields: Some(fields), stored: false }, since);
-        (answer.verdict == Verdict::Clear).then_some(answer.upto)
+        let subject = Subject { key, tags: &tags, fields: Some(fields), stored: false };
+        self.log.check(subject, since).verdict == Verdict::Clear
     }
 
     /// The newest valid response that the request selects, and whether a soft invalidation named it; where there is none, the one

@@ -429,3 +429,26 @@ fn what_is_not_stored_holds_nothing_in_the_log() {
     store.sweep();
     assert_eq!(store.usage().log_length, 0);
 }
+
+#[test]
+fn what_a_request_invalidates_itself_is_told_from_what_others_did_meanwhile() {
+    let store = small();
+    let key = store.key(URL);
+    let (own, tags) = ([Invalidation::Key(key.clone())], ["news".to_owned()]);
+    let beside = |since| store.invalidate_beside(&own, &key, &HeaderMap::new(), &tags, since);
+    let before = store.begin();
+    store.invalidate(&Invalidation::Host("another.example".to_owned()), Hardness::Hard);
+    let (last, clear) = beside(before);
+    assert!(clear, "others' invalidations of other things do not count, nor its own");
+    assert!(store.unnamed_since(&key, &HeaderMap::new(), &tags, last));
+    assert!(!store.unnamed_since(&key, &HeaderMap::new(), &tags, before), "its own is one like any other to others");
+    for naming in naming(&store) {
+        let fields = tagged().headers;
+        let before = store.begin();
+        store.invalidate(&naming, Hardness::Soft);
+        let (last, clear) = store.invalidate_beside(&own, &key, &fields, &tagged().tags, before);
+        assert!(!clear, "{naming:?} came between");
+        let (_, clear) = store.invalidate_beside(&own, &key, &fields, &tagged().tags, last);
+        assert!(clear, "{naming:?} is older");
+    }
+}
