@@ -13,10 +13,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{Kind, OriginError};
 use crate::hold::Ahead;
-use crate::link::Reading;
 use crate::servers::Lease;
+use crate::{http2, link};
 
-/// A response's body as it comes in. Dropping it before its end closes the connection.
+/// A response's body as it comes in. Dropping it before its end closes the connection; on one of HTTP/2, only its own stream.
 ///
 /// Nothing is read while nobody polls, so a slow reader slows the origin down and the between-bytes timeout does not count
 /// against the reader. A body that ends before its announced length, or before its last chunk, gives an error, never a clean end.
@@ -38,6 +38,51 @@ struct More {
 }
 
 type Item = Option<Result<Frame<Bytes>, OriginError>>;
+
+/// A body on its way in, by the version of HTTP that brings it.
+pub(crate) enum Reading {
+    Http1(link::Reading),
+    Http2(Box<http2::Reading>),
+}
+
+impl Reading {
+    fn poll_frame(&mut self, cx: &mut Context<'_>, silence: Duration) -> Poll<Item> {
+        match self {
+            Self::Http1(reading) => reading.poll_frame(cx, silence),
+            Self::Http2(reading) => reading.poll_frame(cx, silence),
+        }
+    }
+
+    /// Whether all of it has come from the server, as far as that can be told without reading it.
+    fn has_all(&self) -> bool {
+        match self {
+            Self::Http1(reading) => reading.has_all(),
+            Self::Http2(reading) => reading.is_end_stream(),
+        }
+    }
+
+    /// Gives the rest of it up.
+    fn fail(&mut self, error: OriginError) -> OriginError {
+        match self {
+            Self::Http1(reading) => reading.fail(error),
+            Self::Http2(reading) => reading.give_up(error),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(reading) => reading.is_end_stream(),
+            Self::Http2(reading) => reading.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(reading) => reading.size_hint(),
+            Self::Http2(reading) => reading.size_hint(),
+        }
+    }
+}
 
 impl OriginBody {
     /// A body that comes from the lease's server; `None` where the lease is needed elsewhere.

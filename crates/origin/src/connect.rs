@@ -71,7 +71,7 @@ async fn connect_any(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStr
     Err(last)
 }
 
-fn kind_of(error: &io::Error) -> Kind {
+pub(crate) fn kind_of(error: &io::Error) -> Kind {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Kind::ConnectRefused,
         io::ErrorKind::TimedOut => Kind::ConnectTimeout,
@@ -79,7 +79,7 @@ fn kind_of(error: &io::Error) -> Kind {
     }
 }
 
-fn timed_out() -> io::Error {
+pub(crate) fn timed_out() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 

@@ -1,4 +1,4 @@
-//! One connection to a server, and the exchanges on it. The only file that names hyper.
+//! One HTTP/1.1 connection to a server, and the exchanges on it. The only file that names hyper.
 //!
 //! hyper splits a connection into a handle and a driver that wants to be spawned. Here the driver is polled by whoever waits
 //! for the response: nothing is handed between tasks, and since only the driver fills what the handle waits for, the handle is
@@ -20,7 +20,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -29,10 +28,12 @@ use crate::framing::{Coding, response_coding};
 use crate::request::{Progress, RequestBody};
 use crate::server::Server;
 use crate::socket::{Meter, Socket};
+use crate::stream::Stream;
+use crate::tls;
 use crate::upgrade::{Rewound, Upgrading};
 
 /// How many header lines a response may have.
-const MAX_HEADER_LINES: usize = 200;
+pub(crate) const MAX_HEADER_LINES: usize = 200;
 /// hyper's smallest read buffer, in bytes.
 const MIN_BUFFER: usize = 8 << 10;
 
@@ -51,6 +52,8 @@ pub(crate) struct Link {
     /// One timer for the life of the connection: moving a deadline is cheaper than making one.
     timer: Pin<Box<Sleep>>,
     ended: bool,
+    /// It may serve another request afterwards.
+    reusable: bool,
     failure: Option<hyper::Error>,
 }
 
@@ -70,11 +73,14 @@ impl Failed {
     }
 
     /// The server may have done what was asked.
-    fn sent(error: OriginError) -> Self {
+    pub(crate) fn sent(error: OriginError) -> Self {
         Self { error, unsent: None, unheard: false }
     }
 
     fn unanswered(error: hyper::Error) -> Self {
+        if let Some(refused) = tls::refused_identity(&error) {
+            return Self::sent(OriginError::because(Kind::Tls, refused));
+        }
         Self::sent(OriginError::because(kind_of(&error), error))
     }
 }
@@ -88,7 +94,7 @@ enum Outcome {
 
 impl Link {
     /// Speaks HTTP/1.1 on a fresh connection.
-    pub(crate) async fn new(stream: TcpStream, max_header_bytes: usize) -> Result<Box<Self>, OriginError> {
+    pub(crate) async fn new(stream: Stream, max_header_bytes: usize) -> Result<Box<Self>, OriginError> {
         let (socket, meter) = Socket::new(stream);
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_HEADER_LINES)
@@ -103,8 +109,14 @@ impl Link {
             meter,
             timer: Box::pin(sleep_until(Instant::now())),
             ended: false,
+            reusable: true,
             failure: None,
         }))
+    }
+
+    /// It is one client's, for one request: it closes with its response.
+    pub(crate) fn never_keep(&mut self) {
+        self.reusable = false;
     }
 
     /// Whether an idle connection can take a request: still open, and no byte came that nobody asked for.
@@ -210,7 +222,7 @@ impl Link {
             hold: Hold::Nothing,
             // A connection is not kept for an HTTP/1.0 server: it could not take a body of unknown length. Nor after a
             // coding that is not known: who can tell where that response ends?
-            keep: parts.version == Version::HTTP_11 && coding != Coding::UntilClose,
+            keep: self.reusable && parts.version == Version::HTTP_11 && coding != Coding::UntilClose,
             waiting: false,
             server: server.clone(),
         };
@@ -461,7 +473,7 @@ pub(crate) fn deadline(limit: Duration) -> Instant {
 mod tests {
     use super::*;
     use crate::settings::{OriginSettings, ServerAddress};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn a_request_that_was_not_sent_is_given_back_whatever_its_method() {
@@ -471,9 +483,9 @@ mod tests {
         drop(listener.accept().await.unwrap());
         // The end of the stream is there before the request.
         stream.readable().await.unwrap();
-        let link = Link::new(stream, 8 << 10).await.unwrap();
+        let link = Link::new(Stream::Tcp(stream), 8 << 10).await.unwrap();
         let settings = format!("http://{address}").parse::<ServerAddress>().unwrap().into();
-        let server = Arc::new(Server::new(&settings, &OriginSettings::default()).unwrap());
+        let server = Arc::new(Server::new(&settings, &OriginSettings::default(), None).unwrap());
         let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
         let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();

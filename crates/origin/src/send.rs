@@ -14,12 +14,13 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Request, response};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::body::OriginBody;
+use crate::body::{OriginBody, Reading};
 use crate::call::Call;
+use crate::connection::{Connection, Needs};
 use crate::error::{Fault, Kind, OriginError};
 use crate::framing::framed;
 use crate::hold::Hold;
-use crate::link::{Failed, Link, Reading, deadline};
+use crate::link::{Failed, deadline};
 use crate::origin::{Origin, OriginResponse};
 use crate::replay::Replay;
 use crate::request::{Progress, RequestBody};
@@ -43,6 +44,7 @@ pub(crate) struct Sending<'a> {
     call: &'a Call,
     timeouts: Timeouts,
     session: Option<Session>,
+    needs: Needs,
     /// The request, where it may be done twice and is kept.
     replay: Option<Replay>,
     /// It is certain to be had again.
@@ -69,6 +71,8 @@ struct Failure {
     unsent: Option<Outgoing>,
     /// The place at the server, where that is not to blame: it had closed a connection that was kept.
     lease: Option<Lease>,
+    /// The connection was closed before the first byte of a response.
+    unheard: bool,
 }
 
 impl<'a> Sending<'a> {
@@ -87,6 +91,7 @@ impl<'a> Sending<'a> {
             call,
             timeouts,
             session: origin.servers.session(request.headers()),
+            needs: Needs::of(&request, call),
             // A body that goes in chunks may turn out to be too long to be kept.
             twice: replay.is_some() && !request.headers().contains_key(TRANSFER_ENCODING),
             replay,
@@ -135,7 +140,7 @@ impl<'a> Sending<'a> {
 
     /// What may be done after a failure.
     async fn after(&mut self, failure: Failure) -> Result<(Lease, Outgoing), OriginError> {
-        let Failure { error, unsent, lease } = failure;
+        let Failure { error, unsent, lease, unheard } = failure;
         if let Some(lease) = lease {
             // That a kept connection was closed says nothing about its server: it costs no try.
             self.fresh = true;
@@ -149,8 +154,7 @@ impl<'a> Sending<'a> {
             return Err(error);
         }
         // A connection may break by accident; a server that refuses, is silent or talks nonsense would do so again.
-        let same_will_do = matches!(kind, Kind::Closed | Kind::Incomplete);
-        self.next(unsent, same_will_do).await.ok_or(error)
+        self.next(unsent, unheard).await.ok_or(error)
     }
 
     /// Another place for the request, and the request for it, where it may be sent once more: the one that came back unsent, or a copy.
@@ -209,7 +213,7 @@ impl<'a> Sending<'a> {
         let believed = if self.twice { Duration::MAX } else { BELIEVED };
         let kept = match self.fresh {
             true => None,
-            false => server.kept(believed).await,
+            false => server.kept(believed, self.needs).await,
         };
         let was_kept = kept.is_some();
         self.progress = request.body().progress();
@@ -234,29 +238,29 @@ impl<'a> Sending<'a> {
                 None
             }
         };
-        Err(Failure { error, unsent, lease })
+        Err(Failure { error, unsent, lease, unheard })
     }
 
     /// Connects where there is no kept connection, sends the request and waits for the head of its response.
     async fn exchange(
         &self,
         server: &Arc<Server>,
-        kept: Option<Box<Link>>,
+        kept: Option<Connection>,
         mut request: Outgoing,
         limits: Timeouts,
     ) -> Result<Answer, Failed> {
-        let link = match kept {
-            Some(link) => link,
+        let connection = match kept {
+            Some(connection) => connection,
             // Boxed: it is the rare way, and large; every request would carry its size.
-            None => match Box::pin(server.connect(&self.origin.settings, limits)).await {
-                Ok(link) => link,
+            None => match Box::pin(server.connect(&self.origin.settings, limits, self.needs)).await {
+                Ok(connection) => connection,
                 Err(error) => return Err(Failed::unsent(error, request)),
             },
         };
         if !self.has_host {
             request.headers_mut().insert(HOST, server.host().clone());
         }
-        link.exchange(request, self.call.on_interim.as_ref(), limits.first_byte, server).await
+        connection.exchange(request, self.call.on_interim.as_ref(), limits.first_byte, server).await
     }
 
     /// The limits of one try: of the time that is left for all of them, a server that swallows connections gets only a share.
@@ -315,7 +319,7 @@ impl<'a> Sending<'a> {
         };
         let kind = error.kind();
         tracing::debug!(origin = self.origin.name(), server = &*response.server, %kind, "held response broke off");
-        Err(Failure { error: error.at(&response.server), unsent: None, lease: None })
+        Err(Failure { error: error.at(&response.server), unsent: None, lease: None, unheard: false })
     }
 
     /// The time for all of it is over.
@@ -325,7 +329,7 @@ impl<'a> Sending<'a> {
         if self.tried.is_empty() && !self.progress.as_ref().is_some_and(|progress| progress.is_waiting()) {
             lease.failed(Kind::TotalTimeout);
         }
-        Failure { error, unsent: None, lease: None }
+        Failure { error, unsent: None, lease: None, unheard: false }
     }
 
     /// The response is given out; the time for all of it goes on with its body.

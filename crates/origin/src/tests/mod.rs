@@ -7,10 +7,15 @@ mod exchange;
 mod head;
 mod health;
 mod hold;
+mod http2;
+mod http2_raw;
+mod proxy_protocol;
 mod retry;
 mod reuse;
 mod time;
+mod tls;
 mod total;
+mod unix;
 mod upload;
 
 use std::pin::Pin;

@@ -1,0 +1,88 @@
+//! A new connection to a server: the socket, the PROXY protocol's header, TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, timeout};
+
+use crate::connect::{Place, kind_of, timed_out};
+use crate::error::{Kind, OriginError};
+use crate::proxy_header;
+use crate::settings::{ProxyProtocol, Timeouts};
+use crate::stream::Stream;
+use crate::tls::{Offer, Tls};
+
+/// How a server is reached.
+pub(crate) struct Dial {
+    socket: Target,
+    proxy_protocol: Option<ProxyProtocol>,
+    tls: Option<Tls>,
+}
+
+/// Where its socket is.
+pub(crate) enum Target {
+    /// At a host and a port.
+    Tcp(Place),
+    /// In the file system.
+    Unix(PathBuf),
+}
+
+impl Dial {
+    pub(crate) fn new(socket: Target, proxy_protocol: Option<ProxyProtocol>, tls: Option<Tls>) -> Self {
+        Self { socket, proxy_protocol, tls }
+    }
+
+    /// Whether a connection is told whose it is, so that it may serve nobody else.
+    pub(crate) fn is_told(&self) -> bool {
+        self.proxy_protocol.is_some()
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// A connection, on behalf of this client where there is one, and whether HTTP/2 was agreed on. Without TLS nothing is.
+    ///
+    /// # Errors
+    /// `Dns`, `Connect…`, `Tls…`: nothing of a request was sent.
+    pub(crate) async fn dial(
+        &self,
+        client: Option<(SocketAddr, SocketAddr)>,
+        offer: Offer,
+        timeouts: &Timeouts,
+    ) -> Result<(Stream, bool), OriginError> {
+        let began = Instant::now();
+        let mut stream = match &self.socket {
+            Target::Tcp(place) => Stream::Tcp(place.connect(timeouts.connect).await?),
+            Target::Unix(path) => Stream::Unix(connect_unix(path, timeouts.connect).await?),
+        };
+        if let Some(version) = self.proxy_protocol {
+            // Alone and before anything else; a server reads it in one piece (section 2 of the specification).
+            let header = proxy_header::header(version, client);
+            within(timeouts.connect.saturating_sub(began.elapsed()), stream.write_all(&header)).await?;
+        }
+        match (&self.tls, stream) {
+            (Some(tls), Stream::Tcp(stream)) => {
+                let (stream, http2) = tls.handshake(stream, offer, timeouts.tls).await?;
+                Ok((Stream::Tls(Box::new(stream)), http2))
+            }
+            (_, stream) => Ok((stream, false)),
+        }
+    }
+}
+
+async fn connect_unix(path: &PathBuf, limit: Duration) -> Result<UnixStream, OriginError> {
+    within(limit, UnixStream::connect(path)).await
+}
+
+async fn within<T>(limit: Duration, connecting: impl Future<Output = io::Result<T>>) -> Result<T, OriginError> {
+    match timeout(limit, connecting).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(OriginError::because(kind_of(&error), error)),
+        Err(_) => Err(OriginError::because(Kind::ConnectTimeout, timed_out())),
+    }
+}
