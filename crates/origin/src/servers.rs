@@ -207,9 +207,12 @@ impl Servers {
             (None, Some(hash)) if matches!(self.balance, Balance::Hash { .. }) => By::Hash(hash),
             (None, _) => By::Turn,
         };
-        // Another try takes nobody's turn, or a server that fails would have it always.
-        let turns = if wanted.tried.is_empty() { &self.turn } else { &self.more_turns };
-        let turn = turns.0.fetch_add(1, Ordering::Relaxed);
+        // Who has a server of its own takes nobody's turn, nor does another try: a server that fails would have it always.
+        let turn = match by {
+            By::Turn if wanted.tried.is_empty() => self.turn.0.fetch_add(1, Ordering::Relaxed),
+            By::Turn => self.more_turns.0.fetch_add(1, Ordering::Relaxed),
+            By::Hash(hash) | By::Session { hash, .. } => hash,
+        };
         table.pick(&Ask { by, tried: wanted.tried, twice: wanted.twice, turn }, self)
     }
 
@@ -313,3 +316,6 @@ impl Loads for Servers {
         self.common.room(word)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Origins against a scripted server. Time is tokio's paused clock where a limit of time is at stake: it moves on by itself as
 //! soon as everybody waits, so a timeout comes at once and nothing is measured.
 
+mod balance;
 mod body;
 mod budget;
 mod exchange;
