@@ -104,6 +104,8 @@ fn each_library_has_one_door() {
         ("serde_yaml::", "crates/policy/src/yaml.rs"),
         ("hyper::server", "src/listener.rs"),
         ("hyper::client", "crates/origin/src/link.rs"),
+        (" h2::", "crates/origin/src/http2/"),
+        ("rustls::", "crates/origin/src/tls.rs"),
         ("SystemTime::now", "crates/proxy/src/clock.rs"),
     ] {
         for path in product() {
@@ -111,7 +113,7 @@ fn each_library_has_one_door() {
             let text = read(&path);
             let names =
                 without_tests(&text).lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
-            assert!(!names || through == door, "{through} names {word}; only {door} does: go through it");
+            assert!(!names || through.starts_with(door), "{through} names {word}; only {door} does: go through it");
         }
     }
 }

@@ -57,7 +57,7 @@ impl Reading {
     fn has_all(&self) -> bool {
         match self {
             Self::Http1(reading) => reading.has_all(),
-            Self::Http2(reading) => reading.is_end_stream(),
+            Self::Http2(reading) => reading.has_all(),
         }
     }
 

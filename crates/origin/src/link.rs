@@ -54,6 +54,8 @@ pub(crate) struct Link {
     ended: bool,
     /// It may serve another request afterwards.
     reusable: bool,
+    /// How many bytes may come before a final head, in interim ones.
+    most_before_head: u64,
     failure: Option<hyper::Error>,
 }
 
@@ -90,6 +92,8 @@ enum Outcome {
     Answered(Response<Incoming>),
     Failed(TrySendError<Request<RequestBody>>),
     Late,
+    /// Interim responses, and no end of them.
+    Flooded,
 }
 
 impl Link {
@@ -110,6 +114,7 @@ impl Link {
             timer: Box::pin(sleep_until(Instant::now())),
             ended: false,
             reusable: true,
+            most_before_head: 2 * max_header_bytes.max(MIN_BUFFER) as u64,
             failure: None,
         }))
     }
@@ -174,6 +179,7 @@ impl Link {
                 Failed::sent(OriginError::because(Kind::RequestBody, stalled))
             }
             Outcome::Late => Failed::sent(OriginError::new(Kind::FirstByteTimeout)),
+            Outcome::Flooded => Failed::sent(OriginError::because(Kind::TooLarge, "interim responses without end")),
         };
         failed.unheard = failed.error.kind() == Kind::Closed && self.meter.read() == read_before;
         Err(failed)
@@ -182,6 +188,7 @@ impl Link {
     async fn head(&mut self, request: Box<Request<RequestBody>>, silence: Duration) -> Outcome {
         let mut response = pin!(self.sender.try_send_request(*request));
         let mut written = None;
+        let most_read = self.meter.read() + self.most_before_head;
         poll_fn(|cx| {
             let mut quiet = Context::from_waker(Waker::noop());
             self.drive(cx);
@@ -195,6 +202,9 @@ impl Link {
                 Poll::Ready(Ok(response)) => return Poll::Ready(Outcome::Answered(response)),
                 Poll::Ready(Err(failed)) => return Poll::Ready(Outcome::Failed(failed)),
                 Poll::Pending => {}
+            }
+            if self.meter.read() > most_read {
+                return Poll::Ready(Outcome::Flooded);
             }
             let written_now = Some(self.meter.written());
             if written_now != written {

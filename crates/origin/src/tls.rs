@@ -280,7 +280,7 @@ fn is_about_identity(alert: AlertDescription) -> bool {
 fn alert_failure(alert: AlertDescription) -> TlsFailure {
     let text = match alert {
         AlertDescription::CertificateRequired => {
-            "it wants a client certificate; name one in `tls.cert` and `tls.key`".into()
+            "it wants a client certificate; name one in `tls.certificate` and `tls.key`".into()
         }
         alert if is_about_identity(alert) => format!("it does not take the client certificate: {alert:?}"),
         alert => format!("it ended the handshake: {alert:?}"),

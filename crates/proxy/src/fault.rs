@@ -75,6 +75,8 @@ impl Fault {
             Kind::Dns => (Reason::OriginDns, StatusCode::BAD_GATEWAY),
             Kind::ConnectRefused => (Reason::OriginRefused, StatusCode::BAD_GATEWAY),
             Kind::ConnectTimeout => (Reason::OriginConnectTimeout, StatusCode::GATEWAY_TIMEOUT),
+            Kind::Tls => (Reason::OriginTls, StatusCode::BAD_GATEWAY),
+            Kind::TlsTimeout => (Reason::OriginTls, StatusCode::GATEWAY_TIMEOUT),
             Kind::FirstByteTimeout | Kind::BetweenBytesTimeout | Kind::TotalTimeout => {
                 (Reason::OriginTimeout, StatusCode::GATEWAY_TIMEOUT)
             }
@@ -86,7 +88,9 @@ impl Fault {
             _ => (Reason::OriginConnect, StatusCode::BAD_GATEWAY),
         };
         let exactly = match error.kind() {
-            Kind::ConnectTimeout => Some(ProxyError::ConnectionTimeout),
+            Kind::ConnectTimeout | Kind::TlsTimeout => Some(ProxyError::ConnectionTimeout),
+            // By what was wrong: a certificate, an alert, or the protocol.
+            Kind::Tls => ProxyError::ALL.iter().copied().find(|known| known.as_str() == error.proxy_status()),
             Kind::Closed => Some(ProxyError::ConnectionTerminated),
             Kind::Incomplete => Some(ProxyError::HttpResponseIncomplete),
             Kind::TooLarge => Some(ProxyError::HttpResponseHeaderSectionSize),
@@ -184,6 +188,7 @@ fn error_of(reason: Reason) -> Option<ProxyError> {
         Reason::OriginRefused => ProxyError::ConnectionRefused,
         Reason::OriginConnect => ProxyError::DestinationUnavailable,
         Reason::OriginConnectTimeout => ProxyError::ConnectionTimeout,
+        Reason::OriginTls => ProxyError::TlsProtocolError,
         Reason::OriginTimeout => ProxyError::HttpResponseTimeout,
         // The servers answered; what the page is made of is not whole.
         Reason::OriginClosed | Reason::FragmentFailed => ProxyError::HttpResponseIncomplete,

@@ -178,6 +178,8 @@ reasons! {
     OriginConnect = "origin-connect", Error, Some("miss");
     /// The origin did not accept the connection in time.
     OriginConnectTimeout = "origin-connect-timeout", Error, Some("miss");
+    /// There is no TLS with the origin.
+    OriginTls = "origin-tls", Error, Some("miss");
     /// The origin did not answer in time.
     OriginTimeout = "origin-timeout", Error, Some("miss");
     /// The origin closed the connection before its response was whole.

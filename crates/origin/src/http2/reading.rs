@@ -159,6 +159,11 @@ impl Reading {
         Poll::Ready(Some(Err(OriginError::new(Kind::BetweenBytesTimeout).at(&self.server))))
     }
 
+    /// Whether all of the body has come from the server, read or not.
+    pub(crate) fn has_all(&self) -> bool {
+        self.hold.is_none() || self.stream.is_end_stream()
+    }
+
     pub(crate) fn is_end_stream(&self) -> bool {
         self.step == Step::End
     }

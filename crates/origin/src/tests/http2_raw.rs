@@ -272,3 +272,52 @@ async fn frames_that_are_none_end_the_connection_and_its_requests() {
     };
     patiently(|| "both sides".to_owned(), async { tokio::join!(serving, asking) }).await;
 }
+
+#[tokio::test]
+async fn an_early_refusal_of_a_large_body_is_received_rfc9113_8_1() {
+    let (raw, origin) = Raw::new().await;
+    let serving = async {
+        let mut peer = raw.accept(&[]).await;
+        let stream = peer.request().await;
+        // The window is never opened: most of the body stays where it is.
+        peer.frame(HEADERS, END_HEADERS | END_STREAM, stream, STATUS_200).await;
+        peer.frame(RST_STREAM, 0, stream, &0_u32.to_be_bytes()).await;
+        let next = peer.request().await;
+        peer.answer(next).await;
+        peer.drain().await;
+    };
+    let asking = async {
+        let large = RequestBody::from(Bytes::from(vec![b'x'; 4 << 20]));
+        let response = send(&origin, request("POST", "/", large)).await.unwrap();
+        assert_eq!(response.status, 200);
+        assert_eq!(whole(response.body).await.unwrap(), "");
+        assert_eq!(text(&origin, "/").await.unwrap(), "");
+        drop(origin);
+    };
+    patiently(|| "both sides".to_owned(), async { tokio::join!(serving, asking) }).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_reads_ends_with_its_response() {
+    let (raw, origin) = Raw::new().await;
+    let serving = async {
+        let mut peer = raw.accept(&[]).await;
+        let stream = peer.request().await;
+        peer.frame(HEADERS, END_HEADERS | END_STREAM, stream, STATUS_200).await;
+        // The rest of the upload is taken back (§5.4.2), the connection goes on.
+        while peer.next(true).await.unwrap().kind != RST_STREAM {}
+        let next = peer.request().await;
+        peer.answer(next).await;
+        peer.drain().await;
+    };
+    let asking = async {
+        let (pieces, body) = upload();
+        pieces.send(piece("some")).unwrap();
+        let response = send(&origin, request("POST", "/", body)).await.unwrap();
+        assert_eq!(whole(response.body).await.unwrap(), "");
+        pieces.closed().await;
+        assert_eq!(text(&origin, "/").await.unwrap(), "");
+        drop(origin);
+    };
+    patiently(|| "both sides".to_owned(), async { tokio::join!(serving, asking) }).await;
+}
