@@ -1,8 +1,11 @@
 //! The metrics as Prometheus reads them: text format 0.0.4.
 
+mod servers;
+
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
+use copal_origin::OriginStatus;
 use copal_proxy::{ContextUsage, Reason};
 use copal_store::Usage;
 
@@ -12,7 +15,7 @@ use super::metrics::{BUCKETS, CLASSES, Histogram, Metrics, OUTCOMES};
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What is true at the moment of the scrape only.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Scrape {
     /// What the store holds.
     pub store: Usage,
@@ -24,6 +27,8 @@ pub struct Scrape {
     pub started: u64,
     /// The process's memory in bytes, where the system tells.
     pub resident: Option<u64>,
+    /// Every origin's name and state.
+    pub origins: Vec<(String, OriginStatus)>,
 }
 
 /// All metrics as text. Counts that are still zero are left out where a label makes many of them.
@@ -34,6 +39,7 @@ pub fn text(metrics: &Metrics, scrape: &Scrape) -> String {
     requests(&mut page, metrics);
     fragments(&mut page, metrics);
     origins(&mut page, metrics);
+    servers::write(&mut page, &scrape.origins);
     purges(&mut page, metrics);
     store(&mut page, scrape);
     contexts(&mut page, &scrape.contexts);
@@ -281,6 +287,7 @@ mod tests {
             store_limit: 1 << 20,
             started: 784_111_777_123,
             resident: Some(4_096),
+            origins: servers::tests::origins(),
         }
     }
 

@@ -51,7 +51,8 @@ impl Front {
         Self::of(ScriptedOrigin::start().await, yaml)
     }
 
-    fn of(origin: ScriptedOrigin, yaml: &str) -> Self {
+    /// Before this origin, by YAML that names it.
+    pub(crate) fn of(origin: ScriptedOrigin, yaml: &str) -> Self {
         let yaml = format!("listen: [{{address: '127.0.0.1:0'}}]\nlog: {{access: off}}\n{yaml}");
         let loaded =
             copal_policy::load_str("test.yaml", &yaml, None).unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));

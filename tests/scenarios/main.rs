@@ -48,4 +48,5 @@ mod slices;
 mod statuses;
 mod tidy;
 mod trailers;
+mod transport;
 mod validation;

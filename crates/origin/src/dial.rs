@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
 use crate::connect::{Place, kind_of, timed_out};
-use crate::error::{Kind, OriginError};
+use crate::error::{Advice, Kind, OriginError};
 use crate::proxy_header;
 use crate::settings::{ProxyProtocol, Timeouts};
 use crate::stream::Stream;
@@ -39,6 +39,21 @@ impl Dial {
     /// Whether a connection is told whose it is, so that it may serve nobody else.
     pub(crate) fn is_told(&self) -> bool {
         self.proxy_protocol.is_some()
+    }
+
+    /// Begins with the addresses of the same server in other settings; only before the first connection.
+    pub(crate) fn adopt(&self, before: &Self) {
+        if let (Target::Tcp(place), Target::Tcp(before)) = (&self.socket, &before.socket) {
+            place.adopt(before);
+        }
+    }
+
+    /// The addresses of its name as last resolved.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        match &self.socket {
+            Target::Tcp(place) => place.addresses(),
+            Target::Unix(_) => Vec::new(),
+        }
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -75,8 +90,13 @@ impl Dial {
     }
 }
 
-async fn connect_unix(path: &PathBuf, limit: Duration) -> Result<UnixStream, OriginError> {
-    within(limit, UnixStream::connect(path)).await
+async fn connect_unix(path: &Path, limit: Duration) -> Result<UnixStream, OriginError> {
+    match timeout(limit, UnixStream::connect(path)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        // Not there, or not for us: that is the operator's to know.
+        Ok(Err(error)) => Err(OriginError::because(kind_of(&error), Advice(error.to_string()))),
+        Err(_) => Err(OriginError::because(Kind::ConnectTimeout, timed_out())),
+    }
 }
 
 async fn within<T>(limit: Duration, connecting: impl Future<Output = io::Result<T>>) -> Result<T, OriginError> {

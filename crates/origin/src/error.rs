@@ -162,6 +162,18 @@ impl fmt::Display for Kind {
     }
 }
 
+/// A cause in words for the operator: part of what the error says.
+#[derive(Debug)]
+pub(crate) struct Advice(pub(crate) String);
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Advice {}
+
 /// An exchange with an origin that failed: what happened, at which server, and why.
 #[derive(Clone, Debug)]
 pub struct OriginError {
@@ -232,7 +244,9 @@ impl fmt::Display for OriginError {
         f.write_str(self.kind.says())?;
         match &self.source {
             // Written for the operator, who can do something about it.
-            Some(source) if matches!(self.kind, Kind::Settings | Kind::Tls) => write!(f, ": {source}"),
+            Some(source) if matches!(self.kind, Kind::Settings | Kind::Tls) || source.is::<Advice>() => {
+                write!(f, ": {source}")
+            }
             _ => Ok(()),
         }
     }

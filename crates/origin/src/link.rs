@@ -7,6 +7,7 @@
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -57,6 +58,8 @@ pub(crate) struct Link {
     /// How many bytes may come before a final head, in interim ones.
     most_before_head: u64,
     failure: Option<hyper::Error>,
+    /// Where it leads to; `None` = to no address.
+    peer: Option<SocketAddr>,
 }
 
 /// An exchange that brought no response head.
@@ -99,6 +102,7 @@ enum Outcome {
 impl Link {
     /// Speaks HTTP/1.1 on a fresh connection.
     pub(crate) async fn new(stream: Stream, max_header_bytes: usize) -> Result<Box<Self>, OriginError> {
+        let peer = stream.peer();
         let (socket, meter) = Socket::new(stream);
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_HEADER_LINES)
@@ -116,6 +120,7 @@ impl Link {
             reusable: true,
             most_before_head: 2 * max_header_bytes.max(MIN_BUFFER) as u64,
             failure: None,
+            peer,
         }))
     }
 
@@ -143,6 +148,11 @@ impl Link {
             self.ended = true;
             self.failure = result.err();
         }
+    }
+
+    /// The address that it leads to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
@@ -482,7 +492,8 @@ pub(crate) fn deadline(limit: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{OriginSettings, ServerAddress};
+    use crate::resolve::Resolver;
+    use crate::settings::{NameSettings, OriginSettings, ServerAddress};
     use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
@@ -495,7 +506,8 @@ mod tests {
         stream.readable().await.unwrap();
         let link = Link::new(Stream::Tcp(stream), 8 << 10).await.unwrap();
         let settings = format!("http://{address}").parse::<ServerAddress>().unwrap().into();
-        let server = Arc::new(Server::new(&settings, &OriginSettings::default(), None).unwrap());
+        let resolver = Resolver::new(&NameSettings::default());
+        let server = Arc::new(Server::new(&settings, &OriginSettings::default(), &resolver, None).unwrap());
         let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
         let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();

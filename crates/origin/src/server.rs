@@ -1,9 +1,11 @@
 //! One server of an origin: where it is, and its kept connections.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use http::uri::Authority;
 
 use crate::connect::Place;
 use crate::connection::{Connection, Needs};
@@ -11,6 +13,7 @@ use crate::dial::{Dial, Target};
 use crate::error::{Kind, OriginError};
 use crate::link::Link;
 use crate::pool::Pool;
+use crate::resolve::Resolver;
 use crate::sessions::{Agreed, Sessions};
 use crate::settings::{OriginSettings, Protocol, ServerAddress, ServerSettings, Timeouts};
 use crate::tls::{Offer, Tls, Trust};
@@ -33,8 +36,16 @@ impl Server {
     pub(crate) fn new(
         server: &ServerSettings,
         settings: &OriginSettings,
+        resolver: &Arc<Resolver>,
         trust: Option<&Arc<Trust>>,
     ) -> Result<Self, OriginError> {
+        let pool = Pool::new(settings.max_idle, settings.idle_timeout);
+        let tcp = |authority: &Authority, port: u16| {
+            let kept = pool.clone();
+            let on_change = Box::new(move |addresses: &[SocketAddr]| kept.only(addresses));
+            let port = authority.port_u16().unwrap_or(port);
+            Target::Tcp(Place::new(authority.host(), port, &settings.names, resolver.clone(), on_change))
+        };
         let (host, socket, tls) = match &server.address {
             ServerAddress::Http(authority) => (authority.as_str(), tcp(authority, 80), None),
             ServerAddress::Https(authority) => {
@@ -54,7 +65,7 @@ impl Server {
         Ok(Self {
             authority: server.address.name().into(),
             host: HeaderValue::from_str(host).map_err(|error| OriginError::because(Kind::Settings, error))?,
-            pool: Pool::new(settings.max_idle, settings.idle_timeout),
+            pool,
             sessions: offer.map(|offer| Sessions::new(offer, &dial, settings)),
             dial,
         })
@@ -147,6 +158,16 @@ impl Server {
         needs.client.is_some() && self.dial.is_told()
     }
 
+    /// Begins with the addresses of the same server in other settings; only before the first request.
+    pub(crate) fn adopt(&self, before: &Self) {
+        self.dial.adopt(&before.dial);
+    }
+
+    /// The addresses of its name as last resolved.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.dial.addresses()
+    }
+
     /// How many connections are kept.
     pub(crate) fn idle(&self) -> usize {
         self.pool.len() + self.sessions.as_ref().map_or(0, |sessions| sessions.idle())
@@ -156,8 +177,4 @@ impl Server {
     pub(crate) fn keep(&self, link: Box<Link>) {
         self.pool.put(link);
     }
-}
-
-fn tcp(authority: &http::uri::Authority, port: u16) -> Target {
-    Target::Tcp(Place::new(authority.host(), authority.port_u16().unwrap_or(port)))
 }

@@ -30,6 +30,7 @@ pub(crate) use sticky::Session;
 
 use crate::clock;
 use crate::error::{Kind, OriginError};
+use crate::resolve::Resolver;
 use crate::server::Server;
 use crate::settings::{Balance, OriginSettings, ServerAddress};
 use crate::tls::Trust;
@@ -99,9 +100,10 @@ impl Servers {
         if settings.servers.is_empty() {
             return Err(OriginError::because(Kind::Settings, "an origin has at least one server"));
         }
+        let resolver = Resolver::new(&settings.names);
         let https = settings.servers.iter().any(|server| matches!(server.address, ServerAddress::Https(_)));
         let trust = https.then(|| Trust::new(&settings.tls)).transpose()?;
-        let servers = settings.servers.iter().map(|server| Server::new(server, settings, trust.as_ref()));
+        let servers = settings.servers.iter().map(|server| Server::new(server, settings, &resolver, trust.as_ref()));
         let servers = servers.collect::<Result<Vec<_>, _>>()?;
         let common = Arc::new(Common::new(settings));
         let sticky = Sticky::new(&settings.sticky);

@@ -73,7 +73,7 @@ impl Sessions {
 
     async fn shared(self: &Arc<Self>, timeouts: Timeouts) -> Result<Agreed, OriginError> {
         loop {
-            let mut attempt = {
+            let (mut attempt, own) = {
                 let mut state = self.lock();
                 if let Some(lane) = state.lane() {
                     return Ok(Agreed::Http2(lane));
@@ -82,11 +82,13 @@ impl Sessions {
                     break;
                 }
                 match &state.attempt {
-                    Some(attempt) => attempt.clone(),
-                    None => state.attempt.insert(self.attempt(timeouts)).clone(),
+                    Some(attempt) => (attempt.clone(), false),
+                    None => (state.attempt.insert(self.attempt(timeouts)).clone(), true),
                 }
             };
             match attempt.wait_for(Option::is_some).await.map(|outcome| outcome.clone()) {
+                // Somebody else's patience was at an end, this one's may not be.
+                Ok(Some(Err(error))) if !own && matches!(error.kind(), Kind::ConnectTimeout | Kind::TlsTimeout) => {}
                 Ok(Some(Err(error))) => return Err(error),
                 Ok(_) => {}
                 // The runtime is shutting down.

@@ -1,6 +1,7 @@
 //! The byte stream of a connection, whatever it goes through.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -29,6 +30,17 @@ macro_rules! each {
             Stream::Tls($inner) => $does,
         }
     };
+}
+
+impl Stream {
+    /// Where it leads to; `None` = to no address.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Tls(stream) => stream.get_ref().0.peer_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 impl AsyncRead for Stream {

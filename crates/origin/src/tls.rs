@@ -232,6 +232,12 @@ enum What {
 }
 
 impl TlsFailure {
+    /// The server ended the connection right after the handshake, with these words.
+    pub(crate) fn after_handshake(words: &str) -> Self {
+        let text = format!("it ended the connection after the handshake: {words}; does it want a client certificate?");
+        Self { what: What::Alert, text }
+    }
+
     /// The proxy error type (RFC 9209 §2.3.16 to §2.3.18).
     pub(crate) fn proxy_status(&self) -> &'static str {
         match self.what {

@@ -102,7 +102,7 @@ fn cache(
         client_cache_control: client_cache_control(reader, &section),
         overrides: overrides(reader, &section, name),
         stale_if_error: duration_or_zero(reader, &section, "stale_if_error"),
-        jitter: reader.value(&section, "jitter", values::percent).unwrap_or_default(),
+        jitter: reader.value(&section, "jitter", values::percent(0, 90)).unwrap_or_default(),
         request_directives: reader.value(&section, "request_directives", directives()).unwrap_or_default(),
         ttl_headers: plain(reader.list(&section, "ttl_headers", values::header_name)),
         slice: reader.value(&section, "slice", slice),

@@ -23,6 +23,9 @@ mod load;
 mod matcher;
 mod names;
 mod networks;
+mod origin_config;
+mod origin_table;
+mod origins;
 mod policy;
 mod purge;
 mod reader;
@@ -39,7 +42,7 @@ pub mod units;
 mod values;
 mod yaml;
 
-pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, OriginConfig, TagFrom};
+pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, TagFrom};
 pub use contexts::{Context, MAX_GROUP};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -49,6 +52,10 @@ pub use facts::RequestFacts;
 pub use key::{KeyRule, Parameters, QueryRule};
 pub use load::{Loaded, for_origin, load, load_str};
 pub use networks::{Networks, NotANetwork};
+pub use origin_config::{
+    Balance, EjectConfig, HashBy, HealthConfig, OriginConfig, OriginProtocol, Pem, ProxyProtocol, QueueConfig,
+    ResolverConfig, RetryConfig, ServerConfig, ServerUrl, TimeoutConfig, TlsConfig, Verdict,
+};
 pub use policy::{CookieKind, CookieVerdict, Policy, UnknownCookies};
 pub use purge::{HtcpConfig, PurgeConfig, PurgeDialect, PurgeDialects, PurgeSecret, Require, Secret};
 pub use reference::reference_page;

@@ -15,7 +15,7 @@ use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
     Config, Context, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, UnknownCookies, checks,
-    contexts, purge, settings, shipped, shipped_names, values, yaml,
+    contexts, origins, purge, settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -83,7 +83,7 @@ pub fn for_origin(origin: &str, listen: Option<&str>) -> Result<Loaded, Diagnost
         wrong_argument(
             &mut reader,
             &argument(1, "--origin", origin),
-            "`--origin` must be an `http://` URL",
+            "`--origin` must be the URL of a server",
             wrong,
             hint,
         );
@@ -162,7 +162,9 @@ fn assemble(
         return Err(Diagnostics(reader.finish()));
     };
     let (listen, admin) = settings::addresses(&mut reader, &file);
-    let origins = settings::origins(&mut reader, &file, &listen);
+    let own = base.unwrap_or(Path::new(""));
+    let origins = origins::read(&mut reader, &file, &listen, own);
+    let names = origins::names(&mut reader, &file);
     let cache = settings::cache(&mut reader, &file);
     let esi = settings::esi(&mut reader, &file);
     let limits = settings::limits(&mut reader, &file);
@@ -170,7 +172,6 @@ fn assemble(
     let drain = reader.value(&file, "drain", values::duration).unwrap_or_default();
     let trusted_proxies = settings::networks(&mut reader, &file, "trusted_proxies");
     policies.extend(named_policies(&mut reader, &file, base));
-    let own = base.unwrap_or(Path::new(""));
     let config_part = part(reader, &file, &RuleSource::Config, &origins, &[], Some(own));
     let own_contexts = config_part.contexts.clone();
     let mut parts = vec![config_part];
@@ -206,6 +207,7 @@ fn assemble(
         listen,
         admin,
         origins,
+        names,
         cache,
         purge,
         trusted_proxies,

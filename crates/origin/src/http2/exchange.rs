@@ -16,7 +16,7 @@ use tokio::time::sleep_until;
 use crate::error::{Kind, OriginError};
 use crate::http2::fields;
 use crate::http2::reading::{Reading, UploadTask};
-use crate::http2::session::{Limits, Place};
+use crate::http2::session::{Limits, Slot};
 use crate::http2::upload::{Upload, Uploaded};
 use crate::link::{Failed, MAX_HEADER_LINES, OnInterim, deadline};
 use crate::request::{Kept, RequestBody};
@@ -27,7 +27,7 @@ const MAX_INTERIM: usize = 100;
 /// A place on a connection, for one request.
 pub(crate) struct Lane {
     sender: SendRequest<Bytes>,
-    place: Place,
+    slot: Slot,
     limits: Limits,
 }
 
@@ -62,8 +62,8 @@ impl Origin {
 }
 
 impl Lane {
-    pub(super) fn new(sender: SendRequest<Bytes>, place: Place, limits: Limits) -> Self {
-        Self { sender, place, limits }
+    pub(super) fn new(sender: SendRequest<Bytes>, slot: Slot, limits: Limits) -> Self {
+        Self { sender, slot, limits }
     }
 
     /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
@@ -93,7 +93,7 @@ impl Lane {
         let mut upload = Upload::new(stream, body, &origin.headers);
         let outcome = await_head(&mut response, &mut upload, on_interim, silence).await;
         let error = match outcome {
-            Outcome::Answered(response) => return self.answered(response, upload, server),
+            Outcome::Answered(response) => return (*self).answered(response, upload, server),
             Outcome::Failed(error) => return Err(self.failed(error, origin, upload)),
             Outcome::BodyFailed(error) => OriginError::because(Kind::RequestBody, error),
             Outcome::TooManyInterim => OriginError::because(Kind::Protocol, "interim responses without end"),
@@ -107,7 +107,7 @@ impl Lane {
     }
 
     fn answered(
-        self: Box<Self>,
+        self,
         response: Response<RecvStream>,
         upload: Upload,
         server: Arc<str>,
@@ -115,7 +115,7 @@ impl Lane {
         let (parts, stream) = response.into_parts();
         check_head(&parts, self.limits.max_header_bytes).map_err(Failed::sent)?;
         let upload = (!upload.is_over()).then(|| UploadTask::spawn(upload));
-        let reading = Reading::new(stream, &parts.headers, upload, self.place, server);
+        let reading = Reading::new(stream, &parts.headers, upload, self.slot, server);
         Ok((parts, reading))
     }
 
@@ -123,7 +123,7 @@ impl Lane {
     /// (RFC 9113 §8.7), or named the last one that it will look at (§6.8).
     fn failed(&self, error: h2::Error, origin: Origin, upload: Upload) -> Failed {
         let refused = error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
-        let unheard = error.is_io() || self.place.is_lost();
+        let unheard = error.is_io() || self.slot.is_lost();
         let error = OriginError::because(kind_of(&error), error);
         let body = match &origin.kept {
             _ if !refused => None,

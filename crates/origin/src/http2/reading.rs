@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::error::{Kind, OriginError};
-use crate::http2::session::Place;
+use crate::http2::session::Slot;
 use crate::http2::upload::Upload;
 use crate::link::deadline;
 
@@ -36,7 +36,7 @@ pub(crate) struct Reading {
 
 /// What is given back at the end.
 struct Hold {
-    _place: Place,
+    _slot: Slot,
     _upload: Option<UploadTask>,
 }
 
@@ -72,7 +72,7 @@ impl Reading {
         stream: RecvStream,
         headers: &HeaderMap,
         upload: Option<UploadTask>,
-        place: Place,
+        slot: Slot,
         server: Arc<str>,
     ) -> Self {
         let ended = stream.is_end_stream();
@@ -81,7 +81,7 @@ impl Reading {
             // A response to HEAD says a length that does not come.
             left: length.filter(|_| !ended),
             step: if ended { Step::End } else { Step::Data },
-            hold: (!ended).then_some(Hold { _place: place, _upload: upload }),
+            hold: (!ended).then_some(Hold { _slot: slot, _upload: upload }),
             stream,
             timer: None,
             waiting: false,

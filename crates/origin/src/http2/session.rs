@@ -13,11 +13,12 @@ use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::error::{Kind, OriginError};
+use crate::error::{Advice, Kind, OriginError};
 use crate::http2::exchange::Lane;
 use crate::sessions::Sessions;
 use crate::socket::{Meter, Socket};
 use crate::stream::Stream;
+use crate::tls::TlsFailure;
 
 /// How much of a response is taken in before it is read, in bytes: what a slow reader may hold.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -54,22 +55,24 @@ pub(crate) struct Session {
 
 struct State {
     streams: AtomicUsize,
+    /// The server takes no more requests here; those that it has go on.
+    closing: AtomicBool,
     ended: AtomicBool,
     /// When the last request ended.
     since: Mutex<Instant>,
 }
 
 /// One request's place on a connection; dropped, it is free again.
-pub(super) struct Place(Arc<State>);
+pub(super) struct Slot(Arc<State>);
 
-impl Place {
+impl Slot {
     /// The connection is gone: nobody will say more of it.
     pub(super) fn is_lost(&self) -> bool {
         self.0.ended.load(Ordering::Acquire)
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.touch();
         self.0.streams.fetch_sub(1, Ordering::AcqRel);
@@ -102,18 +105,22 @@ impl Session {
         let (socket, meter) = Socket::new(stream);
         let (sender, mut connection) = match builder(limits).handshake(socket).await {
             Ok(made) => made,
-            Err(error) => return Err(refused(error)),
+            Err(error) => return Err(refused(error, limits)),
         };
         let Some(mut pings) = connection.ping_pong() else {
             return Err(OriginError::because(Kind::Connect, "no pings to be had"));
         };
-        match timeout(limit, greeting(&mut connection, &mut pings)).await {
+        match timeout(limit, greeting(&mut connection, &mut pings))
+            .await
+            .map(|greeted| greeted.map_err(|error| refused(error, limits)))
+        {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(OriginError::because(Kind::ConnectTimeout, io::Error::from(io::ErrorKind::TimedOut))),
         }
         let state = Arc::new(State {
             streams: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             since: Mutex::new(Instant::now()),
         });
@@ -125,19 +132,19 @@ impl Session {
 
     /// A place for a request, where there is room: an idle connection always has some.
     pub(crate) fn lane(&self) -> Option<Box<Lane>> {
-        if self.is_ended() {
+        if self.takes_none() {
             return None;
         }
         let taken = self.state.streams.fetch_add(1, Ordering::AcqRel);
-        let place = Place(self.state.clone());
+        let slot = Slot(self.state.clone());
         let mut sender = self.sender.clone();
         let has_room = taken == 0 || taken < sender.current_max_send_streams();
         // Answers at once: whether the server has said that it takes no more, or the connection has failed.
         let open = matches!(sender.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())));
         if !open {
-            self.state.ended.store(true, Ordering::Release);
+            self.state.closing.store(true, Ordering::Release);
         }
-        (open && has_room).then(|| Box::new(Lane::new(sender, place, self.limits)))
+        (open && has_room).then(|| Box::new(Lane::new(sender, slot, self.limits)))
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -146,11 +153,11 @@ impl Session {
 
     /// It takes no more requests, or has had none for so long.
     pub(crate) fn is_over(&self, idle_timeout: Duration) -> bool {
-        self.is_ended() || (self.is_idle() && self.state.idle_for() >= idle_timeout)
+        self.takes_none() || (self.is_idle() && self.state.idle_for() >= idle_timeout)
     }
 
-    fn is_ended(&self) -> bool {
-        self.state.ended.load(Ordering::Acquire)
+    fn takes_none(&self) -> bool {
+        self.state.closing.load(Ordering::Acquire) || self.state.ended.load(Ordering::Acquire)
     }
 }
 
@@ -169,23 +176,34 @@ fn builder(limits: Limits) -> Builder {
 }
 
 /// The server's settings are the first that it sends (RFC 9113 §3.4), so they are known when it has answered a ping.
-async fn greeting(connection: &mut Connection<Socket, Bytes>, pings: &mut PingPong) -> Result<(), OriginError> {
-    pings.send_ping(Ping::opaque()).map_err(refused)?;
+async fn greeting(connection: &mut Connection<Socket, Bytes>, pings: &mut PingPong) -> Result<(), h2::Error> {
+    pings.send_ping(Ping::opaque())?;
     let mut connection = pin!(connection);
     poll_fn(|cx| {
         match connection.as_mut().poll(cx) {
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(refused(error))),
-            Poll::Ready(Ok(())) => return Poll::Ready(Err(refused(io::Error::from(io::ErrorKind::UnexpectedEof)))),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            // It said goodbye.
+            Poll::Ready(Ok(())) => return Poll::Ready(Err(h2::Reason::NO_ERROR.into())),
             Poll::Pending => {}
         }
-        pings.poll_pong(cx).map(|pong| pong.map(|_| ()).map_err(refused))
+        pings.poll_pong(cx).map_ok(|_| ())
     })
     .await
 }
 
 /// A server that takes the connection and then does not speak HTTP/2.
-fn refused(error: impl Into<crate::BoxError>) -> OriginError {
-    OriginError::because(Kind::Protocol, error)
+fn refused(error: h2::Error, limits: Limits) -> OriginError {
+    match error.get_io().map(io::Error::kind) {
+        // TLS 1.3 tells only after the handshake that a client certificate is not accepted; h2 keeps no more than the words.
+        Some(io::ErrorKind::InvalidData) if limits.tls => {
+            OriginError::because(Kind::Tls, TlsFailure::after_handshake(&error.to_string()))
+        }
+        Some(_) => OriginError::because(Kind::Connect, error),
+        None => {
+            let advice = "it does not speak HTTP/2 at this port; `protocol: http1` is for servers that do not";
+            OriginError::because(Kind::Protocol, Advice(advice.to_owned()))
+        }
+    }
 }
 
 /// Whether a server that owes a response still lives.

@@ -102,7 +102,7 @@ impl Upload {
 
     /// Whether the server takes more. When it never will, the upload is over.
     fn has_room(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Poll::Ready(_) = self.stream.poll_reset(cx) {
+        if self.stream.poll_reset(cx).is_ready() {
             self.over = true;
             return false;
         }

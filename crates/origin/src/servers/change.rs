@@ -118,7 +118,7 @@ impl Servers {
                 failures,
                 ejections: condition.ejections,
                 check: member.last_check(),
-                addresses: Vec::new(),
+                addresses: member.server().addresses(),
             }
         };
         let servers = self.members.iter().zip(conditions.iter()).map(status).collect();

@@ -114,6 +114,7 @@ impl Member {
             load.share([before, self]);
         }
         *self.lock_check() = before.last_check();
+        self.server().adopt(before.server());
     }
 
     pub(super) fn servers(&self) -> Option<Arc<Servers>> {

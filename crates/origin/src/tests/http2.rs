@@ -473,6 +473,7 @@ async fn a_server_that_speaks_only_http1_is_told_before_the_request_is_lost() {
     let origin = Origin::new(http2_settings(&plain)).unwrap();
     let error = get(&origin, "/").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Protocol);
+    assert!(error.to_string().contains("does not speak HTTP/2"), "{error}");
     assert_eq!(plain.count("GET /"), 0);
 }
 

@@ -10,6 +10,7 @@ mod health;
 mod hold;
 mod http2;
 mod http2_raw;
+mod names;
 mod proxy_protocol;
 mod retry;
 mod reuse;

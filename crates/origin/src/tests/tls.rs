@@ -14,8 +14,9 @@ fn pem(text: &str) -> Arc<[u8]> {
     text.as_bytes().into()
 }
 
-fn identity(certificate: &Certificate) -> Option<(Arc<[u8]>, Arc<[u8]>)> {
-    Some((pem(&certificate.chain), pem(&certificate.key)))
+/// These settings, with a client certificate.
+fn showing(certificate: &Certificate, tls: TlsSettings) -> TlsSettings {
+    TlsSettings { identity: Some((pem(&certificate.chain), pem(&certificate.key))), ..tls }
 }
 
 fn origin_with(server: &ScriptedOrigin, tls: TlsSettings) -> Arc<Origin> {
@@ -127,14 +128,14 @@ async fn another_server_gets_the_request_where_there_is_no_tls_with_the_first() 
 #[tokio::test]
 async fn a_client_certificate_is_shown_where_one_is_asked_for() {
     let (server, authority) = one(|authority, front| front.asks_clients(authority)).await;
-    let ours = TlsSettings { identity: identity(&authority.issue(&["copal.test"])), ..trusting(&authority) };
+    let ours = showing(&authority.issue(&["copal.test"]), trusting(&authority));
     assert_eq!(text(&origin_with(&server, ours), "/").await.unwrap(), "hello");
     assert!(server.last().tls.unwrap().client_certificate);
     // With TLS 1.3 the refusal comes where the response was expected.
     let error = get(&origin_with(&server, trusting(&authority)), "/").await.unwrap_err();
     assert_eq!((error.kind(), error.proxy_status()), (Kind::Tls, "tls_alert_received"));
     assert!(error.to_string().contains("wants a client certificate"), "{error}");
-    let strange = TlsSettings { identity: identity(&Authority::new().issue(&["x.test"])), ..trusting(&authority) };
+    let strange = showing(&Authority::new().issue(&["x.test"]), trusting(&authority));
     let error = get(&origin_with(&server, strange), "/").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Tls);
     assert!(error.to_string().contains("does not take the client certificate"), "{error}");
@@ -231,7 +232,7 @@ async fn wrong_settings_are_told_before_anything_is_connected_to() {
         // It is not looked at where no server speaks TLS.
         assert_eq!(https(tls, "http://cms.test"), Ok(()));
     }
-    let good = TlsSettings { identity: identity(&certificate), ..trusting(&authority) };
+    let good = showing(&certificate, trusting(&authority));
     for url in [url, "https://[::1]:8443", "https://cms.test.", "https://127.0.0.1"] {
         assert_eq!(https(good.clone(), url), Ok(()), "{url}");
     }
@@ -244,4 +245,18 @@ async fn a_server_that_takes_no_http2_is_told_of() {
     let error = get(&Origin::new(settings).unwrap(), "/").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Tls);
     assert!(error.to_string().contains("does not take HTTP/2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_in_http2_as_well() {
+    let (server, authority) = one(|authority, front| front.asks_clients(authority).protocols(&["h2"])).await;
+    let http2 = |tls: TlsSettings| {
+        Origin::new(OriginSettings { tls, protocol: Protocol::Http2, ..settings(&[server.url()]) }).unwrap()
+    };
+    let ours = showing(&authority.issue(&["copal.test"]), trusting(&authority));
+    assert_eq!(text(&http2(ours), "/").await.unwrap(), "hello");
+    assert!(server.last().tls.unwrap().client_certificate);
+    let error = get(&http2(trusting(&authority)), "/").await.unwrap_err();
+    assert_eq!((error.kind(), error.proxy_status()), (Kind::Tls, "tls_alert_received"));
+    assert!(error.to_string().contains("client certificate"), "{error}");
 }
