@@ -98,7 +98,9 @@ impl Fault {
             Kind::ConnectTimeout => (Reason::OriginConnectTimeout, StatusCode::GATEWAY_TIMEOUT),
             Kind::Tls => (Reason::OriginTls, StatusCode::BAD_GATEWAY),
             Kind::TlsTimeout => (Reason::OriginTls, StatusCode::GATEWAY_TIMEOUT),
-            Kind::FirstByteTimeout | Kind::BetweenBytesTimeout => (Reason::OriginTimeout, StatusCode::GATEWAY_TIMEOUT),
+            Kind::FirstByteTimeout | Kind::BetweenBytesTimeout | Kind::TotalTimeout => {
+                (Reason::OriginTimeout, StatusCode::GATEWAY_TIMEOUT)
+            }
             Kind::Closed | Kind::Incomplete => (Reason::OriginClosed, StatusCode::BAD_GATEWAY),
             // Waiting is of use: it is told when to come back.
             Kind::Busy | Kind::NoServer => (Reason::OriginBusy, StatusCode::SERVICE_UNAVAILABLE),
