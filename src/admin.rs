@@ -1,6 +1,7 @@
-//! The admin address: metrics, health, and the purge API. It is for operators and machines that may do everything with
+//! The admin address: metrics, health, purges, and the servers of origins. It is for operators and machines that may do everything with
 //! this server; who reaches the address may use it.
 
+mod origins;
 mod purge;
 
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use copal_origin::RequestBody;
 use copal_policy::Limits;
-use copal_proxy::{Body, ClientInfo, Proxy};
+use copal_proxy::{Body, ClientInfo, Clock, Proxy};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
@@ -20,6 +21,9 @@ use tokio::sync::Semaphore;
 use crate::listener::{Drain, Service, Terms};
 use crate::telemetry::{self, ConnectionCounts, Scrape, Telemetry};
 
+#[cfg(test)]
+pub(crate) use origins::CheckNow;
+pub(crate) use origins::{Hand, InForce, Named, OriginList, OriginNow, ServerNow};
 pub(crate) use purge::{Conditions, Done, ItemError, PurgeRequest};
 
 /// Connections at a time. The address is for a few machines.
@@ -46,6 +50,9 @@ GET  /readyz         200 while it takes requests, 503 when it drains
 POST /purge          {\"urls\": [\"http://www.example.com/page\"], \"soft\": false}, or tags, tag_pattern, prefix, glob, host,
                      pattern, match, all; with dry_run, wait, refresh, repurge_after; answers {\"sequence\": 1, \"removed\": 1, ...}
 POST /purge/explain  {\"method\": \"BAN\", \"url\": \"http://www.example.com/\", \"headers\": {}}: what such a request would do
+GET  /origins        the servers of every origin: state, reason, requests, failures
+POST /origins/{origin}/drain    {\"server\": \"10.0.0.5:9000\"}: no more requests; those under way are finished
+POST /origins/{origin}/resume   {\"server\": \"10.0.0.5:9000\"}: requests again
 GET  /openapi.json   all of this, for machines (OpenAPI 3.1)
 
 What is posted is JSON, with Content-Type: application/json.
@@ -63,6 +70,9 @@ const ROUTES: &[(&str, &str)] = &[
     ("/healthz", READ),
     ("/readyz", READ),
     ("/openapi.json", READ),
+    ("/origins", READ),
+    ("/origins/{origin}/drain", "POST"),
+    ("/origins/{origin}/resume", "POST"),
     ("/purge", "POST"),
     ("/purge/explain", "POST"),
 ];
@@ -79,6 +89,8 @@ pub(crate) struct Admin {
     pub(crate) store_limit: u64,
     /// Held by a purge that counts.
     pub(crate) counting: Semaphore,
+    pub(crate) origins: InForce,
+    pub(crate) clock: Clock,
 }
 
 /// [`Admin::counting`].
@@ -152,6 +164,10 @@ impl Admin {
             ("/openapi.json", &Method::GET | &Method::HEAD) => {
                 Ok(respond(StatusCode::OK, "application/json", Bytes::from_static(OPENAPI.as_bytes())))
             }
+            ("/origins", &Method::GET | &Method::HEAD) => {
+                let list = origins::list(&self.origins, &self.proxy.config(), self.clock.now().as_millis());
+                Ok(json(StatusCode::OK, &list))
+            }
             ("/purge", &Method::POST) => {
                 json_only(&parts.headers)?;
                 let asked = PurgeRequest::parse(&collect(body).await?).map_err(|error| {
@@ -168,7 +184,13 @@ impl Admin {
                 let explained = purge::explain(&self.proxy, asked, peer).await;
                 Ok(json(StatusCode::OK, &explained.map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, why))?))
             }
-            (path, _) => Err(match ROUTES.iter().find(|(known, _)| *known == path) {
+            (path, &Method::POST) if let Some(deed) = origins::by_hand(path) => {
+                json_only(&parts.headers)?;
+                let named = read(&collect(body).await?, "no name of a server")?;
+                let (config, now) = (self.proxy.config(), self.clock.now().as_millis());
+                Ok(json(StatusCode::OK, &origins::change(&self.origins, &config, deed, &named, (peer, now))?))
+            }
+            (path, _) => Err(match ROUTES.iter().find(|(known, _)| fits(known, path)) {
                 Some((_, allow)) => Refusal::method(allow),
                 None => Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here; / says what there is")),
             }),
@@ -180,9 +202,11 @@ impl Admin {
         let scrape = Scrape {
             store: self.proxy.store().usage(),
             contexts: self.proxy.context_usage(),
+            tunnels: self.proxy.tunnel_usage(),
             store_limit: self.store_limit,
             started: self.started,
             resident: telemetry::resident_memory(),
+            origins: origins::statuses(&self.origins),
         };
         let page = telemetry::text(self.telemetry.metrics(), &scrape);
         respond(StatusCode::OK, telemetry::MEDIA_TYPE, Bytes::from(page))
@@ -195,6 +219,13 @@ impl Admin {
             text(StatusCode::OK, "ready\n")
         }
     }
+}
+
+/// Whether a path is of this route, in which `{…}` stands for a segment.
+fn fits(route: &str, path: &str) -> bool {
+    let (route, path) = (route.split('/'), path.split('/'));
+    route.clone().count() == path.clone().count()
+        && route.zip(path).all(|(known, given)| known == given || known.starts_with('{'))
 }
 
 /// A page of another site can make a visitor's browser send a form to this address, but not JSON: that needs a leave
@@ -323,6 +354,46 @@ mod tests {
         let done = json!(Done { matching: Some(1), errors: vec![error], ..Done::default() });
         assert_eq!(keys(&done), fields("Purged"));
         assert_eq!(keys(&done["errors"][0]), fields("ItemError"));
+    }
+
+    #[test]
+    fn the_description_has_the_fields_of_origins() {
+        let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let schema = |name: &str| &described["components"]["schemas"][name];
+        let same = |value: &serde_json::Value, schema: &serde_json::Value| {
+            let (value, known) = (value.as_object().unwrap(), schema["properties"].as_object().unwrap());
+            assert!(value.keys().eq(known.keys()), "{value:?}\n{known:?}");
+            let required = schema["required"].as_array().unwrap();
+            assert!(known.keys().all(|key| required.iter().any(|name| name == key)), "all of it is always there");
+        };
+        let server = ServerNow { check: Some(CheckNow::default()), ..ServerNow::default() };
+        let origin = json!(OriginNow { servers: vec![server], ..OriginNow::default() });
+        same(&json!(OriginList::default()), schema("Origins"));
+        same(&origin, schema("Origin"));
+        same(&origin["servers"][0], schema("Server"));
+        same(&origin["servers"][0]["check"], &schema("Server")["properties"]["check"]["anyOf"][0]);
+        same(&json!(Named { server: String::new() }), schema("Named"));
+    }
+
+    #[test]
+    fn a_route_with_a_name_in_it_takes_one_segment() {
+        let route = "/origins/{origin}/drain";
+        for (path, expected) in [
+            ("/origins/cms/drain", true),
+            ("/origins/cms/resume", false),
+            ("/origins/cms", false),
+            ("/origins/a/b/drain", false),
+            ("/origins/cms/drain/", false),
+        ] {
+            assert_eq!(fits(route, path), expected, "{path}");
+            assert_eq!(
+                origins::by_hand(path),
+                expected
+                    .then_some(("cms", Hand::Drain))
+                    .or_else(|| { (path == "/origins/cms/resume").then_some(("cms", Hand::Resume)) })
+            );
+        }
+        assert_eq!(origins::by_hand("/origins//drain"), None);
     }
 
     #[tokio::test]

@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Test(Test),
     Policy(Policy),
     Purge(Box<Purge>),
+    Origins(Origins),
 }
 
 /// Serve a site
@@ -314,6 +315,54 @@ pub(crate) struct Purge {
     pub(crate) secret_header: Option<HeaderName>,
 }
 
+/// Show the servers behind a running Copal, or take one out and back in
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  copal origins                                 every server: up or not and why, requests, failures
+  copal origins --config copal.yaml             the same, of the server that this file is for
+  copal origins --admin http://127.0.0.1:8081 --json
+  copal origins drain cms 10.0.0.5:9000         no more requests for it; those under way are finished
+  copal origins resume cms 10.0.0.5:9000        requests again
+
+A server is up, down (its checks say that it is not well), ejected (its requests failed, it is left out for a while) or \
+drained (taken out by hand). A reload of the configuration keeps all of that; a restart begins anew.
+
+Before you shut a machine down: drain it, wait until `copal origins` shows no active requests, do the work, resume it.
+
+Exit status: 0 done, 1 the server cannot be reached or knows no such name, 2 the command line or a file is wrong.")]
+pub(crate) struct Origins {
+    #[command(subcommand)]
+    pub(crate) hand: Option<Hand>,
+    /// The server's configuration file: its admin address is used
+    #[arg(short, long, global = true, value_name = "FILE", conflicts_with = "admin")]
+    pub(crate) config: Option<PathBuf>,
+    /// The server's admin address [default: http://127.0.0.1:8081]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) admin: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hand {
+    /// Take a server out: no more requests; those under way are finished
+    Drain(OneServer),
+    /// Take a server back in that was drained
+    Resume(OneServer),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneServer {
+    /// The origin's name in the configuration
+    #[arg(value_name = "ORIGIN")]
+    pub(crate) origin: String,
+    /// The server, as `copal origins` names it
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: String,
+}
+
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     parse_address(text, "--listen", 8080)
 }
@@ -404,6 +453,10 @@ mod tests {
             "copal purge --all-queries --any-host --refresh --soft http://a/",
             "copal purge --secret-env S --secret-header X-Secret http://a/",
             "copal purge --secret-file f --server a:1 http://a/",
+            "copal origins",
+            "copal origins --admin http://127.0.0.1:8081 --json",
+            "copal origins --config copal.yaml drain cms 10.0.0.5:9000",
+            "copal origins resume cms unix:/run/x.sock --admin 127.0.0.1:8081",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -440,6 +493,9 @@ mod tests {
             "copal purge --secret-env A --secret-file b http://a/",
             "copal purge --secret-env A --admin http://b http://a/",
             "copal purge --config a.yaml --admin http://b --all",
+            "copal origins drain cms",
+            "copal origins remove cms a:1",
+            "copal origins --config a.yaml --admin http://b",
             "copal demo --listen nonsense",
         ] {
             match parse(line) {

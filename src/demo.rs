@@ -292,12 +292,12 @@ mod tests {
         }
         let loaded = copal_policy::load_str("demo.yaml", &config(listen, admin, site), None).unwrap();
         assert_eq!((loaded.config.listen.as_slice(), loaded.config.admin), (&[listen][..], Some(admin)));
-        assert_eq!(loaded.config.origins[0].servers[0].port_u16(), Some(3));
+        assert_eq!(loaded.config.origins[0].servers[0].url.port(), Some(3));
         // What one is given may be what stands for another.
         let [listen, admin, site] = [8081, 9000, 8080].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let loaded = copal_policy::load_str("demo.yaml", &config(listen, admin, site), None).unwrap();
         assert_eq!((loaded.config.listen.as_slice(), loaded.config.admin), (&[listen][..], Some(admin)));
-        assert_eq!(loaded.config.origins[0].servers[0].port_u16(), Some(8080));
+        assert_eq!(loaded.config.origins[0].servers[0].url.port(), Some(8080));
     }
 
     #[test]

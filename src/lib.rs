@@ -58,5 +58,6 @@ fn command(command: Command) -> Result<(), Failure> {
         Command::Test(arguments) => commands::test::run(&arguments),
         Command::Policy(arguments) => commands::policy::run(&arguments),
         Command::Purge(arguments) => commands::purge::run(*arguments),
+        Command::Origins(arguments) => commands::origins::run(&arguments),
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use copal_origin::{Origin, OriginError};
+use copal_origin::OriginError;
 use copal_policy::Config;
 use copal_proxy::{Clock, Parts, Proxy};
 use copal_store::Store;
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, InForce};
 use crate::htcp::Htcp;
 use crate::listener::{BindError, Drain, Listener, Terms};
 use crate::settings;
@@ -50,7 +50,7 @@ pub struct Server {
     /// What it was started by: some of it is in force until it ends.
     started_by: Arc<Config>,
     /// The origins in force.
-    origins: Mutex<Vec<Arc<Origin>>>,
+    origins: InForce,
     level: Option<logging::Level>,
     /// The access log was given from outside: the configuration has no say in it.
     own_log: bool,
@@ -96,7 +96,7 @@ impl Server {
             telemetry,
             clock,
             started_by: Arc::clone(&config),
-            origins: Mutex::new(origins),
+            origins: Arc::new(Mutex::new(origins)),
             level,
             own_log,
             addresses: listeners.iter().map(Listener::address).collect(),
@@ -134,6 +134,8 @@ impl Server {
                 started: self.clock.now().as_millis(),
                 store_limit: config.cache.memory,
                 counting: admin::counting(),
+                origins: Arc::clone(&self.origins),
+                clock: self.clock.clone(),
             };
             let terms = admin::terms(config.limits);
             self.admin.spawn(listener.serve(Arc::new(service), terms, Arc::clone(&self.admin_drain)));
@@ -202,6 +204,7 @@ impl Server {
     /// lines of the log, and ends. `/readyz` says 503 from the first moment on.
     pub async fn drain(mut self) {
         self.drain.begin();
+        self.proxy.end_tunnels();
         while self.listeners.join_next().await.is_some() {}
         self.telemetry.flush(FLUSH_LIMIT).await;
         self.admin_drain.begin();

@@ -1,13 +1,15 @@
 //! From the configuration to what each part is built with.
 
+mod origin;
+
 use std::io;
 use std::sync::Arc;
 
-use copal_origin::{Origin, OriginError, OriginSettings, Retry, ServerAddress, ServerSettings, Timeouts};
+use copal_origin::{Origin, OriginError};
 use copal_policy::{Config, OriginConfig};
 use copal_store::StoreSettings;
-use http::Uri;
 
+pub use self::origin::origin;
 use crate::telemetry::{AccessLog, Format, Sink};
 
 /// The store's limits.
@@ -22,61 +24,29 @@ pub fn store(config: &Config) -> StoreSettings {
     }
 }
 
-/// One origin's servers and limits.
-#[must_use]
-pub fn origin(config: &OriginConfig) -> OriginSettings {
-    OriginSettings {
-        name: config.name.to_string(),
-        servers: config.servers.iter().filter_map(server).collect(),
-        timeouts: Timeouts {
-            connect: config.connect_timeout,
-            first_byte: config.first_byte_timeout,
-            between_bytes: config.between_bytes_timeout,
-            ..Timeouts::default()
-        },
-        idle_timeout: config.idle_timeout,
-        retry: Retry { tries: config.retries, ..Retry::default() },
-        max_header_bytes: usize::try_from(config.header_bytes).unwrap_or(usize::MAX),
-        ..OriginSettings::default()
-    }
-}
-
-/// `None` cannot be: the file was checked.
-fn server(uri: &Uri) -> Option<ServerSettings> {
-    uri.to_string().parse::<ServerAddress>().ok().map(ServerSettings::from)
-}
-
-/// The origins of a configuration. What `before` has already, with its connections, is kept where nothing about it
-/// changed.
+/// The origins of a configuration. What `before` has already, with its connections and what is known of its servers, is
+/// kept where nothing about it changed; where something did, what is known goes on to the new one of the same name.
 ///
 /// # Errors
 /// An origin that cannot be built.
 pub fn origins(config: &Config, before: Option<(&Config, &[Arc<Origin>])>) -> Result<Vec<Arc<Origin>>, OriginError> {
-    let kept = |wanted: &OriginConfig| {
-        let (config, origins) = before?;
-        let same = config.origins.iter().position(|origin| same_origin(origin, wanted))?;
-        origins.get(same).cloned()
+    let build = |wanted: &OriginConfig| {
+        let settings = origin(wanted, &config.names);
+        let earlier = before.and_then(|(config, origins)| {
+            let place = config.origins.iter().position(|origin| origin.name == wanted.name)?;
+            Some((origin(&config.origins[place], &config.names), origins.get(place)?))
+        });
+        match earlier {
+            Some((same, origin)) if same == settings => Ok(Arc::clone(origin)),
+            Some((_, origin)) => {
+                let changed = Origin::new(settings)?;
+                changed.adopt(origin);
+                Ok(changed)
+            }
+            None => Origin::new(settings),
+        }
     };
-    config.origins.iter().map(|wanted| kept(wanted).map_or_else(|| Origin::new(origin(wanted)), Ok)).collect()
-}
-
-/// Equal in all that an [`Origin`] is built with; the `Host` sent is not part of that.
-fn same_origin(a: &OriginConfig, b: &OriginConfig) -> bool {
-    // Taken apart so that a new field asks to be compared.
-    let OriginConfig {
-        name,
-        servers,
-        connect_timeout,
-        first_byte_timeout,
-        between_bytes_timeout,
-        idle_timeout,
-        retries,
-        header_bytes,
-        host: _,
-    } = a;
-    (name, servers, retries, header_bytes) == (&b.name, &b.servers, &b.retries, &b.header_bytes)
-        && (connect_timeout, first_byte_timeout) == (&b.connect_timeout, &b.first_byte_timeout)
-        && (between_bytes_timeout, idle_timeout) == (&b.between_bytes_timeout, &b.idle_timeout)
+    config.origins.iter().map(build).collect()
 }
 
 /// The access log, open.
@@ -124,8 +94,6 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn config(yaml: &str) -> Config {
@@ -135,20 +103,10 @@ mod tests {
     const TWO: &str = "origins: { a: \"http://127.0.0.1:1\", b: \"http://127.0.0.1:2\" }\n";
 
     #[test]
-    fn the_store_and_origins_are_built_as_the_file_says() {
-        let config = config(
-            "origins: { a: { servers: [\"http://127.0.0.1:1\"], connect_timeout: 7s, retries: 3 } }\n\
-             cache: { memory: 32MiB, max_body: 1MiB, max_variants: 9 }\n",
-        );
+    fn the_store_is_built_as_the_file_says() {
+        let config = config(&format!("{TWO}cache: {{ memory: 32MiB, max_body: 1MiB, max_variants: 9 }}\n"));
         let store = store(&config);
         assert_eq!((store.memory, store.max_body, store.max_variants), (32 << 20, 1 << 20, 9));
-        let origin = origin(&config.origins[0]);
-        assert_eq!(
-            (origin.name.as_str(), origin.retry.tries, origin.timeouts.connect),
-            ("a", 3, Duration::from_secs(7))
-        );
-        let servers: Vec<_> = origin.servers.iter().map(|server| server.address.to_string()).collect();
-        assert_eq!(servers, ["http://127.0.0.1:1"]);
     }
 
     #[test]

@@ -1,21 +1,22 @@
 //! `copal purge`: makes a running Copal forget pages.
 
-mod client;
 mod order;
 
 use std::io::{self, BufRead as _, IsTerminal as _};
-use std::net::SocketAddr;
 use std::path::Path;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde_json::Value;
 
 use super::check;
+use super::client::{Answer, Client, authority, reachable};
 use crate::admin::{Done, ItemError, PurgeRequest};
 use crate::cli::Purge;
 use crate::failure::Failure;
 use crate::output;
-use client::{Answer, Client};
+
+/// The options that say where a server is.
+const WHERE: &str = "--server, --admin or --config";
 
 /// URLs of one request to the admin address.
 const BATCH: usize = 200;
@@ -113,11 +114,6 @@ struct OfConfig {
 
 fn of_config(file: &Path) -> Result<OfConfig, Failure> {
     let config = check::load(file)?.config;
-    let reachable = |address: SocketAddr| {
-        let loopback = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
-        let ip = if address.ip().is_unspecified() { loopback } else { address.ip() };
-        SocketAddr::new(ip, address.port()).to_string()
-    };
     Ok(OfConfig {
         admin: config.admin.map(reachable),
         server: config.listen.first().copied().map(reachable),
@@ -125,23 +121,10 @@ fn of_config(file: &Path) -> Result<OfConfig, Failure> {
     })
 }
 
-/// `host:port` of `http://host:port`, or of that without the scheme.
-fn authority(text: &str) -> Result<String, Failure> {
-    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let wrong =
-        || Failure::wrong(format_args!("`{text}` is no address of a server; write it as http://127.0.0.1:8081"));
-    let uri: Uri = url.parse().map_err(|_| wrong())?;
-    if uri.scheme_str() != Some("http") {
-        return Err(Failure::wrong(format_args!("`{text}`: Copal is spoken to by plain HTTP")));
-    }
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
-    Ok(format!("{host}:{}", uri.port_u16().unwrap_or(80)))
-}
-
 /// Everything but URLs.
 async fn everything_else(way: &Way, arguments: Purge) -> Result<(), Failure> {
     let Way::Admin(server) = way else { return Err(Failure::wrong("give --admin or --config")) };
-    let done = ask(&mut Client::default(), server, &order::request(&arguments)).await?;
+    let done = ask(&mut Client::new(WHERE), server, &order::request(&arguments)).await?;
     let what = order::words(&arguments).join("; ");
     let (verb, again) = (if done.dry_run { "would purge" } else { "purged" }, again(&done));
     output::print(match done.matching {
@@ -170,7 +153,7 @@ fn told(errors: &[ItemError], before: u64) -> Result<(), Failure> {
 async fn urls(way: &Way, arguments: Purge) -> Result<(), Failure> {
     let asked = order::request(&arguments);
     let mut work = Work {
-        client: Client::default(),
+        client: Client::new(WHERE),
         way,
         asked,
         quiet: false,
@@ -522,7 +505,7 @@ mod tests {
     fn no_url_at_all_is_a_mistake() {
         let way = Way::Direct(None, Vec::new());
         let work = |urls| Work {
-            client: Client::default(),
+            client: Client::new(WHERE),
             way: &way,
             asked: PurgeRequest::default(),
             quiet: false,
@@ -554,7 +537,7 @@ mod tests {
         let said = |wait, dry_run, all_queries, removed| {
             let asked = PurgeRequest { wait, dry_run, all_queries, ..PurgeRequest::default() };
             let way = Way::Direct(None, Vec::new());
-            let (client, quiet, again) = (Client::default(), false, false);
+            let (client, quiet, again) = (Client::new(WHERE), false, false);
             Work { client, way: &way, asked, quiet, urls: 1, removed: 0, failed: 0, refreshing: 0, again }
                 .responses(removed)
         };

@@ -69,7 +69,7 @@ fn announce(server: &Server, config: &Config) {
         tracing::info!("purges by HTCP on {address} (UDP)");
     }
     for origin in &config.origins {
-        let servers: Vec<String> = origin.servers.iter().map(ToString::to_string).collect();
+        let servers: Vec<String> = origin.servers.iter().map(|server| server.url.to_string()).collect();
         tracing::info!(origin = %origin.name, servers = servers.join(" "), "origin");
     }
     let version = env!("CARGO_PKG_VERSION");

@@ -1,5 +1,6 @@
 //! A server in this process, over real sockets: what the listeners, the admin address and `copal purge` do.
 
+mod by_hand;
 mod purging;
 
 use copal_testkit::{Answer, Client, ManualClock, ScriptedOrigin, patiently};

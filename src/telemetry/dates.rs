@@ -79,6 +79,11 @@ impl Dates {
     }
 }
 
+/// `2000-10-10T13:55:36Z`, RFC 3339 §5.6. `millis`: since the Unix epoch.
+pub(crate) fn rfc3339(millis: u64) -> String {
+    format!("{}Z", Dates::default().rfc3339(millis))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,12 @@
 //! The metrics as Prometheus reads them: text format 0.0.4.
 
+mod servers;
+
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
-use copal_proxy::{ContextUsage, Reason};
+use copal_origin::OriginStatus;
+use copal_proxy::{ContextUsage, Reason, TunnelUsage};
 use copal_store::Usage;
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, Metrics, OUTCOMES};
@@ -12,18 +15,22 @@ use super::metrics::{BUCKETS, CLASSES, Histogram, Metrics, OUTCOMES};
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What is true at the moment of the scrape only.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Scrape {
     /// What the store holds.
     pub store: Usage,
     /// User contexts.
     pub contexts: ContextUsage,
+    /// Connections that speak another protocol.
+    pub tunnels: TunnelUsage,
     /// The limit of the store, in bytes.
     pub store_limit: u64,
     /// When the process began, in milliseconds since the Unix epoch.
     pub started: u64,
     /// The process's memory in bytes, where the system tells.
     pub resident: Option<u64>,
+    /// Every origin's name and state.
+    pub origins: Vec<(String, OriginStatus)>,
 }
 
 /// All metrics as text. Counts that are still zero are left out where a label makes many of them.
@@ -34,9 +41,11 @@ pub fn text(metrics: &Metrics, scrape: &Scrape) -> String {
     requests(&mut page, metrics);
     fragments(&mut page, metrics);
     origins(&mut page, metrics);
+    servers::write(&mut page, &scrape.origins);
     purges(&mut page, metrics);
     store(&mut page, scrape);
     contexts(&mut page, &scrape.contexts);
+    tunnels(&mut page, &scrape.tunnels);
     page.0
 }
 
@@ -195,6 +204,12 @@ fn store(page: &mut Page, scrape: &Scrape) {
     );
 }
 
+fn tunnels(page: &mut Page, usage: &TunnelUsage) {
+    page.one("copal_upgrades", "gauge", "WebSockets that are open.", usage.open);
+    page.one("copal_upgrades_total", "counter", "WebSockets opened.", usage.opened);
+    page.one("copal_upgrades_idle_total", "counter", "WebSockets closed by limits.upgrade_idle.", usage.idle);
+}
+
 fn contexts(page: &mut Page, usage: &ContextUsage) {
     page.one("copal_context_sessions", "gauge", "Sessions whose group is remembered.", usage.sessions);
     page.head(
@@ -278,9 +293,11 @@ mod tests {
         Scrape {
             store: Usage::default(),
             contexts: ContextUsage { sessions: 3, known: 5, asked: 7, failed: 2 },
+            tunnels: copal_proxy::TunnelUsage { open: 2, opened: 9, idle: 1 },
             store_limit: 1 << 20,
             started: 784_111_777_123,
             resident: Some(4_096),
+            origins: servers::tests::origins(),
         }
     }
 

@@ -20,6 +20,7 @@ use copal_proxy::Observer;
 use tokio::sync::oneshot;
 
 pub use access_log::Format;
+pub(crate) use dates::rfc3339;
 pub use exposition::{MEDIA_TYPE, Scrape, resident_memory, text};
 pub use metrics::{ConnectionCounts, Metrics};
 pub use writer::{AccessLog, Sink};

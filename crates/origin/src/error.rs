@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::request::BoxError;
+use crate::tls::TlsFailure;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +21,10 @@ pub enum Kind {
     ConnectTimeout,
     /// The connection could not be established for another reason.
     Connect,
+    /// There is no TLS with the server: its certificate cannot be accepted, it does not accept ours, or it is no TLS.
+    Tls,
+    /// The TLS handshake took too long.
+    TlsTimeout,
     /// The response's head did not come in time.
     FirstByteTimeout,
     /// The response's body paused for too long.
@@ -28,7 +33,7 @@ pub enum Kind {
     Closed,
     /// The connection ended in the middle of the response's body.
     Incomplete,
-    /// What the server sent is not HTTP/1.1.
+    /// What the server sent is not HTTP.
     Protocol,
     /// The response's head is larger than allowed.
     TooLarge,
@@ -40,6 +45,8 @@ pub enum Kind {
     Busy,
     /// No server takes requests: all of them are drained, or weigh nothing.
     NoServer,
+    /// All of it together took longer than it may.
+    TotalTimeout,
 }
 
 /// Who has to act.
@@ -62,6 +69,8 @@ impl Kind {
             Kind::ConnectRefused => "connect-refused",
             Kind::ConnectTimeout => "connect-timeout",
             Kind::Connect => "connect",
+            Kind::Tls => "tls",
+            Kind::TlsTimeout => "tls-timeout",
             Kind::FirstByteTimeout => "first-byte-timeout",
             Kind::BetweenBytesTimeout => "between-bytes-timeout",
             Kind::Closed => "closed",
@@ -72,6 +81,7 @@ impl Kind {
             Kind::Request => "request",
             Kind::Busy => "busy",
             Kind::NoServer => "no-server",
+            Kind::TotalTimeout => "total-timeout",
         }
     }
 
@@ -93,6 +103,8 @@ impl Kind {
                 | Kind::ConnectRefused
                 | Kind::ConnectTimeout
                 | Kind::Connect
+                | Kind::Tls
+                | Kind::TlsTimeout
                 | Kind::Request
                 | Kind::Busy
                 | Kind::NoServer
@@ -108,7 +120,9 @@ impl Kind {
             Kind::ConnectTimeout => "connection_timeout",
             Kind::Connect | Kind::NoServer => "destination_unavailable",
             Kind::Busy => "connection_limit_reached",
-            Kind::FirstByteTimeout => "http_response_timeout",
+            Kind::Tls => "tls_protocol_error",
+            Kind::TlsTimeout => "connection_timeout",
+            Kind::FirstByteTimeout | Kind::TotalTimeout => "http_response_timeout",
             Kind::BetweenBytesTimeout => "connection_read_timeout",
             Kind::Closed => "connection_terminated",
             Kind::Incomplete => "http_response_incomplete",
@@ -125,16 +139,19 @@ impl Kind {
             Kind::ConnectRefused => "the connection was refused",
             Kind::ConnectTimeout => "the connection was not established in time",
             Kind::Connect => "the connection cannot be established",
+            Kind::Tls => "there is no TLS with it",
+            Kind::TlsTimeout => "the TLS handshake took too long",
             Kind::FirstByteTimeout => "no response head came in time",
             Kind::BetweenBytesTimeout => "the response body paused for too long",
             Kind::Closed => "the connection was closed before a response",
             Kind::Incomplete => "the response body ended early",
-            Kind::Protocol => "the response is not valid HTTP/1.1",
+            Kind::Protocol => "the response is not valid HTTP",
             Kind::TooLarge => "the response head is too large",
             Kind::RequestBody => "the request body failed",
             Kind::Request => "the request cannot be sent",
             Kind::Busy => "every server has as many requests as it may",
             Kind::NoServer => "no server takes requests",
+            Kind::TotalTimeout => "the exchange took longer than it may in all",
         }
     }
 }
@@ -145,12 +162,25 @@ impl fmt::Display for Kind {
     }
 }
 
-/// An exchange with an origin that failed: what happened, at which server, and why.
+/// A cause in words for the operator: part of what the error says.
 #[derive(Debug)]
+pub(crate) struct Advice(pub(crate) String);
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Advice {}
+
+/// An exchange with an origin that failed: what happened, at which server, and why.
+#[derive(Clone, Debug)]
 pub struct OriginError {
     kind: Kind,
     server: Option<Arc<str>>,
-    source: Option<BoxError>,
+    /// Shared: several requests may have waited for one connection.
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl OriginError {
@@ -159,7 +189,7 @@ impl OriginError {
     }
 
     pub(crate) fn because(kind: Kind, source: impl Into<BoxError>) -> Self {
-        Self { kind, server: None, source: Some(source.into()) }
+        Self { kind, server: None, source: Some(source.into().into()) }
     }
 
     pub(crate) fn at(mut self, server: &Arc<str>) -> Self {
@@ -187,6 +217,10 @@ impl OriginError {
         self.kind.fault()
     }
 
+    fn tls_failure(&self) -> Option<&TlsFailure> {
+        self.source.as_ref().and_then(|source| source.downcast_ref())
+    }
+
     /// The proxy error type for `Proxy-Status` (RFC 9209 §2.3).
     pub fn proxy_status(&self) -> &'static str {
         let timed_out = self
@@ -196,6 +230,7 @@ impl OriginError {
             .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
         match self.kind {
             Kind::Dns if timed_out => "dns_timeout",
+            Kind::Tls => self.tls_failure().map_or(Kind::Tls.proxy_status(), TlsFailure::proxy_status),
             kind => kind.proxy_status(),
         }
     }
@@ -206,7 +241,14 @@ impl fmt::Display for OriginError {
         if let Some(server) = &self.server {
             write!(f, "{server}: ")?;
         }
-        f.write_str(self.kind.says())
+        f.write_str(self.kind.says())?;
+        match &self.source {
+            // Written for the operator, who can do something about it.
+            Some(source) if matches!(self.kind, Kind::Settings | Kind::Tls) || source.is::<Advice>() => {
+                write!(f, ": {source}")
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::content::Content;
 use crate::framing::{Coding, response_coding};
 
 /// How many header lines a response may have.
-const MAX_LINES: usize = 200;
+pub(crate) const MAX_HEADER_LINES: usize = 200;
 /// How many it usually has at most: room that costs nothing.
 const USUAL_LINES: usize = 48;
 /// How many lines a trailer section may have.
@@ -111,7 +111,7 @@ impl HeadReader {
         self.looked_at = 0;
         let head = input.split_to(length).freeze();
         match parse::<USUAL_LINES>(&head) {
-            Err(HeadError::TooLarge) => parse::<MAX_LINES>(&head).map(Some),
+            Err(HeadError::TooLarge) => parse::<MAX_HEADER_LINES>(&head).map(Some),
             parsed => parsed.map(Some),
         }
     }

@@ -1,10 +1,11 @@
-//! One connection to a server that speaks HTTP/1.1, and the exchanges on it.
+//! One HTTP/1.1 connection to a server, and the exchanges on it.
 //!
 //! A connection has no task of its own: whoever waits for the response drives it. Nothing is handed between tasks, and nothing is
 //! allocated for a request but what its response keeps. Only an upload that outlives its response's head gets a task.
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -14,7 +15,6 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -22,15 +22,15 @@ use crate::error::{Kind, OriginError};
 use crate::head::{HeadError, HeadReader, ResponseHead, says_close};
 use crate::reading::Reading;
 use crate::request::RequestBody;
-use crate::sending::Sending;
 use crate::server::Server;
 use crate::socket::{Meter, Socket};
+use crate::stream::Stream;
+use crate::tls;
 use crate::upgrade::{Rewound, Upgrading};
+use crate::writing::Writing;
 
 /// Room for one read, in bytes: at least, and at most.
 const ROOM: (usize, usize) = (8 << 10, 128 << 10);
-/// The most interim responses before a final one.
-const MAX_INTERIM: u32 = 100;
 
 /// Hears of interim responses (RFC 9110 §15.2) before the head of the final one: any 1xx but 100, which concerns nobody but the two
 /// ends of this connection, and 101, which is a final one here. Called by whoever waits for the response.
@@ -40,7 +40,7 @@ pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
 pub(crate) struct Link {
     socket: Socket,
     meter: Arc<Meter>,
-    sending: Sending,
+    writing: Writing,
     /// What was read and not taken.
     input: BytesMut,
     /// How much the next read has room for.
@@ -50,29 +50,32 @@ pub(crate) struct Link {
     timer: Pin<Box<Sleep>>,
     /// Nothing was sent on it yet, and nobody has looked whether it is still open.
     fresh: bool,
-    /// The request that is sent next may be sent once more.
-    twice: bool,
+    /// It may serve another request afterwards.
+    reusable: bool,
     /// The server has closed it.
     ended: bool,
+    /// Where it leads to; `None` = to no address.
+    peer: Option<SocketAddr>,
 }
 
 /// An exchange that brought no response head.
 pub(crate) struct Failed {
     pub(crate) error: OriginError,
-    /// The request, where it may be sent once more: nothing of it was sent, or it was remembered and the server closed the
-    /// connection before the first byte of a response.
-    pub(crate) again: Option<Box<Request<RequestBody>>>,
+    /// The request, where nothing of it was sent.
+    pub(crate) unsent: Option<Box<Request<RequestBody>>>,
+    /// The server closed the connection before the first byte of a response.
+    pub(crate) unheard: bool,
 }
 
 impl Failed {
     /// Nothing of the request was sent.
     pub(crate) fn unsent(error: OriginError, request: Box<Request<RequestBody>>) -> Self {
-        Self { error, again: Some(request) }
+        Self { error, unsent: Some(request), unheard: false }
     }
 
-    /// It must not be sent again.
-    fn finally(error: OriginError) -> Self {
-        Self { error, again: None }
+    /// The server may have done what was asked.
+    pub(crate) fn sent(error: OriginError) -> Self {
+        Self { error, unsent: None, unheard: false }
     }
 }
 
@@ -97,25 +100,32 @@ impl Asked {
 
 impl Link {
     /// Speaks HTTP/1.1 on a fresh connection.
-    pub(crate) fn new(stream: TcpStream, max_header_bytes: usize) -> Box<Self> {
+    pub(crate) fn new(stream: Stream, max_header_bytes: usize) -> Box<Self> {
+        let peer = stream.peer();
         let (socket, meter) = Socket::new(stream);
         Box::new(Self {
             socket,
             meter,
-            sending: Sending::default(),
+            writing: Writing::default(),
             input: BytesMut::new(),
             room: ROOM.0,
             max_head: max_header_bytes,
             timer: Box::pin(sleep_until(Instant::now())),
             fresh: true,
-            twice: false,
+            reusable: true,
             ended: false,
+            peer,
         })
     }
 
-    /// The request that is sent next may be sent again where this connection turns out to be closed, if it may be sent twice at all.
-    pub(crate) fn remember(&mut self, request: &Request<RequestBody>) {
-        self.twice = request.method().is_idempotent() && !matches!(request.body(), RequestBody::Stream(_));
+    /// It is one client's, for one request: it closes with its response.
+    pub(crate) fn never_keep(&mut self) {
+        self.reusable = false;
+    }
+
+    /// The address that it leads to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Whether an idle connection can take a request: still open, and no byte came that nobody asked for.
@@ -130,8 +140,8 @@ impl Link {
 
     /// The connection, where another request may be sent on it.
     pub(crate) fn for_another_request(mut self: Box<Self>) -> Option<Box<Self>> {
-        let fit = !self.ended && self.sending.is_done() && self.input.is_empty();
-        self.sending.tidy();
+        let fit = self.reusable && !self.ended && self.writing.is_done() && self.input.is_empty();
+        self.writing.tidy();
         if self.room > ROOM.0 {
             // An idle connection keeps no more room than a short response takes.
             self.room = ROOM.0;
@@ -142,7 +152,7 @@ impl Link {
 
     /// Whether there is more of an upload to come.
     pub(crate) fn uploads(&self) -> bool {
-        self.sending.is_upload()
+        self.writing.is_upload()
     }
 
     pub(crate) fn timer(&mut self) -> &mut Pin<Box<Sleep>> {
@@ -177,8 +187,8 @@ impl Link {
 
     /// Drives the connection: what of the request is still to be sent, and the next bytes of the response; none at its end.
     pub(crate) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        if !self.sending.is_done()
-            && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.socket)
+        if !self.writing.is_done()
+            && let Poll::Ready(Err(error)) = self.writing.poll(cx, &mut self.socket)
         {
             return Poll::Ready(Err(io::Error::other(error)));
         }
@@ -200,26 +210,26 @@ impl Link {
             return Err(Failed::unsent(closed, request));
         }
         let asked = Asked::by(&request);
-        let twice = std::mem::take(&mut self.twice);
-        self.sending.begin(&mut request);
+        self.writing.begin(&mut request);
         let read_before = self.meter.read();
         match self.head(on_interim, silence).await {
-            Ok(head) => self.answered(head, &asked, server).map_err(Failed::finally),
+            Ok(head) => self.answered(head, &asked, server).map_err(Failed::sent),
             Err(error) => {
-                let unanswered = error.kind() == Kind::Closed && self.meter.read() == read_before;
-                Err(Failed { error, again: (twice && unanswered).then_some(request) })
+                let unheard = error.kind() == Kind::Closed && self.meter.read() == read_before;
+                Err(Failed { error, unsent: None, unheard })
             }
         }
     }
 
     async fn head(&mut self, on_interim: Option<&OnInterim>, silence: Duration) -> Result<ResponseHead, OriginError> {
         let mut reader = HeadReader::new(self.max_head);
-        let mut interim = 0;
+        // An interim response has no business to be longer than a final one may be.
+        let most_read = self.meter.read() + 2 * self.max_head.max(ROOM.0) as u64;
         let mut written = None;
         poll_fn(|cx| {
-            if !self.sending.is_done() {
+            if !self.writing.is_done() {
                 // Whether all of it is out or not: the response may come before.
-                if let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.socket) {
+                if let Poll::Ready(Err(error)) = self.writing.poll(cx, &mut self.socket) {
                     return Poll::Ready(Err(error));
                 }
             }
@@ -227,19 +237,19 @@ impl Link {
                 match read {
                     Ok(0) => return Poll::Ready(Err(OriginError::new(Kind::Closed))),
                     Ok(_) => {}
-                    Err(error) => return Poll::Ready(Err(OriginError::because(Kind::Closed, error))),
+                    Err(error) => return Poll::Ready(Err(closed(error))),
                 }
                 while let Some(head) = reader.read(&mut self.input).map_err(unreadable)? {
                     if is_final(&head) {
                         return Poll::Ready(Ok(head));
                     }
-                    interim += 1;
-                    if interim > MAX_INTERIM {
-                        return Poll::Ready(Err(OriginError::because(Kind::Protocol, "too many interim responses")));
-                    }
                     if let Some(on_interim) = on_interim.filter(|_| head.status != StatusCode::CONTINUE) {
                         on_interim(head.status, &head.headers);
                     }
+                }
+                if self.meter.read() > most_read {
+                    let endless = OriginError::because(Kind::TooLarge, "interim responses without end");
+                    return Poll::Ready(Err(endless));
                 }
             }
             let written_now = Some(self.meter.written());
@@ -247,7 +257,7 @@ impl Link {
                 written = written_now;
                 self.timer.as_mut().reset(deadline(silence));
             }
-            self.timer.as_mut().poll(cx).map(|()| Err(late(&self.sending)))
+            self.timer.as_mut().poll(cx).map(|()| Err(late(&self.writing)))
         })
         .await
     }
@@ -280,7 +290,7 @@ impl Link {
         loop {
             let mut reserved = pin!(to.reserve());
             let room = poll_fn(|cx| {
-                if let Poll::Ready(Err(_)) = self.sending.poll(cx, &mut self.socket) {
+                if let Poll::Ready(Err(_)) = self.writing.poll(cx, &mut self.socket) {
                     // The connection closes, so that the server cannot take a part of a request for the whole.
                     return Poll::Ready(None);
                 }
@@ -298,7 +308,7 @@ impl Link {
 
     fn upgrading(self: Box<Self>, first: Bytes) -> Upgrading {
         Box::pin(async move {
-            match self.sending.is_done() {
+            match self.writing.is_done() {
                 true => Ok(Box::new(Rewound { first, stream: self.socket.into_stream() }) as _),
                 false => Err(io::ErrorKind::NotConnected.into()),
             }
@@ -318,9 +328,17 @@ fn unreadable(error: HeadError) -> OriginError {
     }
 }
 
+/// The connection broke before there was a head.
+fn closed(error: io::Error) -> OriginError {
+    match tls::refused_identity(&error) {
+        Some(refused) => OriginError::because(Kind::Tls, refused),
+        None => OriginError::because(Kind::Closed, error),
+    }
+}
+
 /// Nothing has moved for too long: whose fault that is.
-fn late(sending: &Sending) -> OriginError {
-    if sending.is_waiting() {
+fn late(writing: &Writing) -> OriginError {
+    if writing.is_waiting() {
         let stalled = io::Error::new(io::ErrorKind::TimedOut, "nothing more came of it");
         return OriginError::because(Kind::RequestBody, stalled);
     }
@@ -336,8 +354,9 @@ pub(crate) fn deadline(limit: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{OriginSettings, ServerAddress};
-    use tokio::net::TcpListener;
+    use crate::resolve::Resolver;
+    use crate::settings::{NameSettings, OriginSettings, ServerAddress};
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn a_request_that_was_not_sent_is_given_back_whatever_its_method() {
@@ -347,14 +366,15 @@ mod tests {
         drop(listener.accept().await.unwrap());
         // The end of the stream is there before the request.
         stream.readable().await.unwrap();
-        let link = Link::new(stream, 8 << 10);
+        let link = Link::new(Stream::Tcp(stream), 8 << 10);
         let settings = format!("http://{address}").parse::<ServerAddress>().unwrap().into();
-        let server = Arc::new(Server::new(&settings, &OriginSettings::default()).unwrap());
+        let resolver = Resolver::new(&NameSettings::default());
+        let server = Arc::new(Server::new(&settings, &OriginSettings::default(), &resolver, None).unwrap());
         let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
         let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();
         assert_eq!(failed.error.kind(), Kind::Connect);
-        let again = failed.again.unwrap();
+        let again = failed.unsent.unwrap();
         assert_eq!((again.method().as_str(), again.uri().path()), ("POST", "/form"));
         assert!(matches!(again.body(), RequestBody::Stream(_)));
     }

@@ -1,6 +1,7 @@
 //! The idle connections of one server.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -26,6 +27,17 @@ struct Idle {
     links: Vec<(Box<Link>, Instant)>,
     /// A sweeping task is there.
     swept: bool,
+    /// The server's addresses, sorted; `None` = whatever a connection was made to.
+    addresses: Option<Box<[SocketAddr]>>,
+}
+
+impl Idle {
+    fn leads_there(&self, link: &Link) -> bool {
+        match (&self.addresses, link.peer()) {
+            (Some(addresses), Some(peer)) => addresses.binary_search(&peer).is_ok(),
+            _ => true,
+        }
+    }
 }
 
 impl Pool {
@@ -45,10 +57,10 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection that is fit for another request; closes it where enough are kept.
+    /// Keeps a connection that is fit for another request; closes it where enough are kept, or the server has moved meanwhile.
     pub(crate) fn put(self: &Arc<Self>, link: Box<Link>) {
         let mut idle = self.lock();
-        if idle.links.len() >= self.max_idle {
+        if idle.links.len() >= self.max_idle || !idle.leads_there(&link) {
             // Closing takes a system call: not under the lock.
             drop(idle);
             drop(link);
@@ -61,6 +73,17 @@ impl Pool {
             idle.swept = true;
             runtime.spawn(sweep(Arc::downgrade(self), self.idle_timeout / 2));
         }
+    }
+
+    /// The server is at these addresses, sorted, from now on: idle connections to others are closed, those in use are not kept.
+    pub(crate) fn only(&self, addresses: &[SocketAddr]) {
+        let mut idle = self.lock();
+        idle.addresses = Some(addresses.into());
+        let (staying, closing) =
+            std::mem::take(&mut idle.links).into_iter().partition(|(link, _)| idle.leads_there(link));
+        idle.links = staying;
+        drop(idle);
+        drop::<Vec<_>>(closing);
     }
 
     /// Closes what is idle for too long and what the server has closed. False when nothing is left to look after.

@@ -95,7 +95,7 @@ impl Reading {
                         Piece::End | Piece::More => None,
                     });
                 }
-                Err(what) => return self.fail(OriginError::because(Kind::Protocol, what)),
+                Err(what) => return self.failed(OriginError::because(Kind::Protocol, what)),
             }
             match self.poll_more(cx) {
                 Poll::Ready(Ok(more)) if !more.is_empty() => {
@@ -104,10 +104,10 @@ impl Reading {
                 }
                 // The end of the connection, and of what ends with it.
                 Poll::Ready(Ok(_)) if self.content.closed() => {}
-                Poll::Ready(Ok(_)) => return self.fail(OriginError::new(Kind::Incomplete)),
-                Poll::Ready(Err(error)) => return self.fail(OriginError::because(Kind::Incomplete, error)),
+                Poll::Ready(Ok(_)) => return self.failed(OriginError::new(Kind::Incomplete)),
+                Poll::Ready(Err(error)) => return self.failed(OriginError::because(Kind::Incomplete, error)),
                 Poll::Pending if self.is_late(cx, silence) => {
-                    return self.fail(OriginError::new(Kind::BetweenBytesTimeout));
+                    return self.failed(OriginError::new(Kind::BetweenBytesTimeout));
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -146,9 +146,14 @@ impl Reading {
         timer.as_mut().poll(cx).is_ready()
     }
 
-    fn fail(&mut self, error: OriginError) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+    /// Gives the connection up.
+    pub(crate) fn fail(&mut self, error: OriginError) -> OriginError {
         self.hold = Hold::Nothing;
-        Poll::Ready(Some(Err(error.at(self.server.authority()))))
+        error.at(self.server.authority())
+    }
+
+    fn failed(&mut self, error: OriginError) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        Poll::Ready(Some(Err(self.fail(error))))
     }
 
     /// Gives the connection back where the whole response is already here: most short ones arrive with their head.

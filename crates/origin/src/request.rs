@@ -2,16 +2,21 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
+use crate::tape::Tape;
+
 /// Any error that may cross tasks.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request's body. `Empty` and `Full` can be sent again on a retry, a stream cannot.
+/// A request's body. `Empty` and `Full` can be sent again on a retry, a stream only where it was kept
+/// ([`Retry::replay`](crate::Retry::replay)).
 #[derive(Default)]
 pub enum RequestBody {
     /// No content.
@@ -24,7 +29,47 @@ pub enum RequestBody {
 }
 
 /// A body that comes while it is sent, trailers included.
-pub struct Upload(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>);
+pub struct Upload {
+    body: Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>,
+    progress: Arc<Progress>,
+}
+
+/// A body that can be had again, however much of it was sent.
+pub(crate) enum Kept {
+    Empty,
+    Full(Bytes),
+    Tape(Arc<Tape>),
+}
+
+impl Kept {
+    /// The body from its beginning.
+    pub(crate) fn again(&self) -> Option<RequestBody> {
+        match self {
+            Kept::Empty => Some(RequestBody::Empty),
+            Kept::Full(bytes) => Some(RequestBody::Full(bytes.clone())),
+            Kept::Tape(tape) => tape.play().map(RequestBody::stream),
+        }
+    }
+}
+
+/// How far an upload is, for whoever has given it away.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The last poll found nothing: it is its source that everybody waits for.
+    waiting: AtomicBool,
+    /// It was taken to its end, or given up.
+    over: AtomicBool,
+}
+
+impl Progress {
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
 
 impl RequestBody {
     /// A body that is sent as it comes.
@@ -33,7 +78,35 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self::Stream(Upload(Box::pin(body.map_err(Into::into))))
+        Self::Stream(Upload { body: Box::pin(body.map_err(Into::into)), progress: Arc::new(Progress::default()) })
+    }
+
+    /// The body to be sent, and the means to send it again: what is in memory is kept as it is, of a stream up to `limit` bytes.
+    pub(crate) fn kept(self, limit: usize) -> (Self, Option<Kept>) {
+        let kept = match &self {
+            RequestBody::Empty => Kept::Empty,
+            RequestBody::Full(bytes) => Kept::Full(bytes.clone()),
+            RequestBody::Stream(_) if limit == 0 => return (self, None),
+            RequestBody::Stream(_) => {
+                let tape = Tape::new(Box::pin(self), limit);
+                let player = tape.play().map(RequestBody::stream);
+                return (player.unwrap_or_default(), Some(Kept::Tape(tape)));
+            }
+        };
+        (self, Some(kept))
+    }
+
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            RequestBody::Stream(upload) => Some(upload.progress.clone()),
+            RequestBody::Empty | RequestBody::Full(_) => None,
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.progress.over.store(true, Ordering::Release);
     }
 }
 
@@ -50,7 +123,12 @@ impl Body for RequestBody {
                 *this = RequestBody::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            RequestBody::Stream(upload) => upload.0.as_mut().poll_frame(cx),
+            RequestBody::Stream(upload) => {
+                let polled = upload.body.as_mut().poll_frame(cx);
+                let waiting = &upload.progress.waiting;
+                waiting.store(polled.is_pending(), Ordering::Relaxed);
+                polled
+            }
         }
     }
 
@@ -58,7 +136,7 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => true,
             RequestBody::Full(bytes) => bytes.is_empty(),
-            RequestBody::Stream(upload) => upload.0.is_end_stream(),
+            RequestBody::Stream(upload) => upload.body.is_end_stream(),
         }
     }
 
@@ -66,7 +144,7 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            RequestBody::Stream(upload) => upload.0.size_hint(),
+            RequestBody::Stream(upload) => upload.body.size_hint(),
         }
     }
 }

@@ -30,8 +30,10 @@ pub(crate) use sticky::Session;
 
 use crate::clock;
 use crate::error::{Kind, OriginError};
+use crate::resolve::Resolver;
 use crate::server::Server;
-use crate::settings::{Balance, OriginSettings};
+use crate::settings::{Balance, OriginSettings, ServerAddress};
+use crate::tls::Trust;
 use condition::{Condition, after};
 use member::Common;
 use pick::{Ask, By, Fact, Loads, Picked, Table};
@@ -53,6 +55,8 @@ pub(crate) struct Servers {
     common: Arc<Common>,
     patience: Duration,
     turn: Turn,
+    /// The turns of requests that are sent once more.
+    more_turns: Turn,
     refused: AtomicU64,
 }
 
@@ -96,7 +100,10 @@ impl Servers {
         if settings.servers.is_empty() {
             return Err(OriginError::because(Kind::Settings, "an origin has at least one server"));
         }
-        let servers = settings.servers.iter().map(|server| Server::new(server, settings));
+        let resolver = Resolver::new(&settings.names);
+        let https = settings.servers.iter().any(|server| matches!(server.address, ServerAddress::Https(_)));
+        let trust = https.then(|| Trust::new(&settings.tls)).transpose()?;
+        let servers = settings.servers.iter().map(|server| Server::new(server, settings, &resolver, trust.as_ref()));
         let servers = servers.collect::<Result<Vec<_>, _>>()?;
         let common = Arc::new(Common::new(settings));
         let sticky = Sticky::new(&settings.sticky);
@@ -131,13 +138,13 @@ impl Servers {
                 common,
                 patience: settings.queue.timeout,
                 turn: Turn::default(),
+                more_turns: Turn::default(),
                 refused: AtomicU64::new(0),
             }
         }))
     }
 
     /// The servers in the order written.
-    #[allow(dead_code, reason = "for active checks")]
     pub(crate) fn members(&self) -> &[Arc<Member>] {
         &self.members
     }
@@ -177,6 +184,11 @@ impl Servers {
         Ok(lease)
     }
 
+    /// Whether there is a server for a request that was sent to these, though it may have no room.
+    pub(crate) fn another(&self, tried: &[usize], here: usize) -> bool {
+        self.table.load().has_another(tried, here)
+    }
+
     /// A place at a server that has one right now.
     pub(crate) fn try_pick(&self, wanted: &Wanted<'_>) -> Option<Lease> {
         self.lease(self.pick_now(wanted))
@@ -197,7 +209,12 @@ impl Servers {
             (None, Some(hash)) if matches!(self.balance, Balance::Hash { .. }) => By::Hash(hash),
             (None, _) => By::Turn,
         };
-        let turn = self.turn.0.fetch_add(1, Ordering::Relaxed);
+        // Who has a server of its own takes nobody's turn, nor does another try: a server that fails would have it always.
+        let turn = match by {
+            By::Turn if wanted.tried.is_empty() => self.turn.0.fetch_add(1, Ordering::Relaxed),
+            By::Turn => self.more_turns.0.fetch_add(1, Ordering::Relaxed),
+            By::Hash(hash) | By::Session { hash, .. } => hash,
+        };
         table.pick(&Ask { by, tried: wanted.tried, twice: wanted.twice, turn }, self)
     }
 
@@ -301,3 +318,6 @@ impl Loads for Servers {
         self.common.room(word)
     }
 }
+
+#[cfg(test)]
+mod tests;

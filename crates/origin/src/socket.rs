@@ -1,4 +1,4 @@
-//! A TCP stream that counts, so that a retry is decided by what went over the wire and not by an error's text.
+//! A stream that counts, so that a retry is decided by what went over the wire and not by an error's text.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::stream::Stream;
 
 /// The bytes of a connection so far. Read and written by whoever drives the connection; relaxed counts are enough.
 #[derive(Debug, Default)]
@@ -26,21 +27,21 @@ impl Meter {
     }
 }
 
-/// A TCP stream with a [`Meter`].
+/// A connection's stream with a [`Meter`].
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     meter: Arc<Meter>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> (Self, Arc<Meter>) {
+    pub(crate) fn new(stream: Stream) -> (Self, Arc<Meter>) {
         let meter = Arc::new(Meter::default());
         let socket = Self { stream, meter: meter.clone() };
         (socket, meter)
     }
 
-    pub(crate) fn into_stream(self) -> TcpStream {
+    pub(crate) fn into_stream(self) -> Stream {
         self.stream
     }
 

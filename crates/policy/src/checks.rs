@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http::Uri;
-
 use crate::diagnostic::At;
 use crate::glob::NameGlob;
 use crate::load::{DEFAULT, Part};
@@ -11,6 +9,7 @@ use crate::matcher::HostGlob;
 use crate::reader::Reader;
 use crate::rules::Written;
 use crate::units::format_size;
+use crate::{ServerConfig, ServerUrl};
 
 /// A cookie cannot be the visitor's own and part of a key that visitors share.
 pub(crate) fn key_cookies(parts: &mut [Part]) {
@@ -166,9 +165,9 @@ pub(crate) fn esi_hosts(parts: &mut [Part]) {
 }
 
 /// A server of an origin that is Copal itself.
-pub(crate) fn own_address(reader: &mut Reader, servers: &[(Uri, At)], listen: &[SocketAddr]) {
+pub(crate) fn own_address(reader: &mut Reader, servers: &[(ServerConfig, At)], listen: &[SocketAddr]) {
     for (server, at) in servers {
-        if let Some(own) = listen.iter().find(|address| reaches(server, **address)) {
+        if let Some(own) = listen.iter().find(|address| reaches(&server.url, **address)) {
             let message = format!("the server is Copal's own address: `listen` has `{own}`");
             reader.warning(*at, message, "requests would go round in a circle; give the address of the site behind");
         }
@@ -176,8 +175,9 @@ pub(crate) fn own_address(reader: &mut Reader, servers: &[(Uri, At)], listen: &[
 }
 
 /// Whether the URL leads to this listening address, as far as that shows without looking names up.
-fn reaches(server: &Uri, listen: SocketAddr) -> bool {
-    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+fn reaches(server: &ServerUrl, listen: SocketAddr) -> bool {
+    let Some(authority) = server.authority() else { return false };
+    let host = authority.host().trim_matches(['[', ']']);
     let hosts = match host.parse::<IpAddr>() {
         Ok(ip) => vec![ip],
         Err(_) if host.eq_ignore_ascii_case("localhost") => {
@@ -186,5 +186,5 @@ fn reaches(server: &Uri, listen: SocketAddr) -> bool {
         Err(_) => Vec::new(),
     };
     let everywhere = |ip: &IpAddr| listen.ip().is_unspecified() && listen.is_ipv4() == ip.is_ipv4() && ip.is_loopback();
-    server.port_u16().unwrap_or(80) == listen.port() && hosts.iter().any(|ip| *ip == listen.ip() || everywhere(ip))
+    server.port() == Some(listen.port()) && hosts.iter().any(|ip| *ip == listen.ip() || everywhere(ip))
 }

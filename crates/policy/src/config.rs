@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Uri};
+use http::HeaderName;
 
-use crate::{Context, Networks, Policy, PurgeConfig};
+use crate::{Context, ErrorPage, Networks, OriginConfig, Policy, PurgeConfig, ResolverConfig};
 
 /// Everything that one server runs by.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The origins in the order written; the first is the default. At least one.
     pub origins: Vec<OriginConfig>,
+    /// Which name servers are asked for the origins' servers.
+    pub names: ResolverConfig,
     /// The store's limits.
     pub cache: CacheConfig,
     /// Who may purge.
@@ -28,6 +30,8 @@ pub struct Config {
     pub esi: EsiConfig,
     /// Limits on clients.
     pub limits: Limits,
+    /// What visitors see when the site cannot be had.
+    pub error_page: Arc<ErrorPage>,
     /// Logs.
     pub log: LogConfig,
     /// Rules and session cookies.
@@ -38,29 +42,6 @@ pub struct Config {
     pub contexts: Vec<Arc<Context>>,
     /// Something is stored under more than a URL: slices of it, request bodies or a session with it.
     pub has_sub_keys: bool,
-}
-
-/// One origin: interchangeable servers.
-#[derive(Clone, Debug)]
-pub struct OriginConfig {
-    /// The name that rules, logs and metrics use.
-    pub name: Arc<str>,
-    /// `http://host[:port]`, at least one.
-    pub servers: Vec<Uri>,
-    /// Longest wait for a connection.
-    pub connect_timeout: Duration,
-    /// Longest wait for the response head once the request is sent.
-    pub first_byte_timeout: Duration,
-    /// Longest pause within a response body.
-    pub between_bytes_timeout: Duration,
-    /// How long an unused connection is kept.
-    pub idle_timeout: Duration,
-    /// How often an idempotent request is sent again when a connection fails.
-    pub retries: usize,
-    /// Largest head of a response, in bytes.
-    pub header_bytes: u64,
-    /// `Host` sent to the servers; `None` = the client's.
-    pub host: Option<String>,
 }
 
 /// Limits of the store.
@@ -145,6 +126,8 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// Most client connections at a time.
     pub connections: usize,
+    /// How long a WebSocket, or an event stream, may be silent.
+    pub upgrade_idle: Duration,
 }
 
 /// Logs.

@@ -5,7 +5,7 @@ use crate::case_table::CASE_KEYS;
 use crate::table::KEYS;
 
 /// One key of a file.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     /// Where it stands: `cache.memory`; `rules[].name` in a list; `origins.NAME.host` below a name of the operator's.
     pub(crate) path: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct Key {
 }
 
 /// What holds when the key is not given.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Default {
     /// It must be given.
     Required,
@@ -54,13 +54,22 @@ pub(crate) enum Kind {
     Word(&'static [&'static str]),
     Count(u64, u64),
     Duration,
-    /// A share with its sign: `10%`.
-    Percent,
+    /// A share with its sign: `10%`; the least and the most.
+    Percent(u16, u16),
     Size,
     Address,
+    /// An IP address, with a port if it is not 53.
+    NameServer,
+    /// `http://HOST[:PORT]`, `https://HOST[:PORT]` or `unix:/PATH`.
     Url,
+    /// A request-target that begins with `/`.
+    Target,
+    /// A request-target, or `tcp`; only as a short form.
+    Check,
     Network,
     Status,
+    /// A status code, `200-399`, or `5xx`.
+    StatusRange,
     /// A status code, or `5xx`.
     StatusGlob,
     Method,
@@ -90,12 +99,18 @@ impl Kind {
             Self::Word(words) => one_of(words),
             Self::Count(least, most) => format!("a whole number from {least} to {most}"),
             Self::Duration => "a duration".to_owned(),
-            Self::Percent => "a percentage".to_owned(),
+            Self::Percent(least, most) => format!("a percentage from {least}% to {most}%"),
             Self::Size => "a size".to_owned(),
             Self::Address => "an IP address with a port".to_owned(),
-            Self::Url => "an `http://` URL".to_owned(),
+            Self::NameServer => "an IP address, with a port or without".to_owned(),
+            Self::Url => "the URL of a server".to_owned(),
+            Self::Target => "a path".to_owned(),
+            Self::Check => "a path, `tcp`".to_owned(),
             Self::Network => "an address range".to_owned(),
             Self::Status => "a status code".to_owned(),
+            Self::StatusRange => {
+                "a status code, a range of them such as `200-399`, or a class such as `5xx`".to_owned()
+            }
             Self::StatusGlob => "a status code or a class of them such as `5xx`".to_owned(),
             Self::Method => "a method".to_owned(),
             Self::HeaderName => "a field name".to_owned(),

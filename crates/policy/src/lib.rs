@@ -14,6 +14,7 @@ mod contexts;
 mod cookies;
 mod diagnostic;
 mod edits;
+mod error_page;
 mod esi;
 mod facts;
 mod glob;
@@ -23,6 +24,9 @@ mod load;
 mod matcher;
 mod names;
 mod networks;
+mod origin_config;
+mod origin_table;
+mod origins;
 mod policy;
 mod purge;
 mod reader;
@@ -35,20 +39,26 @@ mod settings;
 mod shipped;
 mod storing;
 mod table;
+mod timeouts;
 pub mod units;
 mod values;
 mod yaml;
 
-pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, OriginConfig, TagFrom};
+pub use config::{AccessLog, CacheConfig, Config, EsiConfig, Limits, LogConfig, LogLevel, TagFrom};
 pub use contexts::{Context, MAX_GROUP};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use edits::{FieldEdits, ResponseEdits};
+pub use error_page::{ErrorPage, Placeholder};
 pub use esi::{EsiDialect, EsiOnError, EsiOptions, EsiTriggers};
 pub use facts::RequestFacts;
 pub use key::{KeyRule, Parameters, QueryRule};
 pub use load::{Loaded, for_origin, load, load_str};
 pub use networks::{Networks, NotANetwork};
+pub use origin_config::{
+    Balance, EjectConfig, HashBy, HealthConfig, OriginConfig, OriginProtocol, Pem, ProxyProtocol, QueueConfig,
+    ResolverConfig, RetryConfig, ServerConfig, ServerUrl, TimeoutConfig, TlsConfig, Verdict,
+};
 pub use policy::{CookieKind, CookieVerdict, Policy, UnknownCookies};
 pub use purge::{HtcpConfig, PurgeConfig, PurgeDialect, PurgeDialects, PurgeSecret, Require, Secret};
 pub use reference::reference_page;
@@ -58,6 +68,7 @@ pub use rule::{
 pub use schema::schema_json;
 pub use shipped::{nearest_shipped, shipped, shipped_cases, shipped_names};
 pub use storing::StoreRule;
+pub use timeouts::RuleTimeouts;
 
 #[cfg(test)]
 mod tests;

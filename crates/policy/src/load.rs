@@ -15,7 +15,7 @@ use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
     Config, Context, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, UnknownCookies, checks,
-    contexts, purge, settings, shipped, shipped_names, values, yaml,
+    contexts, error_page, origins, purge, settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -83,7 +83,7 @@ pub fn for_origin(origin: &str, listen: Option<&str>) -> Result<Loaded, Diagnost
         wrong_argument(
             &mut reader,
             &argument(1, "--origin", origin),
-            "`--origin` must be an `http://` URL",
+            "`--origin` must be the URL of a server",
             wrong,
             hint,
         );
@@ -162,15 +162,17 @@ fn assemble(
         return Err(Diagnostics(reader.finish()));
     };
     let (listen, admin) = settings::addresses(&mut reader, &file);
-    let origins = settings::origins(&mut reader, &file, &listen);
+    let own = base.unwrap_or(Path::new(""));
+    let origins = origins::read(&mut reader, &file, &listen, own);
+    let names = origins::names(&mut reader, &file);
     let cache = settings::cache(&mut reader, &file);
     let esi = settings::esi(&mut reader, &file);
     let limits = settings::limits(&mut reader, &file);
+    let (error_page, wrong_page) = error_page::read(&mut reader, &file, base);
     let log = settings::log(&mut reader, &file);
     let drain = reader.value(&file, "drain", values::duration).unwrap_or_default();
     let trusted_proxies = settings::networks(&mut reader, &file, "trusted_proxies");
     policies.extend(named_policies(&mut reader, &file, base));
-    let own = base.unwrap_or(Path::new(""));
     let config_part = part(reader, &file, &RuleSource::Config, &origins, &[], Some(own));
     let own_contexts = config_part.contexts.clone();
     let mut parts = vec![config_part];
@@ -189,7 +191,7 @@ fn assemble(
     let unknown = parts.iter().find_map(|part| part.unknown).unwrap_or_default();
     let contexts = all_contexts(&parts);
     let mut rules = Vec::new();
-    let mut found = Vec::new();
+    let mut found = wrong_page;
     for part in parts {
         rules.extend(part.rules.into_iter().map(|written| written.rule));
         found.extend(part.reader.finish());
@@ -206,11 +208,13 @@ fn assemble(
         listen,
         admin,
         origins,
+        names,
         cache,
         purge,
         trusted_proxies,
         esi,
         limits,
+        error_page,
         log,
         policy,
         drain,

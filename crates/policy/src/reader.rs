@@ -22,6 +22,11 @@ pub(crate) struct Section<'n> {
 }
 
 impl<'n> Section<'n> {
+    /// A section without any key.
+    pub(crate) fn empty(path: &str, at: At) -> Self {
+        Self { path: path.to_owned(), entries: &[], at }
+    }
+
     /// The entry as written, if it is there.
     pub(crate) fn entry(&self, name: &str) -> Option<&'n Entry> {
         self.entries.iter().find(|entry| entry.key == name)
@@ -166,8 +171,25 @@ impl Reader {
     /// The same, empty if it is not there or no mapping: its keys then have their defaults.
     pub(crate) fn part<'n>(&mut self, section: &Section<'n>, name: &str) -> Section<'n> {
         let inside = section.key(name).map(Key::inside).unwrap_or_default();
-        let missing = Section { path: inside, entries: &[], at: section.at };
-        self.subsection(section, name).unwrap_or(missing)
+        self.subsection(section, name).unwrap_or_else(|| Section::empty(&inside, section.at))
+    }
+
+    /// What is written for a key that has a short form: the scalar that it is, or else nothing, with the section that it is,
+    /// whose keys have their defaults in the short form. Nothing where the key is not there, or has no value.
+    pub(crate) fn short_or_part<'n>(
+        &mut self,
+        section: &Section<'n>,
+        name: &str,
+    ) -> Option<(Option<&'n Node>, Section<'n>)> {
+        let (key, entry) = (section.key(name)?, section.entry(name)?);
+        match &entry.node.value {
+            Value::Null => {
+                self.error(entry.key_at, format!("`{name}` has no value"), example(key));
+                None
+            }
+            Value::Scalar(_) => Some((Some(&entry.node), Section::empty(&key.inside(), entry.node.at))),
+            Value::List(_) | Value::Map(_) => Some((None, self.subsection(section, name)?)),
+        }
     }
 
     /// One scalar, or its default from the table.

@@ -98,19 +98,31 @@ fn kind(kind: Kind) -> Json {
             json!({ "type": "string", "pattern": "^(0|[0-9]+(ms|s|m|h|d))$" }),
             json!({ "const": 0 }),
         ])),
-        Kind::Percent => json!({ "type": "string", "pattern": "^[0-9]{1,2}%$" }),
+        Kind::Percent(..) => json!({ "type": "string", "pattern": "^[0-9]{1,4}%$" }),
         Kind::Size => Json::Object(any_of([
             json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)?$" }),
             json!({ "type": "integer", "minimum": 0 }),
         ])),
-        Kind::Url => json!({ "type": "string", "pattern": "^http://[^/@]+/?$" }),
+        Kind::Url => json!({ "type": "string", "pattern": "^(https?://[^/@]+/?|unix:/[^/].*)$" }),
+        Kind::Target => json!({ "type": "string", "pattern": "^/" }),
+        Kind::Check => json!({ "type": "string", "pattern": "^(/.*|tcp)$" }),
+        Kind::StatusRange => Json::Object(any_of([
+            json!({ "type": "integer", "minimum": 100, "maximum": 599 }),
+            json!({ "type": "string", "pattern": "^([1-5]xx|[1-5][0-9][0-9](-[1-5][0-9][0-9])?)$" }),
+        ])),
         Kind::PathGlob => json!({ "type": "string", "pattern": "^(/|\\*\\*|~)" }),
         Kind::Status => json!({ "type": "integer", "minimum": 200, "maximum": 599 }),
         Kind::StatusGlob => Json::Object(any_of([
             json!({ "type": "integer", "minimum": 200, "maximum": 599 }),
             json!({ "type": "string", "pattern": "^[2-5]xx$" }),
         ])),
-        Kind::Address | Kind::Network | Kind::Method | Kind::HeaderName | Kind::HostGlob | Kind::NameGlob => {
+        Kind::Address
+        | Kind::NameServer
+        | Kind::Network
+        | Kind::Method
+        | Kind::HeaderName
+        | Kind::HostGlob
+        | Kind::NameGlob => {
             json!({ "type": ["string", "number"] })
         }
         Kind::Section | Kind::SectionOr(_) | Kind::Sections(_) | Kind::Named => {
@@ -130,6 +142,7 @@ fn word_json(word: &str) -> Json {
 
 fn to_json(node: &Node, kind: Kind) -> Json {
     match (&node.value, kind) {
+        (Value::Scalar(_), Kind::SectionOr(short)) => to_json(node, *short),
         (Value::Scalar(text), Kind::Bool) => json!(text == "true"),
         (Value::Scalar(text), Kind::Count(..)) => text.parse::<u64>().map_or(Json::Null, |number| json!(number)),
         (Value::Scalar(text), _) => json!(text),

@@ -1,9 +1,7 @@
-//! Reads the parts of a configuration file that are no rules: listeners, origins, limits, logs.
+//! Reads the parts of a configuration file that are neither rules nor origins: listeners, limits, logs.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use crate::diagnostic::At;
 use crate::keys;
@@ -11,9 +9,7 @@ use crate::reader::{Reader, Section, Wrong};
 use crate::table::{ACCESS, LEVELS};
 use crate::units::format_size;
 use crate::yaml::{self, Node, Value};
-use crate::{
-    AccessLog, CacheConfig, EsiConfig, Limits, LogConfig, LogLevel, Networks, OriginConfig, TagFrom, checks, values,
-};
+use crate::{AccessLog, CacheConfig, EsiConfig, Limits, LogConfig, LogLevel, Networks, TagFrom, values};
 
 const MAX_BODY: u64 = 64 << 20;
 /// Below this nothing useful fits, and the index alone takes most of it.
@@ -78,95 +74,6 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
         IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
-    }
-}
-
-/// `origins` and `timeouts`.
-pub(crate) fn origins(reader: &mut Reader, file: &Section<'_>, listen: &[SocketAddr]) -> Vec<OriginConfig> {
-    let timeouts = timeouts(reader, file);
-    let Some(entry) = file.entry("origins") else {
-        if !file.misspells("origins") {
-            let hint = "for example `origins: { cms: \"http://127.0.0.1:9000\" }`";
-            reader.error(file.at, "`origins` is missing: there is nothing to stand before", hint);
-        }
-        return Vec::new();
-    };
-    let Some(entries) = reader.entries(&entry.node, "origins") else {
-        return Vec::new();
-    };
-    if entries.is_empty() {
-        let hint = "for example `origins: { cms: \"http://127.0.0.1:9000\" }`";
-        reader.error(entry.key_at, "`origins` is empty: there is nothing to stand before", hint);
-    }
-    let mut origins = Vec::new();
-    for entry in entries {
-        if let Err(wrong) = values::name(&entry.key)
-            && let Some(key) = keys::find("rules[].origin")
-        {
-            reader.wrong(key, entry.key_at, &entry.key, wrong);
-        }
-        origins.push(origin(reader, &entry.key, &entry.node, timeouts, listen));
-    }
-    origins
-}
-
-/// connect, first byte, between bytes, idle.
-type Timeouts = [Duration; 4];
-const TIMEOUTS: [(&str, &str); 4] = [
-    ("connect", "connect_timeout"),
-    ("first_byte", "first_byte_timeout"),
-    ("between_bytes", "between_bytes_timeout"),
-    ("idle", "idle_timeout"),
-];
-
-fn timeouts(reader: &mut Reader, file: &Section<'_>) -> Timeouts {
-    let section = reader.part(file, "timeouts");
-    TIMEOUTS.map(|(name, _)| reader.value(&section, name, values::timeout).unwrap_or_default())
-}
-
-fn origin(reader: &mut Reader, name: &str, node: &Node, timeouts: Timeouts, listen: &[SocketAddr]) -> OriginConfig {
-    let short = matches!(node.value, Value::Scalar(_) | Value::List(_) | Value::Null);
-    let empty = Node { at: node.at, value: Value::Null };
-    let section = reader.section(if short { &empty } else { node }, "origins.NAME");
-    let servers = match &section {
-        Some(section) if !short => reader.list(section, "servers", values::server),
-        _ => keys::find("origins.NAME.servers")
-            .map(|key| reader.items_as(name, key, node, &values::server))
-            .unwrap_or_default(),
-    };
-    checks::own_address(reader, &servers, listen);
-    let list = if short { Some(node) } else { section.as_ref().and_then(|s| s.entry("servers")).map(|e| &e.node) };
-    if let Some(Node { at, value: Value::List(items) }) = list
-        && items.is_empty()
-    {
-        reader.error(
-            *at,
-            format!("origin `{name}` has no servers"),
-            "for example `servers: [\"http://127.0.0.1:9000\"]`",
-        );
-    }
-    let [connect_timeout, first_byte_timeout, between_bytes_timeout, idle_timeout] = std::array::from_fn(|index| {
-        let own = section.as_ref().and_then(|section| reader.value(section, TIMEOUTS[index].1, values::timeout));
-        own.unwrap_or(timeouts[index])
-    });
-    let section = section.as_ref();
-    OriginConfig {
-        name: Arc::from(name),
-        servers: servers.into_iter().map(|(uri, _)| uri).collect(),
-        connect_timeout,
-        first_byte_timeout,
-        between_bytes_timeout,
-        idle_timeout,
-        retries: section.and_then(|s| reader.value(s, "retries", values::count(0, 10))).unwrap_or(1),
-        header_bytes: section.and_then(|s| reader.value(s, "header_bytes", values::size)).unwrap_or(512 << 10),
-        host: section.and_then(|s| reader.value(s, "host", host)),
-    }
-}
-
-fn host(text: &str) -> Result<String, Wrong> {
-    match text.parse::<http::uri::Authority>() {
-        Ok(authority) if !authority.as_str().contains('@') => Ok(text.to_owned()),
-        _ => Err(Wrong::because("is no host").hint("write `www.example.org`, with a port if it needs one")),
     }
 }
 
@@ -288,6 +195,7 @@ pub(crate) fn limits(reader: &mut Reader, file: &Section<'_>) -> Limits {
         header_timeout: reader.value(&section, "header_timeout", values::timeout).unwrap_or_default(),
         keep_alive_timeout: reader.value(&section, "keep_alive_timeout", values::timeout).unwrap_or_default(),
         connections: reader.value(&section, "connections", values::count(1, 10_000_000)).unwrap_or(1),
+        upgrade_idle: reader.value(&section, "upgrade_idle", values::timeout).unwrap_or_default(),
     }
 }
 

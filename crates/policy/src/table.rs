@@ -1,11 +1,12 @@
-//! Every key of the configuration with its kind, its default, and what it does: the one place for all three. The order
-//! is the order of the reference page.
+//! Every key of the configuration with its kind, its default, and what it does: the one place for all three, with
+//! [`crate::origin_table`] for those of origins. The order is the order of the reference page.
 
 use crate::keys::Kind::{
     Address, Bool, Conditions, Count, Duration, HeaderName, HeaderValue, HostGlob, List, Method, Name, NameGlob, Named,
-    Network, Pairs, PathGlob, Percent, Section, SectionOr, Sections, Size, Status, StatusGlob, Text, True, Url, Word,
+    Network, Pairs, PathGlob, Percent, Section, SectionOr, Sections, Size, Status, StatusGlob, Text, True, Word,
 };
 use crate::keys::{Default, Key, Kind};
+use crate::origin_table::ORIGIN_KEYS;
 use Default::{Absent, Is, Required};
 
 /// Keys that a policy file may have too.
@@ -58,8 +59,28 @@ pub(crate) const fn key(
     Key { path, kind, default, doc, example }
 }
 
+/// Every key, in the order of the reference page.
+pub(crate) static KEYS: &[Key] = &joined::<{ LISTENERS.len() + ORIGIN_KEYS.len() + OTHERS.len() }>();
+
+const fn joined<const N: usize>() -> [Key; N] {
+    let mut all = [LISTENERS[0]; N];
+    let (listeners, origins) = (LISTENERS.len(), ORIGIN_KEYS.len());
+    let mut place = 0;
+    while place < N {
+        all[place] = if place < listeners {
+            LISTENERS[place]
+        } else if place < listeners + origins {
+            ORIGIN_KEYS[place - listeners]
+        } else {
+            OTHERS[place - listeners - origins]
+        };
+        place += 1;
+    }
+    all
+}
+
 #[rustfmt::skip] // One key a paragraph reads better than what the formatter makes of it.
-pub(crate) static KEYS: &[Key] = &[
+const LISTENERS: &[Key] = &[
     key("listen", Sections(Some(&Address)), Is("127.0.0.1:8080"),
         "Where clients connect: an address with a port, or a list of them. `0.0.0.0` is every IPv4 address of the machine, `[::]` every IPv6 address.",
         "[{ address: \"0.0.0.0:8080\" }, { address: \"[::]:8080\" }]"),
@@ -73,54 +94,10 @@ pub(crate) static KEYS: &[Key] = &[
     key("admin.address", Address, Required,
         "IP address and port.",
         "\"127.0.0.1:8081\""),
+];
 
-    key("origins", Named, Required,
-        "The servers that Copal stands before, each origin under a name of your own. The first is used where a rule names none.",
-        "{ cms: \"http://127.0.0.1:9000\" }"),
-    key("origins.NAME", SectionOr(&List(&Url)), Required,
-        "One origin. The short form is just its URL, or the list of its servers' URLs.",
-        "{ servers: [\"http://10.0.0.5:9000\", \"http://10.0.0.6:9000\"], retries: 1 }"),
-    key("origins.NAME.servers", List(&Url), Required,
-        "The servers of this origin, interchangeable, used in turns. `https` is not supported yet.",
-        "[\"http://10.0.0.5:9000\", \"http://10.0.0.6:9000\"]"),
-    key("origins.NAME.host", Text, Absent("the client's"),
-        "`Host` as sent to the servers. Without it they see the host that the client asked for, which is what a CMS wants.",
-        "www.example.org"),
-    key("origins.NAME.connect_timeout", Duration, Absent("`timeouts.connect`"),
-        "Longest wait for a connection to a server.",
-        "1s"),
-    key("origins.NAME.first_byte_timeout", Duration, Absent("`timeouts.first_byte`"),
-        "Longest wait for the head of a response once the request is sent.",
-        "60s"),
-    key("origins.NAME.between_bytes_timeout", Duration, Absent("`timeouts.between_bytes`"),
-        "Longest pause within a response body.",
-        "30s"),
-    key("origins.NAME.idle_timeout", Duration, Absent("`timeouts.idle`"),
-        "How long an unused connection to a server is kept open.",
-        "90s"),
-    key("origins.NAME.retries", Count(0, 10), Is("1"),
-        "How often an idempotent request is sent again, to the next server if there is one, when a connection fails.",
-        "2"),
-    key("origins.NAME.header_bytes", Size, Is("512KiB"),
-        "Largest head of a response. Tags alone may take 256 KiB of it by default and something is left for the rest; a larger head is answered with 502.",
-        "1MiB"),
-
-    key("timeouts", Section, Absent("the values below"),
-        "Timeouts for origins that state none of their own.",
-        "{ connect: 1s, first_byte: 60s }"),
-    key("timeouts.connect", Duration, Is("2s"),
-        "Longest wait for a connection to a server.",
-        "1s"),
-    key("timeouts.first_byte", Duration, Is("30s"),
-        "Longest wait for the head of a response once the request is sent.",
-        "60s"),
-    key("timeouts.between_bytes", Duration, Is("15s"),
-        "Longest pause within a response body.",
-        "30s"),
-    key("timeouts.idle", Duration, Is("60s"),
-        "How long an unused connection to a server is kept open.",
-        "90s"),
-
+#[rustfmt::skip]
+const OTHERS: &[Key] = &[
     key("trusted_proxies", List(&Network), Absent("nobody"),
         "Proxies in front of Copal whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` are believed. From everybody else these fields are dropped.",
         "[\"127.0.0.0/8\", \"10.0.0.0/8\"]"),
@@ -267,6 +244,16 @@ pub(crate) static KEYS: &[Key] = &[
     key("contexts.NAME.max_sessions", Count(1, 10_000_000), Is("10000"),
         "Most sessions whose answers are stored; the one that was used longest ago goes first. All contexts share the sum.",
         "100000"),
+    key("contexts.NAME.timeouts", Section, Absent("the origin's"),
+        "Limits of time in place of the origin's, for the question.", "{ first_byte: 5m }"),
+    key("contexts.NAME.timeouts.connect", Duration, Absent("the origin's"), "Longest wait for a connection to a server.", "1s"),
+    key("contexts.NAME.timeouts.tls", Duration, Absent("the origin's"), "Longest time that TLS may take on it.", "2s"),
+    key("contexts.NAME.timeouts.first_byte", Duration, Absent("the origin's"),
+        "Longest wait for the head of a response once the request is sent.", "5m"),
+    key("contexts.NAME.timeouts.between_bytes", Duration, Absent("the origin's; for event streams `limits.upgrade_idle`"),
+        "Longest pause within a response body.", "30s"),
+    key("contexts.NAME.timeouts.total", Duration, Absent("the origin's"),
+        "Longest time for all of an exchange: tries on other servers, waiting for a turn and the body included.", "10m"),
     key("contexts.NAME.origin", Name, Absent("the first origin"),
         "The name of the origin to ask.",
         "cms"),
@@ -323,7 +310,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("rules[].cache.stale_if_error", Duration, Is("0"),
         "How long after its lifetime a response may still be served when the origin fails, where the origin does not say so itself (`stale-if-error`). Unlike `grace` it does nothing while the origin answers, and a response with `s-maxage` is not served stale by it.",
         "1d"),
-    key("rules[].cache.jitter", Percent, Is("0%"),
+    key("rules[].cache.failure_ttl", Duration, Is("1s"),
+        "How long it is remembered that a page could not be fetched: requests for it are answered at once, stale where that is allowed, and the origin is asked again after that. A purge of the page ends it. At most 1h; `0`: every request asks.", "10s"),
+    key("rules[].cache.jitter", Percent(0, 90), Is("0%"),
         "By how much at most the freshness lifetime of a stored response is shortened, at random, so that pages stored together do not expire together.",
         "10%"),
     key("rules[].cache.ttl_headers", List(&HeaderName), Absent("none"),
@@ -494,6 +483,16 @@ pub(crate) static KEYS: &[Key] = &[
     key("rules[].origin", Name, Absent("the first origin"),
         "The name of the origin to ask.",
         "cms"),
+    key("rules[].timeouts", Section, Absent("the origin's"),
+        "Limits of time in place of the origin's, for requests under this rule.", "{ first_byte: 5m }"),
+    key("rules[].timeouts.connect", Duration, Absent("the origin's"), "Longest wait for a connection to a server.", "1s"),
+    key("rules[].timeouts.tls", Duration, Absent("the origin's"), "Longest time that TLS may take on it.", "2s"),
+    key("rules[].timeouts.first_byte", Duration, Absent("the origin's"),
+        "Longest wait for the head of a response once the request is sent.", "5m"),
+    key("rules[].timeouts.between_bytes", Duration, Absent("the origin's; for event streams `limits.upgrade_idle`"),
+        "Longest pause within a response body.", "30s"),
+    key("rules[].timeouts.total", Duration, Absent("the origin's"),
+        "Longest time for all of an exchange: tries on other servers, waiting for a turn and the body included.", "10m"),
 
     key("esi", Section, Absent("the values below"),
         "Limits of ESI assembly.",
@@ -544,6 +543,12 @@ pub(crate) static KEYS: &[Key] = &[
     key("limits.connections", Count(1, 10_000_000), Is("10000"),
         "Most client connections at a time.",
         "50000"),
+    key("limits.upgrade_idle", Duration, Is("10m"),
+        "How long a WebSocket may be silent in both directions, or an event stream (`text/event-stream`) that is let through.", "1h"),
+
+    key("errors", Section, Absent("the shipped page"), "What visitors see when the site cannot be had. See [STAYING-UP.md](STAYING-UP.md).", "{ page: error.html }"),
+    key("errors.page", Text, Absent("the shipped page"),
+        "An HTML file, relative to this one, of at most 64KiB, with the placeholders `{{status}}`, `{{reason}}`, `{{title}}`, `{{message}}` and `{{request_id}}`. Read at the start and at each reload.", "error.html"),
 
     key("log", Section, Absent("the values below"),
         "Logs.",

@@ -3,14 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use crate::Networks;
 use crate::glob::{GlobError, NameGlob, PathGlob};
 use crate::keys::nearest;
 use crate::matcher::HostGlob;
 use crate::reader::{Read, Wrong};
 use crate::units::{UnitError, parse_duration, parse_size};
+use crate::{Networks, ServerUrl};
 
 pub(crate) fn duration(text: &str) -> Read<Duration> {
     parse_duration(text).map_err(|error| unit_error(error, text, "s", &["ms", "s", "m", "h", "d"]))
@@ -90,16 +91,21 @@ pub(crate) fn count(least: u64, most: u64) -> impl Fn(&str) -> Read<usize> {
     }
 }
 
-/// `10%`: from 0 to 90.
-pub(crate) fn percent(text: &str) -> Read<u8> {
-    let Some(number) = text.strip_suffix('%') else {
-        let hint = text.parse::<u8>().map(|number| format!("write `{number}%`")).unwrap_or("write `10%`".to_owned());
-        return Err(Wrong::because("has no percent sign").hint(hint));
-    };
-    match number.parse::<u8>() {
-        Ok(percent) if percent <= 90 => Ok(percent),
-        Ok(_) => Err(Wrong::because("is more than 90%")),
-        Err(_) => Err(Wrong::PLAIN),
+/// `10%`.
+pub(crate) fn percent<T: TryFrom<u16>>(least: u16, most: u16) -> impl Fn(&str) -> Read<T> {
+    move |text| {
+        let Some(number) = text.strip_suffix('%') else {
+            let number = text.parse::<u16>().ok().filter(|number| (least..=most).contains(number));
+            return Err(
+                Wrong::because("has no percent sign").hint(format!("write `{}%`", number.unwrap_or(least.max(10))))
+            );
+        };
+        match number.parse::<u16>() {
+            Ok(percent) if (least..=most).contains(&percent) => T::try_from(percent).map_err(|_| Wrong::PLAIN),
+            Ok(percent) if percent < least => Err(Wrong::because(format!("is less than {least}%"))),
+            Ok(_) => Err(Wrong::because(format!("is more than {most}%"))),
+            Err(_) => Err(Wrong::PLAIN),
+        }
     }
 }
 
@@ -146,33 +152,112 @@ fn address_or(text: &str, ip: &str, port: u16) -> Read<SocketAddr> {
     }
 }
 
-/// A server of an origin: scheme, host and port only.
-pub(crate) fn server(text: &str) -> Read<Uri> {
-    let uri: Uri = text.parse().map_err(|_| Wrong::PLAIN)?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(Wrong::because("is not supported yet: Copal speaks plain HTTP to origins").hint(format!(
-                "write `http://...`, through a tunnel if the way is not trusted: `{}`",
-                text.replacen("https", "http", 1)
-            )));
+/// Longer does not fit into a socket's address.
+const LONGEST_SOCKET: usize = 107;
+
+/// A server of an origin: scheme, host and port only, or a socket's path.
+pub(crate) fn server(text: &str) -> Read<ServerUrl> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return socket(path);
+    }
+    let forms = "write `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`";
+    let uri: Uri = text.parse().map_err(|_| Wrong::PLAIN.hint(forms))?;
+    let secure = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        Some(_) => return Err(Wrong::because("has another scheme").hint(forms)),
+        None if text.starts_with('/') => {
+            return Err(Wrong::because("has no scheme").hint(format!("write `unix:{text}`")));
         }
-        Some(_) => return Err(Wrong::because("has another scheme")),
         None => return Err(Wrong::because("has no scheme").hint(format!("write `http://{text}`"))),
-    }
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    if authority.is_empty() || uri.host().is_none_or(str::is_empty) {
-        return Err(Wrong::because("has no host"));
-    }
-    if authority.contains('@') {
-        return Err(Wrong::because("has a user name in it")
-            .hint(format!("write `http://{}`", authority.rsplit('@').next().unwrap_or_default())));
+    };
+    let scheme = if secure { "https" } else { "http" };
+    let authority = uri.authority().filter(|_| uri.host().is_some_and(|host| !host.is_empty()));
+    let Some(authority) = authority else { return Err(Wrong::because("has no host")) };
+    if let Some((_, host)) = authority.as_str().rsplit_once('@') {
+        return Err(Wrong::because("has a user name in it").hint(format!("write `{scheme}://{host}`")));
     }
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(Wrong::because("has a path")
-            .hint(format!("write `http://{authority}`; paths go to the server as they come")));
+            .hint(format!("write `{scheme}://{authority}`; paths go to the server as they come")));
     }
-    Ok(uri)
+    if authority.as_str() != uri.host().unwrap_or_default() && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err(Wrong::because("has no port behind its colon").hint("from 1 to 65535"));
+    }
+    Ok(if secure { ServerUrl::Https(authority.clone()) } else { ServerUrl::Http(authority.clone()) })
+}
+
+/// What stands after `unix:`.
+fn socket(path: &str) -> Read<ServerUrl> {
+    if path.len() > LONGEST_SOCKET {
+        let hint = format!("the path of a socket has at most {LONGEST_SOCKET} bytes");
+        return Err(Wrong::because("is too long").hint(hint));
+    }
+    match path.trim_start_matches('/') {
+        "" => Err(Wrong::because("names no socket").hint("for example `unix:/run/site.sock`")),
+        rest if path.len() != rest.len() + 1 => {
+            Err(Wrong::because("has no path that begins with one slash").hint(format!("write `unix:/{rest}`")))
+        }
+        _ => Ok(ServerUrl::Unix(path.into())),
+    }
+}
+
+/// A request-target that is asked for.
+pub(crate) fn target(text: &str) -> Read<String> {
+    if !text.starts_with('/') {
+        let hint = match text.split_once("://").and_then(|(_, rest)| rest.split_once('/')) {
+            Some((host, path)) => format!("write `/{path}`; the host goes to `host`: `{host}`"),
+            None => format!("write `/{text}`"),
+        };
+        return Err(Wrong::because("does not begin with a slash").hint(hint));
+    }
+    match text.parse::<PathAndQuery>() {
+        Ok(_) if !text.contains('#') => Ok(text.to_owned()),
+        _ => Err(Wrong::because("has characters that no path has").hint("write them as `%20` and the like")),
+    }
+}
+
+/// `Host`.
+pub(crate) fn host(text: &str) -> Read<String> {
+    match text.parse::<Authority>() {
+        Ok(authority) if !authority.as_str().contains('@') => Ok(text.to_owned()),
+        _ => Err(Wrong::because("is no host").hint("write `www.example.org`, with a port if it needs one")),
+    }
+}
+
+/// A cookie by its whole name (RFC 6265 §4.1.1).
+pub(crate) fn cookie_name(text: &str) -> Read<String> {
+    if text.contains('*') {
+        return Err(Wrong::because("has a `*`").hint("the whole name stands here, no glob"));
+    }
+    // A cookie's name is a token, as a field's is.
+    match text.parse::<HeaderName>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(Wrong::because("is no name of a cookie").hint("for example `PHPSESSID`")),
+    }
+}
+
+/// The same, or its beginning with a `*` behind it: names such as `SESS0123456789abcdef`.
+pub(crate) fn cookie_prefix(text: &str) -> Read<String> {
+    match text.strip_suffix('*') {
+        Some("") => Err(Wrong::because("is every cookie").hint("name the cookie of the session")),
+        Some(beginning) if !beginning.contains('*') => cookie_name(beginning).map(|_| text.to_owned()),
+        Some(_) => Err(Wrong::because("has more than one `*`").hint("only one, at the end: `SESS*`")),
+        None if text.contains('*') => Err(Wrong::because("has a `*` before its end").hint("only at the end: `SESS*`")),
+        None => cookie_name(text),
+    }
+}
+
+/// A name server.
+pub(crate) fn name_server(text: &str) -> Read<SocketAddr> {
+    let address = text.parse().ok().or_else(|| {
+        let ip = text.trim_matches(['[', ']']).parse::<IpAddr>().ok()?;
+        Some(SocketAddr::new(ip, 53))
+    });
+    address.filter(|address| address.port() != 0).ok_or_else(|| {
+        Wrong::PLAIN
+            .hint("write `10.0.0.2`, `\"10.0.0.2:5353\"` or `\"[fd00::2]:53\"`; a name cannot be looked up there")
+    })
 }
 
 pub(crate) fn network(text: &str) -> Read<String> {
@@ -185,6 +270,23 @@ pub(crate) fn network(text: &str) -> Read<String> {
 pub(crate) fn status(text: &str) -> Read<StatusCode> {
     let code = text.parse::<u16>().ok().filter(|code| (200..600).contains(code) && text.len() == 3);
     code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Wrong::because("is not between 200 and 599"))
+}
+
+/// `200`, `200-399` or `2xx`: the least and the most.
+pub(crate) fn status_range(text: &str) -> Read<(u16, u16)> {
+    let code = |text: &str| text.parse::<u16>().ok().filter(|code| text.len() == 3 && (100..600).contains(code));
+    if let Some(class) = text.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok()) {
+        return match class {
+            1..=5 => Ok((class * 100, class * 100 + 99)),
+            _ => Err(Wrong::because("is no class from `1xx` to `5xx`")),
+        };
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (code(first), code(last)) {
+        (Some(first), Some(last)) if first <= last => Ok((first, last)),
+        (Some(first), Some(last)) => Err(Wrong::because("is upside down").hint(format!("write `{last}-{first}`"))),
+        _ => Err(Wrong::because("is not between 100 and 599")),
+    }
 }
 
 pub(crate) fn method(text: &str) -> Read<Method> {

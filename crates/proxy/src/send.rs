@@ -14,6 +14,7 @@ use crate::forward;
 use crate::interim::Interim;
 use crate::media;
 use crate::proxy::{Proxy, Runtime};
+use crate::terms::{self, Terms};
 
 /// An origin's response: the head is here, the body comes.
 pub(crate) struct Fetched {
@@ -33,6 +34,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: RequestBody,
     /// Where the origin's interim responses go, if they go anywhere.
     pub(crate) interim: Option<Interim>,
+    pub(crate) terms: Terms,
 }
 
 /// The request of a fill: a whole GET (or what the key holds of another method; or its HEAD), under these conditions where
@@ -45,11 +47,19 @@ pub(crate) async fn fill(
     interim: Option<Interim>,
 ) -> Result<Fetched, Fault> {
     let body = asked.body();
-    let mut headers = forward::fill_head(asked);
+    let id = proxy.ids.of_fill(&asked.exchange);
+    let mut headers = forward::fill_head(asked, &id);
     headers.extend(conditions.iter().cloned());
-    let outgoing = Outgoing { method, path_and_query: asked.path_and_query(), headers, body, interim };
+    let outgoing = Outgoing {
+        method,
+        path_and_query: asked.path_and_query(),
+        headers,
+        body,
+        interim,
+        terms: Terms::of_fill(asked),
+    };
     let again = || {
-        let mut headers = forward::fill_head(asked);
+        let mut headers = forward::fill_head(asked, &id);
         headers.extend(conditions);
         headers
     };
@@ -69,14 +79,14 @@ pub(crate) async fn readable(
         && outgoing.method == Method::GET
         && matches!(outgoing.body, RequestBody::Empty)
         && outgoing.headers.get(header::ACCEPT_ENCODING) != Some(&forward::IDENTITY);
-    let (path_and_query, interim) = (outgoing.path_and_query, outgoing.interim.clone());
+    let (path_and_query, interim, terms) = (outgoing.path_and_query, outgoing.interim.clone(), outgoing.terms);
     let fetched = send(proxy, runtime, rule, outgoing).await?;
     if !(may_ask_again && media::is_encoded(&fetched.headers) && media::is_template(rule, &fetched.headers)) {
         return Ok(fetched);
     }
     let mut headers = head();
     headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY);
-    let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty, interim };
+    let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty, interim, terms };
     // Boxed: it is the rare way, and every request would carry its size.
     Box::pin(send(proxy, runtime, rule, again)).await
 }
@@ -105,7 +115,9 @@ pub(crate) async fn send(
     let request_time = proxy.clock.now();
     let began = Instant::now();
     let on_interim = outgoing.interim.map(|interim| interim.relay(runtime, rule));
-    let result = origin.send_with(request, Call { on_interim, ..Call::default() }).await;
+    let Terms { hash, client } = outgoing.terms;
+    let call = Call { on_interim, hash, client, timeouts: terms::timeouts(rule, origin) };
+    let result = origin.send_with(request, call).await;
     let (response_time, elapsed) = (proxy.clock.now(), began.elapsed());
     let status = result.as_ref().ok().map(|response| response.status);
     proxy.observer.origin(&config.name, status, elapsed);

@@ -45,6 +45,8 @@ pub(crate) enum Act {
     Silence,
     /// Nothing; the connection ends.
     End(Ending),
+    /// The stream is refused (HTTP/2).
+    Refuse,
     /// Asks the test's function.
     Compute(Arc<Compute>),
 }
@@ -60,6 +62,7 @@ impl fmt::Debug for Act {
             Act::Upgrade => "Upgrade",
             Act::Silence => "Silence",
             Act::End(_) => "End",
+            Act::Refuse => "Refuse",
             Act::Compute(_) => "Compute",
         })
     }
@@ -160,6 +163,11 @@ impl Answer {
     /// Resets the connection (TCP RST) without an answer.
     pub fn reset() -> Self {
         Self::acting(Act::End(Ending::Reset))
+    }
+
+    /// Refuses the request without having looked at it (HTTP/2 only: RFC 9113 §8.7).
+    pub fn refuse() -> Self {
+        Self::acting(Act::Refuse)
     }
 
     /// Never answers; waits until the other side closes.

@@ -98,8 +98,11 @@
 #![expect(clippy::panic, reason = "a helper of tests reports by failing the test")]
 
 mod answer;
+mod authority;
 mod client;
 mod clock;
+mod dns;
+mod front;
 mod gate;
 mod origin;
 mod patience;
@@ -109,19 +112,23 @@ mod scenario;
 mod script;
 mod send;
 mod serve;
+mod serve_h2;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use answer::Answer;
+pub use authority::{Authority, Certificate};
 pub use client::{Client, RequestBuilder};
 pub use clock::ManualClock;
+pub use dns::{DnsAnswer, DnsServer};
+pub use front::Front;
 pub use gate::Gate;
 pub use origin::{ScriptedOrigin, refused_address};
 pub use patience::{PATIENCE, patiently};
 pub use reply::{ClientError, ClientResponse, Streaming};
-pub use request::Request;
+pub use request::{Request, Tls};
 pub use scenario::{Gets, OriginSide, Scenario, Sees};
 pub use send::Sends;
 pub use stream::StreamHandle;

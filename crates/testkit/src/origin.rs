@@ -2,24 +2,27 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 use crate::answer::Answer;
+use crate::front::Front;
 use crate::patience::patiently;
 use crate::request::Request;
 use crate::script::Script;
-use crate::serve::serve;
 
-/// An HTTP/1 origin in the test's own runtime that answers by a script and records what it saw.
+/// An origin in the test's own runtime that answers by a script and records what it saw.
 /// Requests without a scripted answer get a 404. Ends when dropped.
 #[derive(Debug)]
 pub struct ScriptedOrigin {
     address: SocketAddr,
+    front: Arc<Front>,
     shared: Arc<Shared>,
     running: Mutex<Option<Running>>,
 }
@@ -53,15 +56,30 @@ impl ScriptedOrigin {
 
     /// Starts at this address: an origin that comes back after [`stop`](Self::stop), as a new one.
     pub async fn start_at(address: SocketAddr) -> Self {
-        let listener = match TcpListener::bind(address).await {
-            Ok(listener) => listener,
-            Err(error) => panic!("the scripted origin cannot listen at {address}: {error}"),
+        Self::start_behind_at(Front::default(), address).await
+    }
+
+    /// Starts on a free port of 127.0.0.1, or at its unix socket, and is spoken to in this way.
+    pub async fn start_behind(front: Front) -> Self {
+        Self::start_behind_at(front, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    async fn start_behind_at(front: Front, mut address: SocketAddr) -> Self {
+        let listening = match front.unix_path() {
+            Some(path) => UnixListener::bind(path).map(Listener::Unix),
+            None => TcpListener::bind(address).await.map(Listener::Tcp),
         };
-        let address = listener.local_addr().unwrap_or(address);
-        let shared = Arc::new(Shared::default());
+        let listener = match listening {
+            Ok(listener) => listener,
+            Err(error) => panic!("the scripted origin cannot listen at {address}, {front:?}: {error}"),
+        };
+        if let Listener::Tcp(listener) = &listener {
+            address = listener.local_addr().unwrap_or(address);
+        }
+        let (front, shared) = (Arc::new(front), Arc::new(Shared::default()));
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, shared.clone(), stopped));
-        Self { address, shared, running: Mutex::new(Some(Running { stop, task })) }
+        let task = tokio::spawn(accept(listener, front.clone(), shared.clone(), stopped));
+        Self { address, front, shared, running: Mutex::new(Some(Running { stop, task })) }
     }
 
     /// Where it listens.
@@ -69,9 +87,12 @@ impl ScriptedOrigin {
         self.address
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`; `https` where it speaks TLS, and `unix:/PATH` at a unix socket.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match self.front.unix_path() {
+            Some(path) => format!("unix:{}", path.display()),
+            None => format!("{}://{}", self.front.scheme(), self.address),
+        }
     }
 
     /// Adds an answer to the queue of a route: `"/path"`, `"METHOD /path"`; `*` at the end stands for any rest; a route
@@ -186,6 +207,9 @@ impl Drop for ScriptedOrigin {
         if let Some(running) = self.running.lock().take() {
             running.task.abort();
         }
+        if let Some(path) = self.front.unix_path() {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -196,14 +220,20 @@ pub async fn refused_address() -> SocketAddr {
     origin.address()
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+/// Where it listens.
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+async fn accept(listener: Listener, front: Arc<Front>, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let acceptor = front.acceptor();
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    let number = shared.opened();
-                    connections.spawn(serve(stream, number, OpenConnection(shared.clone())));
+            serving = listener.accept(&front, acceptor.as_ref(), &shared) => {
+                if let Ok(serving) = serving {
+                    connections.spawn(serving);
                 }
             }
             Some(_) = connections.join_next() => {}
@@ -212,6 +242,31 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+impl Listener {
+    /// The next connection, to be served.
+    async fn accept(
+        &self,
+        front: &Arc<Front>,
+        acceptor: Option<&TlsAcceptor>,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let (front, acceptor) = (front.clone(), acceptor.cloned());
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                let number = shared.opened();
+                Ok(Box::pin(front.serve(acceptor, stream, number, OpenConnection(shared.clone()))))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let number = shared.opened();
+                Ok(Box::pin(front.serve(acceptor, stream, number, OpenConnection(shared.clone()))))
+            }
+        }
+    }
 }
 
 /// A connection's hold on the origin; dropping it says that the connection has ended.

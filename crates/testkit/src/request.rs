@@ -23,6 +23,25 @@ pub struct Request {
     pub connection: usize,
     /// Whether the whole body was read.
     pub complete: bool,
+    /// The PROXY protocol's header that opened the connection, where the origin takes one.
+    pub preface: Bytes,
+    /// The TLS that it came through.
+    pub tls: Option<Tls>,
+    /// The error code with which it was taken back (HTTP/2).
+    pub reset: Option<u32>,
+}
+
+/// What an origin knows of a connection's TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The name that was asked for (SNI).
+    pub server_name: Option<String>,
+    /// What was agreed on by ALPN.
+    pub protocol: Option<String>,
+    /// The client showed a certificate.
+    pub client_certificate: bool,
+    /// An earlier session was resumed.
+    pub resumed: bool,
 }
 
 impl Request {

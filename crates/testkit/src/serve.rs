@@ -6,9 +6,9 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tokio::net::TcpStream;
 
 use crate::answer::{Act, Answer, Ending, Frame, Source};
+use crate::front::{Facts, Transport};
 use crate::origin::OpenConnection;
 use crate::request::{Request, find};
 use crate::stream::Order;
@@ -21,15 +21,18 @@ enum Then {
 }
 
 /// Serves a connection until one side ends it. Errors are the other side's doing and end it too.
-pub(crate) async fn serve(stream: TcpStream, number: usize, log: OpenConnection) {
-    let _ = stream.set_nodelay(true);
+pub(crate) async fn serve<S: Transport>(stream: S, facts: Facts, log: OpenConnection) {
     let mut wire = Wire::new(stream);
     while let Ok(Some(head)) = wire.head().await {
-        match exchange(&mut wire, head, number, &log).await {
+        match exchange(&mut wire, head, &facts, &log).await {
             Ok(Then::Next) => {}
-            Ok(Then::End(Ending::Close)) | Err(_) => break,
+            Ok(Then::End(Ending::Close)) => {
+                wire.io.finish().await;
+                break;
+            }
+            Err(_) => break,
             Ok(Then::End(Ending::Reset)) => {
-                let _ = wire.io.set_zero_linger();
+                wire.io.reset_at_end();
                 break;
             }
         }
@@ -39,10 +42,10 @@ pub(crate) async fn serve(stream: TcpStream, number: usize, log: OpenConnection)
     drop(log);
 }
 
-async fn exchange(
-    wire: &mut Wire<TcpStream>,
+async fn exchange<S: Transport>(
+    wire: &mut Wire<S>,
     head: crate::wire::Head,
-    number: usize,
+    facts: &Facts,
     log: &OpenConnection,
 ) -> io::Result<Then> {
     let mut framing = Framing::of(&head.headers, Framing::Done)?;
@@ -52,7 +55,9 @@ async fn exchange(
         target: start.next().unwrap_or_default(),
         version: start.next().unwrap_or_default(),
         headers: head.headers,
-        connection: number,
+        connection: facts.connection,
+        preface: facts.preface.clone(),
+        tls: facts.tls.clone(),
         complete: framing == Framing::Done,
         ..Request::default()
     };
@@ -78,8 +83,8 @@ async fn exchange(
     Ok(then)
 }
 
-async fn read_body(
-    wire: &mut Wire<TcpStream>,
+async fn read_body<S: Transport>(
+    wire: &mut Wire<S>,
     framing: &mut Framing,
     log: &OpenConnection,
     place: usize,
@@ -99,7 +104,7 @@ async fn read_body(
     Ok(())
 }
 
-async fn act(wire: &mut Wire<TcpStream>, answer: Answer, request: &Request) -> io::Result<Then> {
+async fn act<S: Transport>(wire: &mut Wire<S>, answer: Answer, request: &Request) -> io::Result<Then> {
     match answer.act {
         Act::Respond => respond(wire, answer, request).await,
         Act::Echo => respond(wire, answer.body(request.text()), request).await,
@@ -117,11 +122,12 @@ async fn act(wire: &mut Wire<TcpStream>, answer: Answer, request: &Request) -> i
             wire.write(head.as_bytes()).await?;
             send_back(wire).await
         }
+        Act::Refuse => Err(io::Error::other("an answer of HTTP/2")),
         Act::Compute(_) => Err(io::Error::other("an answer computed twice")),
     }
 }
 
-async fn send_back(wire: &mut Wire<TcpStream>) -> io::Result<Then> {
+async fn send_back<S: Transport>(wire: &mut Wire<S>) -> io::Result<Then> {
     let mut framing = Framing::UntilClose;
     while let Some(bytes) = wire.body(&mut framing, &mut Vec::new()).await? {
         wire.write(&bytes).await?;
@@ -129,7 +135,7 @@ async fn send_back(wire: &mut Wire<TcpStream>) -> io::Result<Then> {
     Ok(Then::End(Ending::Close))
 }
 
-async fn respond(wire: &mut Wire<TcpStream>, answer: Answer, request: &Request) -> io::Result<Then> {
+async fn respond<S: Transport>(wire: &mut Wire<S>, answer: Answer, request: &Request) -> io::Result<Then> {
     let mut headers = answer.headers.clone();
     let bodiless = request.method == "HEAD" || matches!(answer.status, 204 | 304);
     let framed = find(&headers, "content-length").is_some() || find(&headers, "transfer-encoding").is_some();
@@ -184,8 +190,8 @@ fn last_chunk(trailers: &[(String, String)]) -> String {
 
 /// Writes the head that is in `message` and the body, in chunks where there is an end of those. A body in one piece leaves
 /// with its head in one write.
-async fn write_pieces(
-    wire: &mut Wire<TcpStream>,
+async fn write_pieces<S: Transport>(
+    wire: &mut Wire<S>,
     mut message: Vec<u8>,
     pieces: Vec<Bytes>,
     end: Option<String>,
@@ -210,8 +216,8 @@ async fn write_pieces(
     Ok(cut.map(|(_, ending)| ending))
 }
 
-async fn write_stream(
-    wire: &mut Wire<TcpStream>,
+async fn write_stream<S: Transport>(
+    wire: &mut Wire<S>,
     orders: Option<tokio::sync::mpsc::UnboundedReceiver<Order>>,
     end: Option<String>,
 ) -> io::Result<Option<Ending>> {
@@ -248,13 +254,12 @@ fn frame(into: &mut Vec<u8>, bytes: &[u8], in_chunks: bool) {
 }
 
 /// Waits for `event`; an error when the other side closes first.
-async fn unless_closed<T>(wire: &Wire<TcpStream>, event: impl Future<Output = T>) -> io::Result<T> {
+async fn unless_closed<S: Transport, T>(wire: &mut Wire<S>, event: impl Future<Output = T>) -> io::Result<T> {
     let mut event = pin!(event);
-    let mut byte = [0];
     tokio::select! {
         biased;
         happened = &mut event => return Ok(happened),
-        peeked = wire.io.peek(&mut byte) => if peeked? == 0 {
+        read = wire.fill() => if read? == 0 {
             return Err(crate::wire::closed("by the other side".to_owned()));
         },
     }

@@ -1,12 +1,23 @@
 //! Origins against a scripted server. Time is tokio's paused clock where a limit of time is at stake: it moves on by itself as
 //! soon as everybody waits, so a timeout comes at once and nothing is measured.
 
+mod balance;
 mod body;
+mod budget;
 mod exchange;
 mod head;
+mod health;
+mod hold;
+mod http2;
+mod http2_raw;
+mod names;
+mod proxy_protocol;
 mod retry;
 mod reuse;
 mod time;
+mod tls;
+mod total;
+mod unix;
 mod upload;
 
 use std::pin::Pin;

@@ -3,6 +3,7 @@
 use super::*;
 use copal_testkit::{Answer, Client};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
 async fn one_connection_serves_one_request_after_the_other() {
@@ -184,4 +185,116 @@ async fn a_request_that_cannot_be_sent_twice_believes_in_young_connections_only(
         assert_eq!(whole(response.body).await.unwrap(), "a");
         assert_eq!(server.connections(), connections, "{method} after {pause} ms");
     }
+}
+
+/// A server that a test plays by hand: its origin, and where it accepts.
+async fn by_hand() -> (tokio::net::TcpListener, Arc<Origin>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, Origin::new(settings(&[url])).unwrap())
+}
+
+/// Reads the head of a request without a body.
+async fn read_head(stream: &mut tokio::net::TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[tokio::test]
+async fn bytes_that_nobody_asked_for_end_an_idle_connection() {
+    let (listener, origin) = by_hand().await;
+    let (bystander, other) = one().await;
+    let asking = async {
+        assert_eq!(text(&origin, "/").await.unwrap(), "a");
+        assert_eq!(origin.idle(), [1]);
+    };
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na").await.unwrap();
+        stream
+    };
+    let ((), mut first) = tokio::join!(asking, serving);
+    // A response to nothing, while the connection waits for its next request.
+    first.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil").await.unwrap();
+    // An exchange of somebody else: meanwhile it has certainly reached us.
+    text(&other, "/").await.unwrap();
+    drop(bystander);
+    let serving = async {
+        let (mut second, _) = listener.accept().await.unwrap();
+        read_head(&mut second).await;
+        second.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood").await.unwrap();
+        second
+    };
+    let asked = request("POST", "/", RequestBody::Empty);
+    let (response, _second) = tokio::join!(send(&origin, asked), serving);
+    assert_eq!(whole(response.unwrap().body).await.unwrap(), "good");
+    // Nothing was sent on the first one, and it is closed.
+    let mut rest = Vec::new();
+    let _ = first.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"");
+}
+
+#[tokio::test]
+async fn what_follows_a_response_is_never_another_ones() {
+    let extra = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+    for head in [
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-sum: 1\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\ncontent-length: 4\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    ] {
+        let (server, origin) = one().await;
+        server.on("/", Answer::raw(format!("{head}{extra}")));
+        server.on("/next", "good");
+        text(&origin, "/").await.unwrap();
+        assert_eq!(text(&origin, "/next").await.unwrap(), "good", "{head:?}");
+        assert_eq!(server.connections(), 2, "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_ends_early_takes_its_connection_with_it() {
+    let (server, origin) = one().await;
+    server.on("/sized", Answer::ok("hello").cut_after(2));
+    server.on("/chunks", Answer::ok("hello").chunked().cut_after(2));
+    server.on("/next", "good");
+    for (target, connections) in [("/sized", 2), ("/chunks", 3)] {
+        assert_eq!(text(&origin, target).await, Err(Kind::Incomplete));
+        assert_eq!(origin.idle(), [0]);
+        assert_eq!(text(&origin, "/next").await.unwrap(), "good");
+        assert_eq!(server.connections(), connections);
+    }
+}
+
+#[tokio::test]
+async fn a_response_before_the_whole_request_is_not_anothers() {
+    let (server, origin) = one().await;
+    server.on("PUT /", Answer::ok("early").early());
+    server.on("/next", "good");
+    // More than the buffers on the way hold.
+    let large = Bytes::from(vec![b'x'; 16 << 20]);
+    for _ in 0..3 {
+        let response = send(&origin, request("PUT", "/", RequestBody::Full(large.clone()))).await.unwrap();
+        assert_eq!(whole(response.body).await.unwrap(), "early");
+        assert_eq!(text(&origin, "/next").await.unwrap(), "good");
+    }
+}
+
+#[tokio::test]
+async fn interim_responses_without_end_are_given_up() {
+    let (listener, origin) = by_hand().await;
+    let flooding = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        while stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await.is_ok() {}
+    };
+    let (text, ()) = tokio::join!(text(&origin, "/"), flooding);
+    assert_eq!(text, Err(Kind::TooLarge));
+    assert_eq!(origin.idle(), [0]);
 }

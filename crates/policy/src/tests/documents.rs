@@ -65,15 +65,37 @@ fn configurations(page: &str) -> Vec<String> {
 
 #[test]
 fn configurations_in_the_documents_load() {
+    let tls = super::origins::certificates("documents");
     let mut count = 0;
-    for name in ["CONFIGURATION.md", "CONTEXTS.md", "ESI.md", "POLICIES.md", "PURGING.md"] {
+    for name in ["CONFIGURATION.md", "CONTEXTS.md", "ESI.md", "ORIGINS.md", "POLICIES.md", "PURGING.md"] {
         for text in configurations(&std::fs::read_to_string(docs(name)).unwrap()) {
+            let text = text.replace("/etc/copal/", &format!("{}/", tls.0.display()));
             let loaded = load_str(name, &text, None);
             assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{text}\n{loaded:?}");
             count += 1;
         }
     }
     assert!(count >= 3);
+}
+
+/// What the page promises stands on it, and every key of an origin that is no detail.
+#[test]
+fn the_page_of_origins_has_its_two_examples_and_every_key() {
+    let page = std::fs::read_to_string(docs("ORIGINS.md")).unwrap();
+    let blocks = configurations(&page);
+    let with = |words: &[&str]| blocks.iter().any(|block| words.iter().all(|word| block.contains(word)));
+    assert!(
+        with(&["backup: true", "health:", "fallback: maintenance"]),
+        "two servers, a hot spare, a maintenance page"
+    );
+    assert!(with(&["https://", "certificate:", "key:", "ca:"]), "an https origin with a client certificate");
+    for key in KEYS.iter().filter(|key| key.path.starts_with("origins.NAME.")) {
+        let name = key.name();
+        let told = ["header_bytes", "longest", "failures", "rate", "base", "url"].contains(&name)
+            || name.strip_suffix("_timeout").is_some_and(|limit| page.contains(&format!("`{limit}`")))
+            || [format!("`{name}"), format!("{name}:")].iter().any(|word| page.contains(word.as_str()));
+        assert!(told, "docs/ORIGINS.md does not name `{}`", key.path);
+    }
 }
 
 /// The YAML blocks of a page, without the indentation that a list around them gives them.
@@ -118,7 +140,19 @@ fn wrapped(path: &str, value: &str) -> String {
             "rules[]" if text.starts_with("name:") => ", pass: true",
             "rules[]" if ["cache:", "pass:", "respond:"].iter().any(|action| text.starts_with(action)) => ", name: x",
             "rules[]" => ", name: x, cache: {}",
-            "origins.NAME" if !text.starts_with("servers:") => ", servers: \"http://a\"",
+            "origins.NAME" if text.starts_with("servers:") => "",
+            "origins.NAME" if text.starts_with("hash:") => ", servers: \"http://a\", balance: hash",
+            "origins.NAME" => ", servers: \"http://a\"",
+            "origins.NAME.servers[]" if !text.starts_with("url:") => ", url: \"http://a\"",
+            "origins.NAME.hash" if text.starts_with("cookie:") => ", by: cookie",
+            "origins.NAME.hash" if text == "by: cookie" => ", cookie: x",
+            "origins.NAME.health" if text.starts_with("window:") => ", threshold: 7",
+            "origins.NAME.health" if text.starts_with("threshold:") => ", window: 10",
+            "origins.NAME.health" if ["host:", "status:", "body:"].iter().any(|key| text.starts_with(key)) => {
+                ", path: /"
+            }
+            "origins.NAME.tls" if text.starts_with("certificate:") => ", key: /etc/copal/client.key",
+            "origins.NAME.tls" if text.starts_with("key:") => ", certificate: /etc/copal/client.pem",
             "contexts.NAME" if !text.starts_with("path:") => ", path: /group",
             "purge.secret" if text.starts_with("header:") => ", value: 0123456789abcdef",
             "purge.htcp" if text.starts_with("allow:") => ", address: \"127.0.0.1:4827\"",
@@ -136,7 +170,9 @@ fn wrapped(path: &str, value: &str) -> String {
     if path == "rules[].context" {
         text.push_str(&format!(", contexts: {{ {value}: {{ path: /group }} }}"));
     }
-    if path.starts_with("origins") {
+    if path == "origins.NAME.fallback" {
+        format!("{{ {}, {value}: \"http://b\" }} }}", text.trim_end_matches('}'))
+    } else if path.starts_with("origins") {
         format!("{{ {text} }}")
     } else {
         format!("{{ {text}, origins: {{ cms: \"http://a\" }} }}")
@@ -145,6 +181,7 @@ fn wrapped(path: &str, value: &str) -> String {
 
 #[test]
 fn every_example_and_every_default_is_right() {
+    let tls = super::origins::certificates("examples");
     for key in KEYS {
         let mut values = vec![key.example];
         if let Default::Is(text) = key.default {
@@ -156,7 +193,9 @@ fn every_example_and_every_default_is_right() {
             // What is read from elsewhere is there.
             let text = text
                 .replace("COPAL_PURGE_SECRET", "CARGO_PKG_NAME")
-                .replace("/run/secrets/copal-purge", "tests/secret");
+                .replace("/run/secrets/copal-purge", "tests/secret")
+                .replace("page: error.html", "page: error_page.html")
+                .replace("/etc/copal/", &format!("{}/", tls.0.display()));
             let base = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
             let loaded = load_str("example", &text, Some(&base));
             assert!(loaded.is_ok(), "{}: {text}\n{}", key.path, loaded.unwrap_err());

@@ -19,16 +19,16 @@ pub(super) fn errors(text: &str) -> Diagnostics {
 }
 
 /// A folder that is gone after the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("copal-policy-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -47,10 +47,11 @@ fn the_shortest_configuration_has_safe_defaults() {
     assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert!(config.admin.is_none() && config.purge.allow.is_empty() && config.trusted_proxies.is_empty());
     let cms = &config.origins[0];
-    assert_eq!((&*cms.name, cms.servers.len(), cms.retries), ("cms", 1, 1));
-    assert_eq!(cms.servers[0], "http://127.0.0.1:9000");
+    assert_eq!((&*cms.name, cms.servers.len(), cms.retries.tries), ("cms", 1, 1));
+    assert_eq!(cms.servers[0].url.to_string(), "http://127.0.0.1:9000");
     assert!(cms.host.is_none());
-    let seconds = [cms.connect_timeout, cms.first_byte_timeout, cms.between_bytes_timeout, cms.idle_timeout];
+    let timeouts = &cms.timeouts;
+    let seconds = [timeouts.connect, timeouts.first_byte, timeouts.between_bytes, cms.idle_timeout];
     assert_eq!(seconds.map(|timeout| timeout.as_secs()), [2, 30, 15, 60]);
     let cache = &config.cache;
     assert_eq!((cache.memory, cache.max_body, cache.max_variants), (256 << 20, 64 << 20, 64));
@@ -88,16 +89,16 @@ origins:
     let names: Vec<&str> = origins.iter().map(|origin| &*origin.name).collect();
     assert_eq!(names, ["a", "b", "c"]);
     assert_eq!(origins.iter().map(|origin| origin.servers.len()).collect::<Vec<_>>(), [1, 2, 1]);
-    assert_eq!(origins.iter().map(|origin| origin.connect_timeout.as_secs()).collect::<Vec<_>>(), [1, 1, 5]);
-    assert_eq!((origins[2].retries, origins[2].host.as_deref()), (0, Some("www.example.org:81")));
+    assert_eq!(origins.iter().map(|origin| origin.timeouts.connect.as_secs()).collect::<Vec<_>>(), [1, 1, 5]);
+    assert_eq!((origins[2].retries.tries, origins[2].host.as_deref()), (0, Some("www.example.org:81")));
     for (wrong, message) in [
         ("{ a: [] }", "origin `a` has no servers"),
         ("{ a: { servers: [] } }", "origin `a` has no servers"),
         ("{}", "`origins` is empty: there is nothing to stand before"),
-        ("{ a: \"http://u:p@h\" }", "`a` must be an `http://` URL, but `http://u:p@h` has a user name in it"),
-        ("{ a: \"http://h/path\" }", "`a` must be an `http://` URL, but `http://h/path` has a path"),
-        ("{ a: \"ftp://h\" }", "`a` must be an `http://` URL, but `ftp://h` has another scheme"),
-        ("{ a: }", "`a` must be an `http://` URL, not nothing"),
+        ("{ a: \"http://u:p@h\" }", "`a` must be the URL of a server, but `http://u:p@h` has a user name in it"),
+        ("{ a: \"http://h/path\" }", "`a` must be the URL of a server, but `http://h/path` has a path"),
+        ("{ a: \"ftp://h\" }", "`a` must be the URL of a server, but `ftp://h` has another scheme"),
+        ("{ a: }", "`a` must be the URL of a server, not nothing"),
     ] {
         let found = errors(&format!("origins: {wrong}"));
         assert_eq!((found.0.len(), found.0[0].message.as_str()), (1, message), "{wrong}");
@@ -122,7 +123,7 @@ fn without_a_file() {
     assert_eq!((config.listen.len(), config.origins.len()), (1, 1));
     let config = for_origin("http://127.0.0.1:9000", Some("0.0.0.0:80")).unwrap().config;
     assert_eq!(config.listen, ["0.0.0.0:80".parse().unwrap()]);
-    let expected = "command line:1:10: error: `--origin` must be an `http://` URL, but `cms:9000` has no scheme
+    let expected = "command line:1:10: error: `--origin` must be the URL of a server, but `cms:9000` has no scheme
  1 | --origin cms:9000
    |          ^^^^^^^^
    = hint: write `http://cms:9000`

@@ -4,5 +4,6 @@ mod answers;
 mod documents;
 mod language;
 mod load;
+mod origins;
 mod shipped;
 mod wrong;

@@ -5,103 +5,103 @@ use crate::{Severity, load_str};
 
 /// A wrong configuration, and all that is said about it.
 const WRONG: &[(&str, &str)] = &[
-        // 1. A slip in a key.
-        (
-            "orgins:\n  cms: \"http://127.0.0.1:9000\"\n",
-            "copal.yaml:1:1: error: unknown key `orgins`
+    // 1. A slip in a key.
+    (
+        "orgins:\n  cms: \"http://127.0.0.1:9000\"\n",
+        "copal.yaml:1:1: error: unknown key `orgins`
  1 | orgins:
    | ^^^^^^
    = hint: did you mean `origins`?",
-        ),
-        // 2. A duration in words.
-        (
-            "origins: { cms: \"http://a\" }\nrules:\n  - name: pages\n    cache:\n      ttl: 1 hour\n",
-            "copal.yaml:5:12: error: `ttl` must be a duration, but `1 hour` has an unknown unit
+    ),
+    // 2. A duration in words.
+    (
+        "origins: { cms: \"http://a\" }\nrules:\n  - name: pages\n    cache:\n      ttl: 1 hour\n",
+        "copal.yaml:5:12: error: `ttl` must be a duration, but `1 hour` has an unknown unit
  5 |       ttl: 1 hour
    |            ^^^^^^
    = hint: write `1h`",
-        ),
-        // 3. A size in powers of ten.
-        (
-            "origins: { cms: \"http://a\" }\ncache: { memory: 512MB }\n",
-            "copal.yaml:2:18: error: `memory` must be a size, but `512MB` has an unknown unit
+    ),
+    // 3. A size in powers of ten.
+    (
+        "origins: { cms: \"http://a\" }\ncache: { memory: 512MB }\n",
+        "copal.yaml:2:18: error: `memory` must be a size, but `512MB` has an unknown unit
  2 | cache: { memory: 512MB }
    |                  ^^^^^
    = hint: write `512MiB`",
-        ),
-        // 4. An origin behind TLS.
-        (
-            "origins:\n  cms: https://cms.internal\n",
-            "copal.yaml:2:8: error: `cms` must be an `http://` URL, but `https://cms.internal` is not supported yet: Copal speaks plain HTTP to origins
- 2 |   cms: https://cms.internal
-   |        ^^^^^^^^^^^^^^^^^^^^
-   = hint: write `http://...`, through a tunnel if the way is not trusted: `http://cms.internal`",
-        ),
-        // 5. Two actions.
-        (
-            "origins: { cms: \"http://a\" }\nrules:\n  - name: pages\n    cache: { ttl: 1h }\n    pass: true\n",
-            "copal.yaml:5:5: error: rule `pages` has two actions, `cache` and `pass`
+    ),
+    // 4. An origin with a path.
+    (
+        "origins:\n  cms: https://cms.internal/site\n",
+        "copal.yaml:2:8: error: `cms` must be the URL of a server, but `https://cms.internal/site` has a path
+ 2 |   cms: https://cms.internal/site
+   |        ^^^^^^^^^^^^^^^^^^^^^^^^^
+   = hint: write `https://cms.internal`; paths go to the server as they come",
+    ),
+    // 5. Two actions.
+    (
+        "origins: { cms: \"http://a\" }\nrules:\n  - name: pages\n    cache: { ttl: 1h }\n    pass: true\n",
+        "copal.yaml:5:5: error: rule `pages` has two actions, `cache` and `pass`
  5 |     pass: true
    |     ^^^^
    = hint: a rule does one thing; make two rules",
-        ),
-        // 6. A regular expression that is none.
-        (
-            "origins: { cms: \"http://a\" }\nrules:\n  - { name: x, match: { path: \"~^/(a|b\" }, pass: true }\n",
-            "copal.yaml:3:31: error: `path` must be a path glob, but `~^/(a|b` is not a regular expression: unclosed group
+    ),
+    // 6. A regular expression that is none.
+    (
+        "origins: { cms: \"http://a\" }\nrules:\n  - { name: x, match: { path: \"~^/(a|b\" }, pass: true }\n",
+        "copal.yaml:3:31: error: `path` must be a path glob, but `~^/(a|b` is not a regular expression: unclosed group
  3 |   - { name: x, match: { path: \"~^/(a|b\" }, pass: true }
    |                               ^^^^^^^^^
    = hint: after `~` stands a regular expression without look-around and back-references",
-        ),
-        // 7. A policy that does not exist.
-        (
-            "origins: { cms: \"http://a\" }\npolicies: [wagtial]\n",
-            "copal.yaml:2:12: error: policy `wagtial`: none of that name is shipped
+    ),
+    // 7. A policy that does not exist.
+    (
+        "origins: { cms: \"http://a\" }\npolicies: [wagtial]\n",
+        "copal.yaml:2:12: error: policy `wagtial`: none of that name is shipped
  2 | policies: [wagtial]
    |            ^^^^^^^
    = hint: did you mean `wagtail`?",
-        ),
-        // 8. A value that YAML takes for an alias.
-        (
-            "origins: { cms: \"http://a\" }\nsessions:\n  cookies: [*SESS]\n",
-            "copal.yaml:3:13: error: this is not YAML: while parsing node, found unknown anchor
+    ),
+    // 8. A value that YAML takes for an alias.
+    (
+        "origins: { cms: \"http://a\" }\nsessions:\n  cookies: [*SESS]\n",
+        "copal.yaml:3:13: error: this is not YAML: while parsing node, found unknown anchor
  3 |   cookies: [*SESS]
    |             ^
    = hint: put a value that begins with `*` in quotes",
-        ),
-        // 9. A key that stands twice.
-        (
-            "origins: { cms: \"http://a\" }\ncache: { memory: 1GiB }\nlog: { level: warn }\ncache: { max_variants: 8 }\n",
-            "copal.yaml:4:1: error: key `cache` stands twice
+    ),
+    // 9. A key that stands twice.
+    (
+        "origins: { cms: \"http://a\" }\ncache: { memory: 1GiB }\nlog: { level: warn }\ncache: { max_variants: 8 }\n",
+        "copal.yaml:4:1: error: key `cache` stands twice
  4 | cache: { max_variants: 8 }
    | ^^^^^
    = hint: it stands on line 2 already; keep one of them",
-        ),
-        // 10. A session cookie in the key.
-        (
-            "origins: { cms: \"http://a\" }\npolicies: [wagtail]\nrules:\n  - name: members\n    match: { path: /m }\n    cache:\n      key: { cookies: [sessionid] }\n",
-            "copal.yaml:7:24: error: `sessionid` is in the key and fits the session cookie `sessionid`
+    ),
+    // 10. A session cookie in the key.
+    (
+        "origins: { cms: \"http://a\" }\npolicies: [wagtail]\nrules:\n  - name: members\n    match: { path: /m }\n    cache:\n      key: { cookies: [sessionid] }\n",
+        "copal.yaml:7:24: error: `sessionid` is in the key and fits the session cookie `sessionid`
  7 |       key: { cookies: [sessionid] }
    |                        ^^^^^^^^^
    = hint: a request with a session cookie is never looked up; leave one of them out",
-        ),
-        // 11. An origin that does not exist.
-        (
-            "origins: { cms: \"http://a\" }\nrules: [{ name: x, pass: true, origin: cmz }]\n",
-            "copal.yaml:2:40: error: `origin` must be a name, but `cmz` is no origin of this file
+    ),
+    // 11. An origin that does not exist.
+    (
+        "origins: { cms: \"http://a\" }\nrules: [{ name: x, pass: true, origin: cmz }]\n",
+        "copal.yaml:2:40: error: `origin` must be a name, but `cmz` is no origin of this file
  2 | rules: [{ name: x, pass: true, origin: cmz }]
    |                                        ^^^
    = hint: did you mean `cms`?",
-        ),
-        // 12. Indented by a tab.
-        (
-            "origins:\n\tcms: \"http://a\"\n",
-            "copal.yaml:2:2: error: this is not YAML: tabs disallowed within this context (block indentation)
+    ),
+    // 12. Indented by a tab.
+    (
+        "origins:\n\tcms: \"http://a\"\n",
+        "copal.yaml:2:2: error: this is not YAML: tabs disallowed within this context (block indentation)
  2 |  cms: \"http://a\"
    |  ^
    = hint: YAML is indented by spaces, never by tabs",
-        ),
-    ];
+    ),
+];
 
 #[test]
 fn twelve_wrong_configurations_and_all_that_is_said_about_them() {
@@ -147,7 +147,7 @@ rules:
         "2:8 `admin` must be an IP address with a port or a mapping, but `localhost:9` has a name",
         "4:10 unknown key `server` in `origins`",
         "5:3 `origin` must be a name, but `my shop` is none: letters, digits, `_`, `.` and `-`, at most 64 of them",
-        "5:14 `my shop` must be an `http://` URL, but `10.0.0.1:80` has no scheme",
+        "5:14 `my shop` must be the URL of a server, but `10.0.0.1:80` has no scheme",
         "6:24 `max_body` (600MiB) is more than half of `memory` (1GiB)",
         "6:56 `max_variants` must be a whole number from 1 to 65536, not `0`",
         "6:70 `heuristic` must be `true` or `false`, not `yes`",
@@ -338,7 +338,7 @@ fn wrong_arguments_are_told_in_the_words_of_the_command_line() {
         assert_eq!(found.0[0].hint.as_deref(), Some(format!("for example `{hint}`").as_str()));
     }
     let found = crate::for_origin("ftp://a", None).unwrap_err();
-    assert!(found.to_string().contains("`--origin` must be an `http://` URL"), "{found}");
+    assert!(found.to_string().contains("`--origin` must be the URL of a server"), "{found}");
 }
 
 /// Found by fuzzing: the parser counts a lone carriage return as the end of a line.
@@ -356,8 +356,8 @@ fn new_values_of_a_cache_rule_are_checked() {
         format!("{ORIGIN}rules:\n  - name: x\n    match: {{ path: /x }}\n    esi: true\n    cache: {{ {cache} }}\n")
     };
     for (cache, expected) in [
-        ("jitter: 10", "6:22 `jitter` must be a percentage, but `10` has no percent sign"),
-        ("jitter: 95%", "6:22 `jitter` must be a percentage, but `95%` is more than 90%"),
+        ("jitter: 10", "6:22 `jitter` must be a percentage from 0% to 90%, but `10` has no percent sign"),
+        ("jitter: 95%", "6:22 `jitter` must be a percentage from 0% to 90%, but `95%` is more than 90%"),
         ("slice: 1KiB", "6:21 `slice` must be a size, but `1KiB` is not between 64KiB and 64MiB"),
         ("slice: 4MiB", "5:5 `esi: true` does not go with `slice`"),
         (

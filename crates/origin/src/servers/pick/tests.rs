@@ -120,11 +120,14 @@ fn shares(table: &Table, servers: usize, requests: u64, ask: impl Fn(u64) -> Ask
     shares
 }
 
+/// What is shown, the servers, those that were tried, and those that get requests.
+type Case<'a> = (&'a str, &'a [Fact], &'a [usize], &'a [usize]);
+
 #[test]
 fn who_gets_requests_with_any_balance() {
     let (out, trial) = (fact(Ejected), Fact { trial: Some(false), ..fact(Ejected) });
     let weightless = up(0);
-    let cases: [(&str, &[Fact], &[usize], &[usize]); 12] = [
+    let cases: [Case<'_>; 12] = [
         ("all are up", &[up(1), up(1)], &[], &[0, 1]),
         ("who is out gets none", &[fact(Down), fact(Drained), out, up(1)], &[], &[3]),
         ("a backup gets none while another is up", &[up(1), backup(Up)], &[], &[0]),

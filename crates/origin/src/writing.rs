@@ -21,7 +21,7 @@ const SHORT: usize = 4 << 10;
 
 /// What of a request was not sent yet. Kept by the connection from one request to the next, for its buffer.
 #[derive(Default)]
-pub(crate) struct Sending {
+pub(crate) struct Writing {
     /// Goes out in this order: what of `text` is behind `written`, `data`, `tail`.
     text: Vec<u8>,
     written: usize,
@@ -50,7 +50,7 @@ enum Framing {
     Chunked(Vec<HeaderName>),
 }
 
-impl Sending {
+impl Writing {
     /// Begins with a request whose framing fields agree with its body. Takes the body out of it where that is a stream.
     pub(crate) fn begin(&mut self, request: &mut Request<RequestBody>) {
         self.text.clear();

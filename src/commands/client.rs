@@ -2,20 +2,46 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use copal_origin::{Kind, Origin, OriginError, OriginSettings, RequestBody, ServerAddress, Timeouts};
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
+
+use crate::failure::Failure;
 
 /// Longest wait for a connection, and for an answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The longest answer that is read.
 const MAX_BODY: usize = 1 << 20;
+
+/// `host:port` of `http://host:port`, or of that without the scheme.
+///
+/// # Errors
+/// It is neither.
+pub(super) fn authority(text: &str) -> Result<String, Failure> {
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let wrong =
+        || Failure::wrong(format_args!("`{text}` is no address of a server; write it as http://127.0.0.1:8081"));
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    if uri.scheme_str() != Some("http") {
+        return Err(Failure::wrong(format_args!("`{text}`: Copal is spoken to by plain HTTP")));
+    }
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
+    Ok(format!("{host}:{}", uri.port_u16().unwrap_or(80)))
+}
+
+/// Where a server that listens on `address` is found from this machine.
+pub(super) fn reachable(address: SocketAddr) -> String {
+    let loopback = if address.is_ipv4() { [127, 0, 0, 1].into() } else { Ipv6Addr::LOCALHOST.into() };
+    let ip = if address.ip().is_unspecified() { loopback } else { address.ip() };
+    SocketAddr::new(ip, address.port()).to_string()
+}
 
 /// What a server answered.
 #[derive(Debug)]
@@ -34,10 +60,18 @@ impl Answer {
 }
 
 /// Servers by their `host:port`.
-#[derive(Default)]
-pub(super) struct Client(HashMap<String, Arc<Origin>>);
+pub(super) struct Client {
+    servers: HashMap<String, Arc<Origin>>,
+    /// The options that say where a server is, for who gave a wrong one.
+    options: &'static str,
+}
 
 impl Client {
+    /// `options`: those that say where a server is, for messages.
+    pub(super) fn new(options: &'static str) -> Self {
+        Self { servers: HashMap::new(), options }
+    }
+
     /// Sends a request to `server` (`host:port`) about `host`, with a JSON body unless that is empty.
     pub(super) async fn send(
         &mut self,
@@ -50,7 +84,8 @@ impl Client {
     ) -> Result<Answer, ClientError> {
         let origin = self.server(server)?;
         let body = Bytes::from(body);
-        let failed = |source| ClientError::Failed { server: server.to_owned(), source };
+        let options = self.options;
+        let failed = |source| ClientError::Failed { server: server.to_owned(), source, options };
         let response = match origin.send(request(host, method, target, fields, &body)?).await {
             // A kept connection that was closed in the meantime; purging twice does no harm.
             Err(error) if error.kind() == Kind::Closed => {
@@ -67,7 +102,7 @@ impl Client {
     }
 
     fn server(&mut self, server: &str) -> Result<Arc<Origin>, ClientError> {
-        if let Some(origin) = self.0.get(server) {
+        if let Some(origin) = self.servers.get(server) {
             return Ok(Arc::clone(origin));
         }
         let address: ServerAddress =
@@ -78,9 +113,10 @@ impl Client {
             timeouts: Timeouts { connect: LIMIT, first_byte: LIMIT, between_bytes: LIMIT, ..Timeouts::default() },
             ..OriginSettings::default()
         };
-        let failed = |source| ClientError::Failed { server: server.to_owned(), source };
+        let options = self.options;
+        let failed = |source| ClientError::Failed { server: server.to_owned(), source, options };
         let origin = Origin::new(settings).map_err(failed)?;
-        self.0.insert(server.to_owned(), Arc::clone(&origin));
+        self.servers.insert(server.to_owned(), Arc::clone(&origin));
         Ok(origin)
     }
 }
@@ -107,8 +143,8 @@ fn request(
 pub(super) enum ClientError {
     #[error("`{0}` is no address of a server")]
     Address(String),
-    #[error("{}", advice(server, source))]
-    Failed { server: String, source: OriginError },
+    #[error("{}", advice(server, source, options))]
+    Failed { server: String, source: OriginError, options: &'static str },
     #[error("the answer of {server} broke off: {source}")]
     Body { server: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("this cannot be sent: {0}")]
@@ -116,12 +152,12 @@ pub(super) enum ClientError {
 }
 
 /// What happened, and what to do next.
-fn advice(server: &str, error: &OriginError) -> String {
+fn advice(server: &str, error: &OriginError, options: &str) -> String {
     let what = match error.kind() {
         Kind::ConnectRefused => "nobody listens there".to_owned(),
         Kind::ConnectTimeout | Kind::FirstByteTimeout => format!("no answer in {} seconds", LIMIT.as_secs()),
         Kind::Dns => "there is no machine of this name".to_owned(),
         _ => error.source().map_or_else(|| error.to_string(), ToString::to_string),
     };
-    format!("cannot reach {server}: {what}. Does Copal run there? Say where it is with --server, --admin or --config")
+    format!("cannot reach {server}: {what}. Does Copal run there? Say where it is with {options}")
 }

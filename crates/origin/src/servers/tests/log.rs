@@ -1,0 +1,72 @@
+//! Each change of state is told once.
+
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span;
+
+use super::*;
+
+/// Everything logged at `info` and above, as text.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+#[derive(Default)]
+struct Line(Vec<String>);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let name = if field.name() == "message" { String::new() } else { format!("{}=", field.name()) };
+        self.0.push(format!("{name}{value:?}"));
+    }
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::INFO
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        self.0.lock().unwrap().push(format!("{} {}", event.metadata().level(), line.0.join(" ")));
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_is_told_once_with_its_reason() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let told = || std::mem::take(&mut *lines.0.lock().unwrap());
+    let servers = Servers::new(&OriginSettings { health: Some(checked()), ..strict(2) }).unwrap();
+    fail(&servers, 0, 3);
+    let out = r#"WARN server is out origin="cms" server="server0:80" from="up" to="ejected""#;
+    assert_eq!(told(), [format!(r#"{out} reason="3 failures in a row, the last: connect-refused""#)]);
+    fail(&servers, 1, 50);
+    let spared = r#"WARN server fails, but no other could take its requests origin="cms" server="server1:80""#;
+    assert_eq!(told(), [format!(r#"{spared} reason="3 failures in a row, the last: connect-refused""#)]);
+    for _ in 0..3 {
+        servers.members()[1].checked(false, "timeout", false);
+    }
+    let down = r#"WARN server is out origin="cms" server="server1:80" from="up" to="down" reason="check: timeout""#;
+    let all = r#"WARN no server is up: requests go to all that are not drained origin="cms""#;
+    assert_eq!(told(), [down, all]);
+    picks(&servers, 50);
+    assert_eq!(told(), [""; 0]);
+    good(pick(&servers));
+    let back = r#"INFO server is back origin="cms" server="server0:80" from="ejected" to="up""#;
+    let again = r#"INFO a server is up again origin="cms""#;
+    assert_eq!(told(), [&*format!(r#"{back} reason="it answers again: 200""#), again]);
+    advance(60 * SECOND).await;
+    picks(&servers, 50);
+    assert_eq!(told(), [""; 0]);
+}

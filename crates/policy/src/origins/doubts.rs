@@ -1,0 +1,98 @@
+//! What works in an origin's keys, but not as somebody meant it.
+
+use crate::diagnostic::At;
+use crate::reader::{Reader, Section};
+use crate::{OriginConfig, OriginProtocol, ServerConfig, ServerUrl};
+
+/// Tells all of it.
+pub(super) fn tell(reader: &mut Reader, section: &Section<'_>, origin: &OriginConfig, servers: &[(ServerConfig, At)]) {
+    if servers.is_empty() {
+        // That is an error already.
+        return;
+    }
+    shares(reader, section, origin);
+    twice(reader, servers);
+    alone(reader, section, origin);
+    queue(reader, section, origin);
+    protocol(reader, section, origin);
+}
+
+fn shares(reader: &mut Reader, section: &Section<'_>, origin: &OriginConfig) {
+    let at = section.at_of("servers");
+    let name = &origin.name;
+    if origin.servers.iter().all(|server| server.weight == 0) {
+        let message = format!("every server of `{name}` has weight 0: none would get a request");
+        reader.error(at, message, "give one of them a weight; `copal origins drain` takes one out for a while");
+    } else if origin.servers.iter().all(|server| server.backup) {
+        let message = format!("every server of `{name}` is a backup, and none is there to stand in for");
+        reader.warning(at, message, "leave `backup` out of those that are to be used first");
+    }
+}
+
+fn twice(reader: &mut Reader, servers: &[(ServerConfig, At)]) {
+    for (place, (server, at)) in servers.iter().enumerate() {
+        let name = server.url.name();
+        if let Some((_, first)) = servers[..place].iter().find(|(other, _)| other.url.name() == name) {
+            let message = format!("the server `{name}` stands twice");
+            let hint = format!("it stands on line {} already; a larger share is a `weight`", first.line);
+            reader.warning(*at, message, hint);
+        }
+    }
+}
+
+/// What needs another server.
+fn alone(reader: &mut Reader, section: &Section<'_>, origin: &OriginConfig) {
+    if origin.servers.len() > 1 {
+        return;
+    }
+    let given = [
+        ("balance", origin.balance != crate::Balance::RoundRobin),
+        ("sticky", !origin.sticky.is_empty()),
+        ("eject", origin.eject.is_some()),
+        ("slow_start", !origin.slow_start.is_zero()),
+    ];
+    for (key, says_something) in given {
+        if let Some(entry) = section.entry(key).filter(|_| says_something) {
+            let message = format!("`{key}` does nothing: `{}` has one server", origin.name);
+            reader.warning(entry.key_at, message, "leave it out, or add a server");
+        }
+    }
+}
+
+fn queue(reader: &mut Reader, section: &Section<'_>, origin: &OriginConfig) {
+    let Some(entry) = section.entry("queue") else { return };
+    let limited = origin.servers.iter().any(|server| server.max_connections > 0);
+    if !limited {
+        let message = "`queue` does nothing: no server has `max_connections`, so no request waits for one";
+        reader.warning(
+            entry.key_at,
+            message,
+            "for example `servers: [{ url: \"http://10.0.0.5:9000\", max_connections: 64 }]`",
+        );
+    } else if origin.queue.size == 0 {
+        let message = "no request waits: with `max_connections` reached the next one is refused at once";
+        reader.warning(entry.key_at, message, "a short queue takes the peaks: `queue: { size: 16, timeout: 1s }`");
+    }
+}
+
+fn protocol(reader: &mut Reader, section: &Section<'_>, origin: &OriginConfig) {
+    let secure = origin.servers.iter().filter(|server| server.url.is_tls()).count();
+    let at = section.at_of("protocol");
+    match origin.protocol {
+        OriginProtocol::Http2 if secure < origin.servers.len() => {
+            let plain = |url: &&ServerUrl| !url.is_tls();
+            let url = origin.servers.iter().map(|server| &server.url).find(plain).map(ToString::to_string);
+            let message = format!("`{}` is spoken to in HTTP/2 by prior knowledge", url.unwrap_or_default());
+            let hint = "right only where that server takes HTTP/2 without TLS; if it does not, every request fails";
+            reader.warning(at, message, hint);
+        }
+        OriginProtocol::Auto if secure == 0 => {
+            let hint = "without TLS nothing is negotiated: write `http2` where the servers take it, or leave it out";
+            reader.warning(at, "`protocol: auto` means HTTP/1.1 here, as no server is `https`", hint);
+        }
+        OriginProtocol::Http1 | OriginProtocol::Http2 | OriginProtocol::Auto => {}
+    }
+    if let Some(entry) = section.entry("tls").filter(|_| secure == 0) {
+        reader.warning(entry.key_at, "`tls` does nothing: no server of this origin is `https`", "write `https://…`");
+    }
+}
