@@ -59,6 +59,11 @@ impl OriginBody {
             },
         };
     }
+
+    /// From now on it may be silent for so long, whatever the between-bytes timeout was.
+    pub fn be_patient(&mut self, silence: Duration) {
+        self.silence = silence;
+    }
 }
 
 impl Body for OriginBody {

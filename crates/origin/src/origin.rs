@@ -63,6 +63,11 @@ impl Origin {
         &self.settings.name
     }
 
+    /// The limits of time that hold where a [`Call`] has none of its own.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.settings.timeouts
+    }
+
     /// Sends a request to the server whose turn it is and waits for the head of the response.
     ///
     /// The target is in origin form (`/path?query`, or `*`); hop-by-hop fields are as the caller wants them, the framing is
