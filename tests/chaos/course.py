@@ -74,7 +74,7 @@ class Course:
             for server in servers:
                 fault.end(server, self.names)
         self._wait_for_return(servers, heal)
-        where = " and ".join(server.name for server in servers)
+        where = fault.where or " and ".join(server.name for server in servers)
         self._note(fault.name, "all" if dead else where, begin, heal, dead, servers)
 
     def finish(self):

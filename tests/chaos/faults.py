@@ -16,6 +16,8 @@ class Fault:
     php: bool = False
     # It is over as soon as it has begun, and what is of interest is how soon the server is used again.
     passing: bool = False
+    # What it happens to, where that is not the servers.
+    where: str = ""
 
 
 def by_process(name, begin, end=None, **more):
@@ -72,5 +74,5 @@ FAULTS = [
     by_gate("answers 503 to everything", "errors"),
     CUT,
     Fault("moves to another address (DNS)", move, passing=True),
-    Fault("name server fails", name_server_fails, name_server_answers),
+    Fault("name server fails", name_server_fails, name_server_answers, where="name server"),
 ]

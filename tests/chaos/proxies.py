@@ -54,8 +54,9 @@ class Watch:
         while not self.ended.wait(self.EVERY):
             try:
                 states = self.ask()
-            except (OSError, ValueError, KeyError) as error:
-                self.errors.append(repr(error))
+            except Exception as error:  # whatever it was, there is no answer; at the beginning nothing may listen there yet
+                if self.states:
+                    self.errors.append(repr(error))
                 continue
             now = time.monotonic()
             for server, well in states.items():

@@ -74,6 +74,11 @@ def test_each_server_is_used_again_after_each_fault(run):
     assert not [(phase.name, phase.where) for phase in faulty if phase.returned["Copal"] is None]
 
 
+def test_the_operator_can_always_ask_how_the_servers_are(run):
+    watch = run.watches["Copal"]
+    assert watch.states and not watch.errors
+
+
 def test_every_request_of_the_load_has_its_outcome(run):
     for proxy, sent in run.sent.items():
         requests = run.requests(proxy)
