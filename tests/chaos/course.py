@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 HOST = "www.chaos.test"
 
 # So many requests of each kind are to have an outcome under each fault, for each proxy.
-ENOUGH = {"stored": 40, "pass": 30, "miss": 15, "post": 4}
+ENOUGH = {"stored": 80, "pass": 60, "miss": 30, "post": 8}
 # In seconds: how long a fault lasts that a proxy does not notice, and how long a proxy may take to use a server again.
 NOTICE, RETURN = 2.5, 15.0
 

@@ -19,7 +19,7 @@ import wire
 
 HOST = "www.chaos.test"
 # A second, of each kind: stored pages; pages that are never stored; pages that may be stored and are not yet; orders.
-RATES = {"stored": 60, "pass": 40, "miss": 20, "post": 5}
+RATES = {"stored": 120, "pass": 80, "miss": 40, "post": 10}
 # Of ten requests so many get a connection of their own; the others take one that is kept.
 FRESH = 3
 DEADLINE = 10.0
