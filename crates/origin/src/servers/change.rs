@@ -46,6 +46,11 @@ impl Servers {
         self.again();
     }
 
+    /// Whether failures keep it out.
+    pub(super) fn is_ejected(&self, index: usize) -> bool {
+        self.conditions().get(index).is_some_and(Condition::is_ejected)
+    }
+
     /// Takes an operator's word on all servers of this name; false when there is none.
     pub(crate) fn drain(&self, name: &str, out: bool) -> bool {
         let mut known = false;
