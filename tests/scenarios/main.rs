@@ -46,6 +46,7 @@ mod sessions;
 mod simulator;
 mod slices;
 mod statuses;
+mod staying_up;
 mod tidy;
 mod trailers;
 mod transport;

@@ -157,6 +157,11 @@ impl OriginBody {
         };
     }
 
+    /// From now on it may be silent for so long, whatever the between-bytes timeout was.
+    pub fn be_patient(&mut self, silence: Duration) {
+        self.silence = silence;
+    }
+
     /// A piece that was read ahead, or that the time is over.
     fn ahead_or_late(&mut self, cx: &mut Context<'_>) -> Item {
         let has_all = self.has_all();

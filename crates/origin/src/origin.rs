@@ -13,7 +13,7 @@ use crate::health::Checks;
 use crate::request::RequestBody;
 use crate::send::Sending;
 use crate::servers::{Servers, Wanted};
-use crate::settings::OriginSettings;
+use crate::settings::{OriginSettings, Timeouts};
 use crate::status::OriginStatus;
 use crate::upgrade::Upgrading;
 
@@ -58,6 +58,11 @@ impl Origin {
     /// The origin's name.
     pub fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// The limits of time that hold where a [`Call`] has none of its own.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.settings.timeouts
     }
 
     /// Sends a request to the server whose turn it is and waits for the head of the response.
