@@ -20,6 +20,13 @@ async fn front(spare: &ScriptedOrigin, last: &ScriptedOrigin, yaml: &str) -> Fro
     Front::of(site, &format!("purge: {{allow: ['127.0.0.0/8']}}\n{origins}\n{yaml}"))
 }
 
+/// Before an origin whose failures are seen at once: nothing is sent twice.
+async fn once(yaml: &str) -> Front {
+    let site = ScriptedOrigin::start().await;
+    let origins = format!("origins: {{site: {{servers: ['{}'], retries: 0}}}}", site.url());
+    Front::of(site, &format!("purge: {{allow: ['127.0.0.0/8']}}\n{origins}\n{yaml}"))
+}
+
 fn detail(got: &ClientResponse) -> &str {
     let status = got.header("cache-status").unwrap_or_default();
     status.split("detail=").nth(1).unwrap_or(status)
@@ -247,7 +254,7 @@ async fn a_page_that_differs_by_the_request_id_is_nobody_elses() {
 
 #[tokio::test]
 async fn a_dead_origin_is_not_asked_by_every_request() {
-    let front = Front::with("rules: [{name: pages, cache: {ttl: 1h, failure_ttl: 10s}}]").await;
+    let front = once("rules: [{name: pages, cache: {ttl: 1h, failure_ttl: 10s}}]").await;
     front.origin.on("/p", Answer::hang_up());
     front.origin.on("/q", Answer::ok("other"));
     let first = front.get("/p").await;
@@ -283,7 +290,7 @@ async fn a_dead_origin_is_not_asked_by_every_request() {
 #[tokio::test]
 async fn failures_are_remembered_for_a_second_by_default_and_not_at_all_with_zero() {
     for (cache, asked) in [("{ttl: 1h}", 1), ("{ttl: 1h, failure_ttl: 0s}", 3)] {
-        let front = Front::with(&format!("rules: [{{name: pages, cache: {cache}}}]")).await;
+        let front = once(&format!("rules: [{{name: pages, cache: {cache}}}]")).await;
         front.origin.on("/p", Answer::hang_up());
         for _ in 0..3 {
             assert_eq!(front.get("/p").await.status, 502);
@@ -316,7 +323,7 @@ async fn a_page_that_is_stale_only_on_errors_is_given_at_once_while_its_origin_i
 
 #[tokio::test]
 async fn a_hundred_clients_of_an_origin_that_flaps_share_each_of_its_failures() {
-    let front = Front::with("rules: [{name: pages, cache: {ttl: 10s}}]").await;
+    let front = once("rules: [{name: pages, cache: {ttl: 10s}}]").await;
     for round in 0..6 {
         let up = round % 2 == 1;
         let gate = Gate::new();

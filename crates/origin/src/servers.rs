@@ -178,7 +178,10 @@ impl Servers {
             lease.member().load().sent();
             if let Some(session) = wanted.session {
                 let natural = self.circle.as_ref().and_then(|circle| circle.home(session.hash));
-                self.sticky.settle(session, lease.index(), natural.map(|server| server as usize));
+                if self.sticky.settle(session, lease.index(), natural.map(|server| server as usize)) {
+                    // Others of it may wait where it lived.
+                    self.again(|wants| wants.session == Some(session));
+                }
             }
         }
         Ok(lease)

@@ -28,7 +28,7 @@ pub(crate) const ORIGIN_KEYS: &[Key] = &[
         "The URL, as in the short form.",
         "\"https://web1.internal\""),
     key("origins.NAME.servers[].weight", Count(0, 1_000_000), Is("1"),
-        "Its share of the requests beside the others': a server of weight 2 gets twice as many as one of weight 1. With 0 it only gets what `sticky` or `hash` bind to it.",
+        "Its share of the requests beside the others': a server of weight 2 gets twice as many as one of weight 1. With 0 it only gets what `sticky` binds to it.",
         "2"),
     key("origins.NAME.servers[].backup", Bool, Is("false"),
         "A hot spare: it gets requests only while no other server of the origin can take one.",

@@ -68,7 +68,7 @@ pub enum Turn {
 pub struct Invalidated {
     /// Its number in the log.
     pub sequence: u64,
-    /// For [`Invalidation::Key`], how many stored responses it took away, or made stale when it is soft. For all other
+    /// For [`Invalidation::Key`](crate::Invalidation::Key), how many stored responses it took away, or made stale when it is soft. For all other
     /// kinds 0: they hold from this moment for any number of responses, which are counted when they are met (by a request
     /// or a sweep) in [`Usage::invalidated`].
     pub removed: u64,
