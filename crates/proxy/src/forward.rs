@@ -208,8 +208,7 @@ pub(crate) fn fallback_head(runtime: &Runtime, origin: &OriginConfig, exchange: 
     if !headers.contains_key(header::ACCEPT_ENCODING) {
         headers.insert(header::ACCEPT_ENCODING, IDENTITY);
     }
-    fields::append_via(&mut headers, "1.1", &runtime.via);
-    append_cdn_loop(&mut headers, &runtime.instance);
+    runtime.trace.leave(&mut headers);
     headers.insert("x-forwarded-proto", HeaderValue::from_static(exchange.target.scheme));
     if origin.host.is_some()
         && let Ok(host) = HeaderValue::from_str(&exchange.target.host)

@@ -14,7 +14,7 @@ use crate::asked::Asked;
 use crate::body::Body;
 use crate::exchange::{Exchange, Once};
 use crate::posted;
-use crate::proxy::{NAME, Proxy, Runtime};
+use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::{self, Fetched, Outgoing};
 use crate::terms::Terms;

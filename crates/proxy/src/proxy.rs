@@ -103,8 +103,10 @@ impl Runtime {
     /// By this configuration, with no origins.
     #[cfg(test)]
     pub(crate) fn for_tests(config: Config) -> Self {
-        let (instance, via, turns) = ("test".into(), "copal (test)".into(), Semaphore::new(1));
-        Self { config: Arc::new(config), origins: Vec::new(), instance, via, turns }
+        let (instance, via): (Arc<str>, Arc<str>) = ("test".into(), "copal (test)".into());
+        let turns = Semaphore::new(1);
+        let trace = Trace::new(&via, &instance);
+        Self { config: Arc::new(config), origins: Vec::new(), instance, via, trace, turns }
     }
 
     /// The `Host` that the rule's origin wants to see, when it is not the client's.
