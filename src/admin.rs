@@ -202,6 +202,7 @@ impl Admin {
         let scrape = Scrape {
             store: self.proxy.store().usage(),
             contexts: self.proxy.context_usage(),
+            tunnels: self.proxy.tunnel_usage(),
             store_limit: self.store_limit,
             started: self.started,
             resident: telemetry::resident_memory(),

@@ -266,6 +266,7 @@ async fn serve_connection<S: Service>(
     drain: Arc<Drain>,
 ) {
     let Client { stream, peer, place } = client;
+    let local = stream.local_addr().ok();
     // Small responses must not wait for the client's acknowledgement. A socket that is gone already fails soon enough.
     let _ = stream.set_nodelay(true);
     let waits = Arc::<Waits>::default();
@@ -278,7 +279,8 @@ async fn serve_connection<S: Service>(
         let (request, upgrade) = read(request, &body_waits);
         // An older client takes an interim response for the final one (RFC 9110 §15.2).
         let (turn, interim) = requests.next(version == Version::HTTP_11);
-        let answer = turn.answering(service.answer(request, ClientInfo { peer, secure: false, upgrade, interim }));
+        let answer =
+            turn.answering(service.answer(request, ClientInfo { peer, local, secure: false, upgrade, interim }));
         let waits = Arc::clone(&body_waits);
         async move { Ok::<_, Infallible>(answer.await.map(|body| Told::new(body, version, &waits))) }
     });

@@ -204,6 +204,7 @@ impl Server {
     /// lines of the log, and ends. `/readyz` says 503 from the first moment on.
     pub async fn drain(mut self) {
         self.drain.begin();
+        self.proxy.end_tunnels();
         while self.listeners.join_next().await.is_some() {}
         self.telemetry.flush(FLUSH_LIMIT).await;
         self.admin_drain.begin();

@@ -119,6 +119,10 @@ impl Formatter {
         number(u64::from(record.fragments), out);
         out.extend_from_slice(b",\"complete\":");
         out.extend_from_slice(if record.complete { b"true" } else { b"false" });
+        if let Some(id) = &record.request_id {
+            // What is taken over from a proxy has nothing in it that JSON escapes.
+            let _ = write!(out, ",\"request_id\":\"{id}\"");
+        }
         out.extend_from_slice(b"}\n");
     }
 

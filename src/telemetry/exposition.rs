@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use copal_origin::OriginStatus;
-use copal_proxy::{ContextUsage, Reason};
+use copal_proxy::{ContextUsage, Reason, TunnelUsage};
 use copal_store::Usage;
 
 use super::metrics::{BUCKETS, CLASSES, Histogram, Metrics, OUTCOMES};
@@ -21,6 +21,8 @@ pub struct Scrape {
     pub store: Usage,
     /// User contexts.
     pub contexts: ContextUsage,
+    /// Connections that speak another protocol.
+    pub tunnels: TunnelUsage,
     /// The limit of the store, in bytes.
     pub store_limit: u64,
     /// When the process began, in milliseconds since the Unix epoch.
@@ -43,6 +45,7 @@ pub fn text(metrics: &Metrics, scrape: &Scrape) -> String {
     purges(&mut page, metrics);
     store(&mut page, scrape);
     contexts(&mut page, &scrape.contexts);
+    tunnels(&mut page, &scrape.tunnels);
     page.0
 }
 
@@ -201,6 +204,12 @@ fn store(page: &mut Page, scrape: &Scrape) {
     );
 }
 
+fn tunnels(page: &mut Page, usage: &TunnelUsage) {
+    page.one("copal_upgrades", "gauge", "WebSockets that are open.", usage.open);
+    page.one("copal_upgrades_total", "counter", "WebSockets opened.", usage.opened);
+    page.one("copal_upgrades_idle_total", "counter", "WebSockets closed by limits.upgrade_idle.", usage.idle);
+}
+
 fn contexts(page: &mut Page, usage: &ContextUsage) {
     page.one("copal_context_sessions", "gauge", "Sessions whose group is remembered.", usage.sessions);
     page.head(
@@ -284,6 +293,7 @@ mod tests {
         Scrape {
             store: Usage::default(),
             contexts: ContextUsage { sessions: 3, known: 5, asked: 7, failed: 2 },
+            tunnels: copal_proxy::TunnelUsage { open: 2, opened: 9, idle: 1 },
             store_limit: 1 << 20,
             started: 784_111_777_123,
             resident: Some(4_096),

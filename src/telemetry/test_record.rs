@@ -22,5 +22,6 @@ pub(crate) fn record() -> Record {
         rule: "pages".into(),
         fragments: 2,
         complete: true,
+        request_id: None,
     }
 }

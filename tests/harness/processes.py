@@ -28,14 +28,14 @@ def free_port():
 
 
 def wait_until(condition, what, deadline=DEADLINE):
-    """Polls until `condition()` is true and returns its value; fails with `what` when the deadline has passed."""
+    """Polls until `condition()` is true and returns its value; fails with `what`, a text or what makes one, when the deadline has passed."""
     end = time.monotonic() + deadline
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline:.0f} s: {what}")
+            raise AssertionError(f"not within {deadline:.0f} s: {what() if callable(what) else what}")
         time.sleep(0.02)
 
 

@@ -138,14 +138,18 @@ impl Side {
             request = request.header(*name, value);
         }
         let request = request.body(RequestBody::Empty).unwrap();
-        let client = ClientInfo { peer: CLIENT, secure: false, upgrade: None, interim: None };
+        let client = ClientInfo { peer: CLIENT, local: None, secure: false, upgrade: None, interim: None };
         let (head, body) = self.server.proxy().handle(request, client).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let mut fields: Vec<_> = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        // Each request has its own.
+        fields.retain(|(name, _)| name != "x-request-id");
         fields.sort();
         self.settle().await;
-        Got { status: head.status.as_u16(), fields, body: String::from_utf8_lossy(&body).into_owned() }
+        let body = String::from_utf8_lossy(&body);
+        let body = body.split("\nRequest: ").next().unwrap_or_default().to_owned();
+        Got { status: head.status.as_u16(), fields, body }
     }
 
     /// Waits until nothing is fetched in the background any more.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use copal::server::{Server, Setup};
-use copal_proxy::Clock;
+use copal_proxy::{Clock, TunnelUsage};
 use copal_store::{Hardness, Invalidation};
 use copal_testkit::{Client, ClientResponse, ManualClock, Scenario, ScriptedOrigin, patiently};
 use tokio::task::JoinHandle;
@@ -51,7 +51,8 @@ impl Front {
         Self::of(ScriptedOrigin::start().await, yaml)
     }
 
-    fn of(origin: ScriptedOrigin, yaml: &str) -> Self {
+    /// Before this origin, by YAML that names it.
+    pub(crate) fn of(origin: ScriptedOrigin, yaml: &str) -> Self {
         let yaml = format!("listen: [{{address: '127.0.0.1:0'}}]\nlog: {{access: off}}\n{yaml}");
         let loaded =
             copal_policy::load_str("test.yaml", &yaml, None).unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
@@ -106,6 +107,16 @@ impl Front {
     pub(crate) fn groups(&self) -> (u64, u64, u64) {
         let usage = self.server.proxy().context_usage();
         (usage.known, usage.asked, usage.failed)
+    }
+
+    /// Connections that speak another protocol.
+    pub(crate) fn tunnels(&self) -> TunnelUsage {
+        self.server.proxy().tunnel_usage()
+    }
+
+    /// Ends as the process does.
+    pub(crate) async fn drain(self) {
+        self.server.drain().await;
     }
 
     /// Where HTCP is taken.

@@ -47,6 +47,8 @@ mod sessions;
 mod simulator;
 mod slices;
 mod statuses;
+mod staying_up;
 mod tidy;
 mod trailers;
+mod transport;
 mod validation;

@@ -179,7 +179,7 @@ impl Simulation {
             request = request.header(name, value);
         }
         let request = request.body(RequestBody::Empty).unwrap();
-        let client = ClientInfo { peer: CLIENT, secure: false, upgrade: None, interim: None };
+        let client = ClientInfo { peer: CLIENT, local: None, secure: false, upgrade: None, interim: None };
         let (head, body) = self.server.proxy().handle(request, client).await.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();

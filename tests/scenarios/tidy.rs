@@ -107,14 +107,15 @@ fn each_library_has_one_door() {
         ("hickory_resolver::", "crates/origin/src/resolve.rs"),
         (" h2::", "crates/origin/src/http2/"),
         ("rustls::", "crates/origin/src/tls.rs"),
-        ("SystemTime::now", "crates/proxy/src/clock.rs"),
+        ("SystemTime::now", "crates/proxy/src/clock.rs|crates/origin/src/clock.rs"),
     ] {
         for path in product() {
             let through = name(&path);
             let text = read(&path);
             let names =
                 without_tests(&text).lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
-            assert!(!names || through.starts_with(door), "{through} names {word}; only {door} does: go through it");
+            let is_door = door.split('|').any(|door| through.starts_with(door));
+            assert!(!names || is_door, "{through} names {word}; only {door} does: go through it");
         }
     }
 }

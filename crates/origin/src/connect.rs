@@ -61,6 +61,17 @@ impl Place {
         Self { at, turn: AtomicUsize::new(0), failing: Mutex::default() }
     }
 
+    /// Whether the server is still at this address, as far as is known.
+    pub(crate) fn leads_to(&self, peer: SocketAddr) -> bool {
+        match &self.at {
+            At::Name(name) => {
+                let known = name.known();
+                known.is_empty() || known.binary_search(&peer).is_ok()
+            }
+            At::Address(_) | At::Localhost(_) => true,
+        }
+    }
+
     /// Its addresses, as far as they are known.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         match &self.at {

@@ -39,14 +39,6 @@ impl Needs {
 }
 
 impl Connection {
-    /// Remembers the request that is sent next, so that it can be sent again where this connection turns out to be closed.
-    pub(crate) fn remember(&mut self, request: &Request<RequestBody>) {
-        match self {
-            Self::Http1(link) => link.remember(request),
-            Self::Http2(lane) => lane.was_kept(),
-        }
-    }
-
     /// Sends a request and waits for the head of its response: see [`Link::exchange`].
     pub(crate) async fn exchange(
         self,

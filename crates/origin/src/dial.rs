@@ -60,6 +60,14 @@ impl Dial {
         self.tls.is_some()
     }
 
+    /// Whether the server is still where a connection leads to.
+    pub(crate) fn leads_to(&self, peer: Option<SocketAddr>) -> bool {
+        match (&self.socket, peer) {
+            (Target::Tcp(place), Some(peer)) => place.leads_to(peer),
+            _ => true,
+        }
+    }
+
     /// A connection, on behalf of this client where there is one, and whether HTTP/2 was agreed on. Without TLS nothing is.
     ///
     /// # Errors

@@ -45,6 +45,8 @@ pub enum Kind {
     Busy,
     /// No server takes requests: all of them are drained, or weigh nothing.
     NoServer,
+    /// All of it together took longer than it may.
+    TotalTimeout,
 }
 
 /// Who has to act.
@@ -79,6 +81,7 @@ impl Kind {
             Kind::Request => "request",
             Kind::Busy => "busy",
             Kind::NoServer => "no-server",
+            Kind::TotalTimeout => "total-timeout",
         }
     }
 
@@ -116,10 +119,10 @@ impl Kind {
             Kind::ConnectRefused => "connection_refused",
             Kind::ConnectTimeout => "connection_timeout",
             Kind::Connect | Kind::NoServer => "destination_unavailable",
+            Kind::Busy => "connection_limit_reached",
             Kind::Tls => "tls_protocol_error",
             Kind::TlsTimeout => "connection_timeout",
-            Kind::Busy => "connection_limit_reached",
-            Kind::FirstByteTimeout => "http_response_timeout",
+            Kind::FirstByteTimeout | Kind::TotalTimeout => "http_response_timeout",
             Kind::BetweenBytesTimeout => "connection_read_timeout",
             Kind::Closed => "connection_terminated",
             Kind::Incomplete => "http_response_incomplete",
@@ -148,6 +151,7 @@ impl Kind {
             Kind::Request => "the request cannot be sent",
             Kind::Busy => "every server has as many requests as it may",
             Kind::NoServer => "no server takes requests",
+            Kind::TotalTimeout => "the exchange took longer than it may in all",
         }
     }
 }

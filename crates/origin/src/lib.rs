@@ -8,6 +8,7 @@
 //! carries many requests and has a task; so has an upload on it.
 
 mod body;
+mod budget;
 mod call;
 mod clock;
 mod connect;
@@ -15,6 +16,8 @@ mod connection;
 mod dial;
 mod error;
 mod framing;
+mod health;
+mod hold;
 mod http2;
 mod link;
 mod names;
@@ -24,6 +27,7 @@ mod proxy_header;
 mod replay;
 mod request;
 mod resolve;
+mod send;
 mod server;
 mod servers;
 mod sessions;
@@ -31,10 +35,12 @@ mod settings;
 mod socket;
 mod status;
 mod stream;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod upgrade;
+mod verdict;
 
 pub use body::OriginBody;
 pub use call::Call;

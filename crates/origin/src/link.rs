@@ -26,7 +26,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{Kind, OriginError};
 use crate::framing::{Coding, response_coding};
-use crate::replay::Replay;
 use crate::request::{Progress, RequestBody};
 use crate::server::Server;
 use crate::socket::{Meter, Socket};
@@ -59,7 +58,6 @@ pub(crate) struct Link {
     /// How many bytes may come before a final head, in interim ones.
     most_before_head: u64,
     failure: Option<hyper::Error>,
-    replay: Replay,
     /// Where it leads to; `None` = to no address.
     peer: Option<SocketAddr>,
 }
@@ -67,27 +65,28 @@ pub(crate) struct Link {
 /// An exchange that brought no response head.
 pub(crate) struct Failed {
     pub(crate) error: OriginError,
-    /// The request, where it may be sent once more: nothing of it was sent, or it was remembered and the server closed the
-    /// connection before the first byte of a response.
-    pub(crate) again: Option<Box<Request<RequestBody>>>,
+    /// The request, where nothing of it was sent.
+    pub(crate) unsent: Option<Box<Request<RequestBody>>>,
+    /// The server closed the connection before the first byte of a response.
+    pub(crate) unheard: bool,
 }
 
 impl Failed {
     /// Nothing of the request was sent.
     pub(crate) fn unsent(error: OriginError, request: Box<Request<RequestBody>>) -> Self {
-        Self { error, again: Some(request) }
+        Self { error, unsent: Some(request), unheard: false }
     }
 
-    /// It must not be sent again.
-    pub(crate) fn finally(error: OriginError) -> Self {
-        Self { error, again: None }
+    /// The server may have done what was asked.
+    pub(crate) fn sent(error: OriginError) -> Self {
+        Self { error, unsent: None, unheard: false }
     }
 
     fn unanswered(error: hyper::Error) -> Self {
         if let Some(refused) = tls::refused_identity(&error) {
-            return Self::finally(OriginError::because(Kind::Tls, refused));
+            return Self::sent(OriginError::because(Kind::Tls, refused));
         }
-        Self::finally(OriginError::because(kind_of(&error), error))
+        Self::sent(OriginError::because(kind_of(&error), error))
     }
 }
 
@@ -121,14 +120,8 @@ impl Link {
             reusable: true,
             most_before_head: 2 * max_header_bytes.max(MIN_BUFFER) as u64,
             failure: None,
-            replay: Replay::default(),
             peer,
         }))
-    }
-
-    /// Remembers the request that is sent next, so that it can be sent again where this connection turns out to be closed.
-    pub(crate) fn remember(&mut self, request: &Request<RequestBody>) {
-        self.replay.remember(request);
     }
 
     /// It is one client's, for one request: it closes with its response.
@@ -183,10 +176,7 @@ impl Link {
         let asks_upgrade = request.headers().contains_key(UPGRADE);
         let read_before = self.meter.read();
         let mut failed = match self.head(request, silence).await {
-            Outcome::Answered(response) => {
-                self.replay.forget();
-                return self.answered(response, progress, asks_upgrade, server).await;
-            }
+            Outcome::Answered(response) => return self.answered(response, progress, asks_upgrade, server).await,
             Outcome::Failed(mut failed) => match failed.take_message() {
                 Some(request) => {
                     let error = OriginError::because(Kind::Connect, failed.into_error());
@@ -196,14 +186,12 @@ impl Link {
             },
             Outcome::Late if progress.is_some_and(|progress| progress.is_waiting()) => {
                 let stalled = io::Error::new(io::ErrorKind::TimedOut, "nothing more came of it");
-                Failed::finally(OriginError::because(Kind::RequestBody, stalled))
+                Failed::sent(OriginError::because(Kind::RequestBody, stalled))
             }
-            Outcome::Late => Failed::finally(OriginError::new(Kind::FirstByteTimeout)),
-            Outcome::Flooded => Failed::finally(OriginError::because(Kind::TooLarge, "interim responses without end")),
+            Outcome::Late => Failed::sent(OriginError::new(Kind::FirstByteTimeout)),
+            Outcome::Flooded => Failed::sent(OriginError::because(Kind::TooLarge, "interim responses without end")),
         };
-        if failed.error.kind() == Kind::Closed && self.meter.read() == read_before {
-            failed.again = self.replay.request().map(Box::new);
-        }
+        failed.unheard = failed.error.kind() == Kind::Closed && self.meter.read() == read_before;
         Err(failed)
     }
 
@@ -248,7 +236,7 @@ impl Link {
         let (mut parts, incoming) = response.into_parts();
         // hyper leaves things of its own there: an upgrade, a reason phrase.
         parts.extensions = http::Extensions::new();
-        let coding = check_head(&mut parts, asks_upgrade).map_err(Failed::finally)?;
+        let coding = check_head(&mut parts, asks_upgrade).map_err(Failed::sent)?;
         let mut reading = Reading {
             incoming,
             hold: Hold::Nothing,
@@ -429,7 +417,8 @@ impl Reading {
         timer.as_mut().poll(cx).is_ready()
     }
 
-    fn fail(&mut self, error: OriginError) -> OriginError {
+    /// Gives the connection up.
+    pub(crate) fn fail(&mut self, error: OriginError) -> OriginError {
         self.hold = Hold::Nothing;
         error.at(self.server.authority())
     }
@@ -523,7 +512,7 @@ mod tests {
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
         let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();
         assert_eq!(failed.error.kind(), Kind::Connect);
-        let again = failed.again.unwrap();
+        let again = failed.unsent.unwrap();
         assert_eq!((again.method().as_str(), again.uri().path()), ("POST", "/form"));
         assert!(matches!(again.body(), RequestBody::Stream(_)));
     }

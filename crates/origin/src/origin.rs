@@ -1,37 +1,29 @@
-//! An origin: which server gets a request, and when the next one gets it.
+//! An origin: the servers behind one name, and the way in.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::header::HOST;
-use http::{HeaderMap, Request, StatusCode, Version, response};
+use http::{HeaderMap, Request, StatusCode, Version};
 
-use crate::body::{OriginBody, Reading};
+use crate::body::OriginBody;
+use crate::budget::Repeats;
 use crate::call::Call;
-use crate::connection::{Connection, Needs};
-use crate::error::{Kind, OriginError};
-use crate::framing::framed;
-use crate::link::Failed;
+use crate::error::OriginError;
+use crate::health::Checks;
 use crate::request::RequestBody;
-use crate::server::Server;
-use crate::servers::{Lease, Servers, Wanted};
+use crate::send::Sending;
+use crate::servers::{Servers, Wanted};
 use crate::settings::{OriginSettings, Timeouts};
 use crate::status::OriginStatus;
-use crate::upgrade::{self, Upgrading};
-
-/// How long an idle connection is believed to be still open, by a request that cannot be sent twice. Servers close idle connections
-/// after some seconds, and a request that meets the close on its way is lost (RFC 9112 §9.5).
-const BELIEVED: Duration = Duration::from_secs(1);
+use crate::upgrade::Upgrading;
 
 /// The servers behind one name.
 pub struct Origin {
-    settings: OriginSettings,
-    servers: Arc<Servers>,
+    pub(crate) settings: OriginSettings,
+    pub(crate) servers: Arc<Servers>,
+    pub(crate) repeats: Repeats,
+    checks: Checks,
 }
-
-/// A response as a connection gives it.
-type Answer = (response::Parts, Reading, Option<Upgrading>);
 
 /// The head of an origin's response, and its body as it comes.
 pub struct OriginResponse {
@@ -50,12 +42,17 @@ pub struct OriginResponse {
 }
 
 impl Origin {
-    /// An origin with these settings. Connects to nothing yet.
+    /// An origin with these settings. Within a tokio runtime its servers are checked from now on, if they are to be, until it is
+    /// dropped; otherwise from the first request on.
     ///
     /// # Errors
-    /// [`Kind::Settings`] when there is no server, or one cannot be used.
+    /// [`Kind::Settings`](crate::Kind::Settings) when there is no server, or one cannot be used.
     pub fn new(settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
-        Ok(Arc::new(Self { servers: Servers::new(&settings)?, settings }))
+        let checks = Checks::new(&settings)?;
+        let repeats = Repeats::new(settings.retry.budget);
+        let origin = Arc::new(Self { servers: Servers::new(&settings)?, repeats, checks, settings });
+        origin.checks.start(&origin.servers);
+        Ok(origin)
     }
 
     /// The origin's name.
@@ -63,14 +60,21 @@ impl Origin {
         &self.settings.name
     }
 
+    /// The limits of time that hold where a [`Call`] has none of its own.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.settings.timeouts
+    }
+
     /// Sends a request to the server whose turn it is and waits for the head of the response.
     ///
     /// The target is in origin form (`/path?query`, or `*`); hop-by-hop fields are as the caller wants them, the framing is
     /// made here: a stream keeps its `Content-Length` or goes in chunks. `Expect: 100-continue` does not hold the body back.
     ///
-    /// The next server gets the request when no connection can be established (any method: nothing was sent), or, where the
-    /// method is idempotent (RFC 9110 §9.2.2) and the body can be sent again, when a kept connection turns out to have been
-    /// closed before the first byte of a response (RFC 9112 §9.3.1).
+    /// Another server gets the request when no connection can be established (any method: nothing was sent), or, where the
+    /// method is idempotent (RFC 9110 §9.2.2) and the body can be sent again, when there is no answer, one that is not HTTP, one of
+    /// [`Retry::statuses`](crate::Retry::statuses), or one that breaks off while it is held ([`Retry::hold`](crate::Retry::hold)):
+    /// [`Retry::tries`](crate::Retry::tries) times, as far as the [budget](crate::Retry::budget) goes. That a kept connection turns out
+    /// to have been closed (RFC 9112 §9.3.1) costs nothing of this. Interim responses may come from each server that was tried.
     ///
     /// A request that cannot be sent twice (another method, or a streamed body) takes a kept connection only where that was
     /// used within the last second: an older one may just be being closed by the server.
@@ -88,73 +92,10 @@ impl Origin {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_with(&self, request: Request<RequestBody>, call: Call) -> Result<OriginResponse, OriginError> {
-        let timeouts = call.timeouts.unwrap_or(self.settings.timeouts);
-        let mut request = framed(request)?;
-        let twice = request.method().is_idempotent() && !matches!(request.body(), RequestBody::Stream(_));
-        let believed = if twice { Duration::MAX } else { BELIEVED };
-        let needs = Needs::of(&request, &call);
-        let session = self.servers.session(request.headers());
-        let wanted = Wanted { hash: call.hash, session, twice, tried: &[] };
-        let mut lease = self.servers.pick(&wanted).await?.ok_or_else(|| OriginError::new(Kind::NoServer))?;
-        let mut tried = Vec::new();
-        let mut may_be_kept = true;
-        loop {
-            let server = lease.server();
-            let kept = match may_be_kept {
-                true => server.kept(believed, needs).await,
-                false => None,
-            };
-            let was_kept = kept.is_some();
-            let Failed { error, again } = match self.try_at(server, kept, request, &call, timeouts, needs).await {
-                Ok(answer) => return Ok(self.answered(answer, lease, timeouts)),
-                Err(failed) => failed,
-            };
-            let kind = error.kind();
-            tracing::debug!(origin = self.name(), server = &**server.authority(), %kind, was_kept, "exchange failed");
-            let error = error.at(server.authority());
-            request = match again {
-                // That a kept connection was closed says nothing about its server: it costs no try, but from now on
-                // only a fresh connection will do.
-                Some(again) if was_kept => {
-                    may_be_kept = false;
-                    again
-                }
-                Some(again) if tried.len() < self.settings.retry.tries => {
-                    tried.push(lease.index());
-                    lease.failed(kind);
-                    lease = match self.servers.pick(&Wanted { tried: &tried, ..wanted }).await {
-                        Ok(Some(next)) => next,
-                        Ok(None) | Err(_) => return Err(error),
-                    };
-                    again
-                }
-                _ => {
-                    if !(was_kept && kind == Kind::Closed) {
-                        lease.failed(kind);
-                    }
-                    return Err(error);
-                }
-            };
-        }
-    }
-
-    fn answered(&self, answer: Answer, mut lease: Lease, timeouts: Timeouts) -> OriginResponse {
-        let (parts, reading, upgrade) = answer;
-        lease.answered(parts.status);
-        self.servers.learn(&lease, &parts.headers);
-        let server = lease.server().authority().clone();
-        let (upgrade, lease) = match upgrade {
-            Some(upgrade) => (Some(upgrade::leased(upgrade, lease)), None),
-            None => (None, Some(lease)),
-        };
-        OriginResponse {
-            status: parts.status,
-            version: parts.version,
-            headers: parts.headers,
-            body: OriginBody::new(reading, timeouts.between_bytes, lease),
-            upgrade,
-            server,
-        }
+        self.checks.start(&self.servers);
+        self.repeats.request();
+        let (sending, request) = Sending::new(self, request, &call)?;
+        sending.run(request).await
     }
 
     /// Takes a server out: requests under way are finished, sessions move to other servers. By its name in
@@ -172,6 +113,7 @@ impl Origin {
     /// under way, and which sessions live where. To be called before the first request is sent.
     pub fn adopt(&self, before: &Self) {
         self.servers.adopt(&before.servers);
+        self.repeats.adopt(&before.repeats);
     }
 
     /// Which server a request would be sent to at this moment, `host[:port]`; `None` when none has room. That is a turn.
@@ -182,40 +124,14 @@ impl Origin {
 
     /// What is known of its servers.
     pub fn status(&self) -> OriginStatus {
-        self.servers.status()
+        let (retries, retries_denied) = self.repeats.totals();
+        OriginStatus { retries, retries_denied, ..self.servers.status() }
     }
 
     /// How many connections without a request there are, for each server.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Vec<usize> {
         self.servers.members().iter().map(|member| member.server().idle()).collect()
-    }
-
-    async fn try_at(
-        &self,
-        server: &Arc<Server>,
-        kept: Option<Connection>,
-        mut request: Box<Request<RequestBody>>,
-        call: &Call,
-        timeouts: Timeouts,
-        needs: Needs,
-    ) -> Result<Answer, Failed> {
-        let connection = match kept {
-            Some(mut connection) => {
-                // Only here: a fresh connection cannot have been closed by habit.
-                connection.remember(&request);
-                connection
-            }
-            // Boxed: it is the rare way, and large; every request would carry its size.
-            None => match Box::pin(server.connect(&self.settings, timeouts, needs)).await {
-                Ok(connection) => connection,
-                Err(error) => return Err(Failed::unsent(error, request)),
-            },
-        };
-        if !request.headers().contains_key(HOST) {
-            request.headers_mut().insert(HOST, server.host().clone());
-        }
-        connection.exchange(request, call.on_interim.as_ref(), timeouts.first_byte, server).await
     }
 }
 

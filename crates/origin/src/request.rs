@@ -10,10 +10,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
+use crate::tape::Tape;
+
 /// Any error that may cross tasks.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request's body. `Empty` and `Full` can be sent again on a retry, a stream cannot.
+/// A request's body. `Empty` and `Full` can be sent again on a retry, a stream only where it was kept
+/// ([`Retry::replay`](crate::Retry::replay)).
 #[derive(Default)]
 pub enum RequestBody {
     /// No content.
@@ -29,6 +32,24 @@ pub enum RequestBody {
 pub struct Upload {
     body: Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>,
     progress: Arc<Progress>,
+}
+
+/// A body that can be had again, however much of it was sent.
+pub(crate) enum Kept {
+    Empty,
+    Full(Bytes),
+    Tape(Arc<Tape>),
+}
+
+impl Kept {
+    /// The body from its beginning.
+    pub(crate) fn again(&self) -> Option<RequestBody> {
+        match self {
+            Kept::Empty => Some(RequestBody::Empty),
+            Kept::Full(bytes) => Some(RequestBody::Full(bytes.clone())),
+            Kept::Tape(tape) => tape.play().map(RequestBody::stream),
+        }
+    }
 }
 
 /// How far an upload is, for whoever has given it away.
@@ -60,13 +81,19 @@ impl RequestBody {
         Self::Stream(Upload { body: Box::pin(body.map_err(Into::into)), progress: Arc::new(Progress::default()) })
     }
 
-    /// The same body once more, where that is possible.
-    pub(crate) fn replay(&self) -> Option<Self> {
-        match self {
-            RequestBody::Empty => Some(RequestBody::Empty),
-            RequestBody::Full(bytes) => Some(RequestBody::Full(bytes.clone())),
-            RequestBody::Stream(_) => None,
-        }
+    /// The body to be sent, and the means to send it again: what is in memory is kept as it is, of a stream up to `limit` bytes.
+    pub(crate) fn kept(self, limit: usize) -> (Self, Option<Kept>) {
+        let kept = match &self {
+            RequestBody::Empty => Kept::Empty,
+            RequestBody::Full(bytes) => Kept::Full(bytes.clone()),
+            RequestBody::Stream(_) if limit == 0 => return (self, None),
+            RequestBody::Stream(_) => {
+                let tape = Tape::new(Box::pin(self), limit);
+                let player = tape.play().map(RequestBody::stream);
+                return (player.unwrap_or_default(), Some(Kept::Tape(tape)));
+            }
+        };
+        (self, Some(kept))
     }
 
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {

@@ -138,6 +138,21 @@ impl Server {
         Ok(Connection::Http1(link))
     }
 
+    /// A new connection for one request, kept for nobody: a check's.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub(crate) async fn connect_once(
+        &self,
+        settings: &OriginSettings,
+        timeouts: Timeouts,
+    ) -> Result<Connection, OriginError> {
+        match &self.sessions {
+            Some(sessions) => sessions.alone(None, timeouts).await,
+            None => self.link(settings, timeouts, Needs::default()).await,
+        }
+    }
+
     /// The server was told whose the connection is: it is nobody else's.
     fn is_one_clients(&self, needs: Needs) -> bool {
         needs.client.is_some() && self.dial.is_told()

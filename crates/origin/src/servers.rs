@@ -55,6 +55,8 @@ pub(crate) struct Servers {
     common: Arc<Common>,
     patience: Duration,
     turn: Turn,
+    /// The turns of requests that are sent once more.
+    more_turns: Turn,
     refused: AtomicU64,
 }
 
@@ -136,13 +138,13 @@ impl Servers {
                 common,
                 patience: settings.queue.timeout,
                 turn: Turn::default(),
+                more_turns: Turn::default(),
                 refused: AtomicU64::new(0),
             }
         }))
     }
 
     /// The servers in the order written.
-    #[allow(dead_code, reason = "for active checks")]
     pub(crate) fn members(&self) -> &[Arc<Member>] {
         &self.members
     }
@@ -176,10 +178,18 @@ impl Servers {
             lease.member().load().sent();
             if let Some(session) = wanted.session {
                 let natural = self.circle.as_ref().and_then(|circle| circle.home(session.hash));
-                self.sticky.settle(session, lease.index(), natural.map(|server| server as usize));
+                if self.sticky.settle(session, lease.index(), natural.map(|server| server as usize)) {
+                    // Others of it may wait where it lived.
+                    self.again(|wants| wants.session == Some(session));
+                }
             }
         }
         Ok(lease)
+    }
+
+    /// Whether there is a server for a request that was sent to these, though it may have no room.
+    pub(crate) fn another(&self, tried: &[usize], here: usize) -> bool {
+        self.table.load().has_another(tried, here)
     }
 
     /// A place at a server that has one right now.
@@ -202,9 +212,10 @@ impl Servers {
             (None, Some(hash)) if matches!(self.balance, Balance::Hash { .. }) => By::Hash(hash),
             (None, _) => By::Turn,
         };
-        // Who has a server of its own takes nobody's turn.
+        // Who has a server of its own takes nobody's turn, nor does another try: a server that fails would have it always.
         let turn = match by {
-            By::Turn => self.turn.0.fetch_add(1, Ordering::Relaxed),
+            By::Turn if wanted.tried.is_empty() => self.turn.0.fetch_add(1, Ordering::Relaxed),
+            By::Turn => self.more_turns.0.fetch_add(1, Ordering::Relaxed),
             By::Hash(hash) | By::Session { hash, .. } => hash,
         };
         table.pick(&Ask { by, tried: wanted.tried, twice: wanted.twice, turn }, self)

@@ -58,7 +58,7 @@ impl Sessions {
 
     /// A place on an open connection that has room.
     pub(crate) fn lane(&self) -> Option<Box<Lane>> {
-        self.lock().lane()
+        self.lock().lane(&self.dial)
     }
 
     /// A place on a new connection, or on one that is being made, or one that got room meanwhile.
@@ -75,7 +75,7 @@ impl Sessions {
         loop {
             let (mut attempt, own) = {
                 let mut state = self.lock();
-                if let Some(lane) = state.lane() {
+                if let Some(lane) = state.lane(&self.dial) {
                     return Ok(Agreed::Http2(lane));
                 }
                 if state.speaks_http1 {
@@ -164,10 +164,13 @@ impl Sessions {
         Session::open(stream, self.limits, timeouts.connect, among).await
     }
 
-    /// Lets go of connections that have ended, or have had no request for too long. The connection closes with its last request.
+    /// Lets go of connections that have ended, lead to where the server no longer is, or have had no request for too long. The connection closes with its last request.
     pub(crate) fn tidy(&self, idle_timeout: Duration) {
         let mut state = self.lock();
-        let gone: Vec<_> = state.open.extract_if(.., |session| session.is_over(idle_timeout)).collect();
+        let gone: Vec<_> = state
+            .open
+            .extract_if(.., |session| session.is_over(idle_timeout) || !self.dial.leads_to(session.peer()))
+            .collect();
         drop(state);
         drop(gone);
     }
@@ -185,7 +188,7 @@ impl Sessions {
 
 impl State {
     /// The oldest connection with room first, so that the others may end.
-    fn lane(&mut self) -> Option<Box<Lane>> {
-        self.open.iter().find_map(|session| session.lane())
+    fn lane(&mut self, dial: &Dial) -> Option<Box<Lane>> {
+        self.open.iter().filter(|session| dial.leads_to(session.peer())).find_map(|session| session.lane())
     }
 }

@@ -163,7 +163,7 @@ pub enum Balance {
     RoundRobin,
     /// The one with fewer requests under way, of two picked at random by weight (power of two choices).
     LeastRequests,
-    /// The same server for the same [`Call::hash`], as long as it can take it (consistent hashing with bounded loads). None given: in turns.
+    /// The same server for the same [`Call::hash`](crate::Call::hash), as long as it can take it (consistent hashing with bounded loads). None given: in turns.
     Hash {
         /// The most requests under way, in percent of its fair share, above which the next server gets the request; at least 100.
         bound: u32,

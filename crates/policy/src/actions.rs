@@ -102,6 +102,7 @@ fn cache(
         client_cache_control: client_cache_control(reader, &section),
         overrides: overrides(reader, &section, name),
         stale_if_error: duration_or_zero(reader, &section, "stale_if_error"),
+        failure_ttl: reader.value(&section, "failure_ttl", failure_ttl).unwrap_or_default(),
         jitter: reader.value(&section, "jitter", values::percent(0, 90)).unwrap_or_default(),
         request_directives: reader.value(&section, "request_directives", directives()).unwrap_or_default(),
         ttl_headers: plain(reader.list(&section, "ttl_headers", values::header_name)),
@@ -114,6 +115,14 @@ fn cache(
     };
     check_lifetimes(reader, &section, &cache);
     Some(cache)
+}
+
+/// Longer than that nobody wants to wait for a site that is back.
+fn failure_ttl(text: &str) -> Read<Duration> {
+    match values::duration(text)? {
+        duration if duration <= Duration::from_secs(3600) => Ok(duration),
+        _ => Err(Wrong::because("is more than 1h")),
+    }
 }
 
 /// The directives that clients know (RFC 9111 §5.2.2, RFC 5861, RFC 8246).

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::{Context, Networks, OriginConfig, Policy, PurgeConfig, ResolverConfig};
+use crate::{Context, ErrorPage, Networks, OriginConfig, Policy, PurgeConfig, ResolverConfig};
 
 /// Everything that one server runs by.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Config {
     pub esi: EsiConfig,
     /// Limits on clients.
     pub limits: Limits,
+    /// What visitors see when the site cannot be had.
+    pub error_page: Arc<ErrorPage>,
     /// Logs.
     pub log: LogConfig,
     /// Rules and session cookies.
@@ -124,6 +126,8 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// Most client connections at a time.
     pub connections: usize,
+    /// How long a WebSocket, or an event stream, may be silent.
+    pub upgrade_idle: Duration,
 }
 
 /// Logs.

@@ -12,7 +12,7 @@ use crate::reader::{Read, Reader, Section, Wrong};
 use crate::rules::{full_name, origin_index};
 use crate::table::CREDENTIALS;
 use crate::yaml::Value;
-use crate::{Action, CacheRule, EsiMode, OriginConfig, Overrides, Rule, RuleSource, SessionMode, values};
+use crate::{Action, CacheRule, EsiMode, OriginConfig, Overrides, Rule, RuleSource, SessionMode, timeouts, values};
 
 /// How the group of a visitor is asked for, once for each session: a page under it is stored once for each group.
 #[derive(Clone, Debug)]
@@ -119,6 +119,7 @@ fn context(
         esi: EsiMode::Off,
         esi_options: Arc::default(),
         origin,
+        timeouts: timeouts::read(reader, section),
         request: Default::default(),
         response: Default::default(),
         by_fields: false,

@@ -14,6 +14,7 @@ mod contexts;
 mod cookies;
 mod diagnostic;
 mod edits;
+mod error_page;
 mod esi;
 mod facts;
 mod glob;
@@ -38,6 +39,7 @@ mod settings;
 mod shipped;
 mod storing;
 mod table;
+mod timeouts;
 pub mod units;
 mod values;
 mod yaml;
@@ -47,6 +49,7 @@ pub use contexts::{Context, MAX_GROUP};
 pub use cookies::{Cookie, Cookies};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use edits::{FieldEdits, ResponseEdits};
+pub use error_page::{ErrorPage, Placeholder};
 pub use esi::{EsiDialect, EsiOnError, EsiOptions, EsiTriggers};
 pub use facts::RequestFacts;
 pub use key::{KeyRule, Parameters, QueryRule};
@@ -65,6 +68,7 @@ pub use rule::{
 pub use schema::schema_json;
 pub use shipped::{nearest_shipped, shipped, shipped_cases, shipped_names};
 pub use storing::StoreRule;
+pub use timeouts::RuleTimeouts;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
     Config, Context, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, UnknownCookies, checks,
-    contexts, origins, purge, settings, shipped, shipped_names, values, yaml,
+    contexts, error_page, origins, purge, settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -168,6 +168,7 @@ fn assemble(
     let cache = settings::cache(&mut reader, &file);
     let esi = settings::esi(&mut reader, &file);
     let limits = settings::limits(&mut reader, &file);
+    let (error_page, wrong_page) = error_page::read(&mut reader, &file, base);
     let log = settings::log(&mut reader, &file);
     let drain = reader.value(&file, "drain", values::duration).unwrap_or_default();
     let trusted_proxies = settings::networks(&mut reader, &file, "trusted_proxies");
@@ -190,7 +191,7 @@ fn assemble(
     let unknown = parts.iter().find_map(|part| part.unknown).unwrap_or_default();
     let contexts = all_contexts(&parts);
     let mut rules = Vec::new();
-    let mut found = Vec::new();
+    let mut found = wrong_page;
     for part in parts {
         rules.extend(part.rules.into_iter().map(|written| written.rule));
         found.extend(part.reader.finish());
@@ -213,6 +214,7 @@ fn assemble(
         trusted_proxies,
         esi,
         limits,
+        error_page,
         log,
         policy,
         drain,

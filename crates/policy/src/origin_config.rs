@@ -47,6 +47,8 @@ pub struct OriginConfig {
     pub header_bytes: u64,
     /// `Host` sent to the servers; `None` = the client's.
     pub host: Option<String>,
+    /// Whether the servers are told of the client by `Forwarded` too (RFC 7239).
+    pub forwarded: bool,
 }
 
 /// One server.

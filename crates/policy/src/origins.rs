@@ -118,6 +118,7 @@ fn origin(reader: &mut Reader, entry: &Entry, common: &Common<'_>) -> Written {
         proxy_protocol: reader.value(&section, "proxy_protocol", values::word(PROXY_PROTOCOLS, &proxy_protocols)),
         header_bytes: reader.value(&section, "header_bytes", values::size).unwrap_or(512 << 10),
         host: reader.value(&section, "host", values::host),
+        forwarded: reader.value(&section, "forwarded", values::boolean).unwrap_or_default(),
         servers: servers.iter().map(|(server, _)| server.clone()).collect(),
     };
     doubts::tell(reader, &section, &config, &servers);

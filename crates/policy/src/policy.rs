@@ -106,6 +106,7 @@ impl Policy {
             esi: EsiMode::Off,
             esi_options: Arc::default(),
             origin: 0,
+            timeouts: None,
             request: Default::default(),
             response: Default::default(),
             by_fields: false,

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use crate::contexts::Context;
 use crate::esi::EsiOptions;
 use crate::matcher::Matcher;
-use crate::{FieldEdits, KeyRule, ResponseEdits, StoreRule};
+use crate::{FieldEdits, KeyRule, ResponseEdits, RuleTimeouts, StoreRule};
 
 /// Where a rule was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub struct CacheRule {
     pub overrides: Overrides,
     /// How long a stale response may be served when the origin fails and states nothing of it (RFC 5861 section 4).
     pub stale_if_error: Duration,
+    /// How long it is remembered that a response could not be fetched, so that the origin is not asked again at once.
+    pub failure_ttl: Duration,
     /// By how many percent at most a lifetime is shortened at random.
     pub jitter: u8,
     /// Which directives of requests count.
@@ -198,6 +200,8 @@ pub struct Rule {
     pub esi_options: Arc<EsiOptions>,
     /// Index of the origin in [`Config::origins`](crate::Config::origins).
     pub origin: usize,
+    /// Limits of time in place of the origin's; mostly there are none.
+    pub timeouts: Option<Box<RuleTimeouts>>,
     /// Fields set and removed on the way to the origin.
     pub request: FieldEdits,
     /// Fields set and removed on the way to the client.

@@ -12,7 +12,9 @@ use crate::matcher::{Conditions, Matcher};
 use crate::reader::{Read, Reader, Section, Wrong};
 use crate::table::{SCHEMES, SESSIONS};
 use crate::yaml::{Node, Value};
-use crate::{Action, Context, EsiMode, OriginConfig, Rule, RuleSource, SessionMode, actions, contexts, edits, values};
+use crate::{
+    Action, Context, EsiMode, OriginConfig, Rule, RuleSource, SessionMode, actions, contexts, edits, timeouts, values,
+};
 
 /// A rule with what is still to be checked against the other files.
 pub(crate) struct Written {
@@ -76,6 +78,7 @@ fn rule(
     let (request, response) = (edits::request(reader, &section), edits::response(reader, &section));
     let (esi, esi_options) = crate::esi::read(reader, &section, name.as_deref().unwrap_or("?"));
     let origin = reader.value(&section, "origin", |text| origin_index(text, known.origins)).unwrap_or(0);
+    let timeouts = timeouts::read(reader, &section);
     let context = reader.value(&section, "context", |text| match contexts::find(text, known.contexts) {
         Err(_) if known.broken_contexts.iter().any(|broken| broken == text) => Ok(None),
         found => found.map(Some),
@@ -122,6 +125,7 @@ fn rule(
         esi: esi.unwrap_or_default(),
         esi_options,
         origin,
+        timeouts,
         request,
         response,
         by_fields: false,

@@ -195,6 +195,7 @@ pub(crate) fn limits(reader: &mut Reader, file: &Section<'_>) -> Limits {
         header_timeout: reader.value(&section, "header_timeout", values::timeout).unwrap_or_default(),
         keep_alive_timeout: reader.value(&section, "keep_alive_timeout", values::timeout).unwrap_or_default(),
         connections: reader.value(&section, "connections", values::count(1, 10_000_000)).unwrap_or(1),
+        upgrade_idle: reader.value(&section, "upgrade_idle", values::timeout).unwrap_or_default(),
     }
 }
 

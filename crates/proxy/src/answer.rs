@@ -9,6 +9,7 @@ use http::header::CONTENT_LENGTH;
 use crate::body::Body;
 use crate::made::Made;
 use crate::reason::Reason;
+use crate::request_id::RequestId;
 
 /// A response and the reason for it.
 pub(crate) struct Answer {
@@ -18,15 +19,22 @@ pub(crate) struct Answer {
     pub(crate) rule: Option<Arc<Rule>>,
     /// Of a fragment's answer from the store: what it is made of.
     pub(crate) made: Option<Box<Made>>,
+    /// By which the request is known, where it went to an origin or failed.
+    pub(crate) request_id: Option<Box<RequestId>>,
 }
 
 impl Answer {
     pub(crate) fn new(response: Response<Body>, reason: Reason) -> Self {
-        Self { response, reason, rule: None, made: None }
+        Self { response, reason, rule: None, made: None, request_id: None }
     }
 
     pub(crate) fn under(mut self, rule: &Arc<Rule>) -> Self {
         self.rule = Some(Arc::clone(rule));
+        self
+    }
+
+    pub(crate) fn known_as(mut self, id: RequestId) -> Self {
+        self.request_id = Some(Box::new(id));
         self
     }
 

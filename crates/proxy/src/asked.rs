@@ -195,6 +195,8 @@ impl Selector for Selection<'_> {
         }
         match name.as_str() {
             "x-forwarded-for" => return forward::chain(self.exchange),
+            // Another one each time.
+            "x-request-id" => return self.exchange.request_id.as_ref().map(ToString::to_string).unwrap_or_default(),
             "x-forwarded-proto" => return self.exchange.target.scheme.to_owned(),
             _ => {}
         }

@@ -25,7 +25,7 @@ use crate::fault::Fault;
 use crate::fragment::{Fragment, Page};
 use crate::made::{Made, Making};
 use crate::page_head::page_head;
-use crate::proxy::{NAME, Proxy, Runtime};
+use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
 use crate::report::Spot;
 use crate::request::Begun;
@@ -41,18 +41,19 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, asked: Asked, response: Arc<StoredRespon
     let is_held = asked.exchange.depth == 0;
     match put_together(proxy, &asked, &response, reason, is_held) {
         Ok(Put::Rest(assembly)) if is_held && asked.exchange.method != Method::HEAD => {
+            let proxy = Arc::clone(proxy);
             Begun::Later(Box::pin(async move {
                 let put = assembly.held().await.map(Put::Rest);
-                at_once(&asked, &response, reason, put)
+                at_once(&proxy, &asked, &response, reason, put)
             }))
         }
-        put => Begun::Ready(at_once(&asked, &response, reason, put)),
+        put => Begun::Ready(at_once(proxy, &asked, &response, reason, put)),
     }
 }
 
 /// A stored template. With all fragments at hand the page is one run of slices of known length, with a validator of its own.
 pub(crate) fn stored(proxy: &Arc<Proxy>, asked: &Asked, response: &Arc<StoredResponse>, reason: Reason) -> Answer {
-    at_once(asked, response, reason, put_together(proxy, asked, response, reason, false))
+    at_once(proxy, asked, response, reason, put_together(proxy, asked, response, reason, false))
 }
 
 /// A page of a stored template, as far as it is at hand.
@@ -78,11 +79,11 @@ fn put_together(
     assembly.put_together()
 }
 
-fn at_once(asked: &Asked, response: &StoredResponse, reason: Reason, put: Result<Put, Fault>) -> Answer {
+fn at_once(proxy: &Proxy, asked: &Asked, response: &StoredResponse, reason: Reason, put: Result<Put, Fault>) -> Answer {
     match put {
         Ok(Put::Whole(body, made)) => answer(asked, response, reason, body, made),
         Ok(Put::Rest(assembly)) => answer(asked, response, reason, Body::assembled(*assembly), None),
-        Err(fault) => fault.answer(NAME).under(&asked.rule),
+        Err(fault) => fault.page(proxy, &asked.runtime, &asked.exchange).under(&asked.rule),
     }
 }
 

@@ -155,9 +155,9 @@ pub(crate) fn respond(rule: &Arc<Rule>) -> Answer {
 }
 
 /// 508: the request came through this server already.
-pub(crate) fn loop_detected() -> Answer {
+pub(crate) fn loop_detected() -> Fault {
     let detail = "the request came through this server already: an origin points back to it".to_owned();
-    Fault::new(Reason::Loop, StatusCode::LOOP_DETECTED, detail).answer(NAME)
+    Fault::new(Reason::Loop, StatusCode::LOOP_DETECTED, detail)
 }
 
 /// What of a selected response goes out.

@@ -13,11 +13,14 @@ use crate::interim::Interim;
 use crate::lineage::Lineage;
 use crate::reason::{Reason, Told};
 use crate::report::Spot;
+use crate::request_id::RequestId;
 
 /// What the listener knows of the connection that a request came on.
 pub struct ClientInfo {
     /// The socket's remote address.
     pub peer: SocketAddr,
+    /// Where it connected to, where that is known.
+    pub local: Option<SocketAddr>,
     /// The connection is encrypted.
     pub secure: bool,
     /// The connection itself, where the request asks for a protocol upgrade.
@@ -64,6 +67,19 @@ pub(crate) struct Exchange {
     pub(crate) spot: Option<Spot>,
     /// What the page that includes this fragment asks of the cache, in the place of what the client does.
     pub(crate) wishes: Option<RequestDirectives>,
+    /// By which it is known, once it goes to an origin.
+    pub(crate) request_id: Option<RequestId>,
+    /// The client's end of the connection and ours, where they are known and the request is the client's own.
+    pub(crate) ends: Option<Ends>,
+}
+
+/// The ends of a client's connection beside its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// The client's port.
+    pub(crate) port: u16,
+    /// Where it connected to.
+    pub(crate) local: SocketAddr,
 }
 
 /// What of a request can be used once only.
@@ -123,6 +139,8 @@ impl Exchange {
             abroad: false,
             spot: None,
             wishes: None,
+            request_id: None,
+            ends: client.local.map(|local| Ends { port: client.peer.port(), local }),
             headers: parts.headers,
         };
         Ok((exchange, Once { body, upgrade: client.upgrade }))
@@ -152,6 +170,8 @@ impl Exchange {
             abroad: false,
             spot: None,
             wishes: None,
+            request_id: None,
+            ends: None,
         }
     }
 

@@ -12,11 +12,17 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::deliver;
-use crate::proxy::NAME;
+use crate::error_page::{self, Form};
+use crate::exchange::Exchange;
+use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::{Reason, Told};
+use crate::request_id;
 
 /// The methods that strangers may use.
 pub(crate) const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// When to come back after a 503 (RFC 9110 §10.2.3), in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Who has to act on a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +75,21 @@ impl Fault {
         Self::new(Reason::Internal, StatusCode::INTERNAL_SERVER_ERROR, detail.to_owned())
     }
 
+    /// An origin that says itself that it is down.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        Self::new(Reason::OriginStatus, status, format!("the origin answered {status}"))
+    }
+
+    /// The same for a request that came a moment later, and for which nobody was asked.
+    pub(crate) fn of_late(self) -> Self {
+        Self { reason: Reason::OriginFailedRecently, fwd: None, ..self }
+    }
+
+    /// Whether another origin might have done better.
+    pub(crate) fn is_of_origin(&self) -> bool {
+        self.whose() == Whose::Origin
+    }
+
     /// The fault of an exchange with an origin (RFC 9110 §15.6.3, §15.6.5: 502 for a bad answer, 504 for none in time).
     pub(crate) fn of_origin(error: &OriginError) -> Self {
         let (reason, status) = match error.kind() {
@@ -77,8 +98,12 @@ impl Fault {
             Kind::ConnectTimeout => (Reason::OriginConnectTimeout, StatusCode::GATEWAY_TIMEOUT),
             Kind::Tls => (Reason::OriginTls, StatusCode::BAD_GATEWAY),
             Kind::TlsTimeout => (Reason::OriginTls, StatusCode::GATEWAY_TIMEOUT),
-            Kind::FirstByteTimeout | Kind::BetweenBytesTimeout => (Reason::OriginTimeout, StatusCode::GATEWAY_TIMEOUT),
+            Kind::FirstByteTimeout | Kind::BetweenBytesTimeout | Kind::TotalTimeout => {
+                (Reason::OriginTimeout, StatusCode::GATEWAY_TIMEOUT)
+            }
             Kind::Closed | Kind::Incomplete => (Reason::OriginClosed, StatusCode::BAD_GATEWAY),
+            // Waiting is of use: it is told when to come back.
+            Kind::Busy | Kind::NoServer => (Reason::OriginBusy, StatusCode::SERVICE_UNAVAILABLE),
             Kind::RequestBody => (Reason::ClientBody, StatusCode::BAD_REQUEST),
             Kind::Request => (Reason::BadRequest, StatusCode::BAD_REQUEST),
             Kind::Settings => (Reason::Internal, StatusCode::INTERNAL_SERVER_ERROR),
@@ -89,6 +114,7 @@ impl Fault {
             Kind::ConnectTimeout | Kind::TlsTimeout => Some(ProxyError::ConnectionTimeout),
             // By what was wrong: a certificate, an alert, or the protocol.
             Kind::Tls => ProxyError::ALL.iter().copied().find(|known| known.as_str() == error.proxy_status()),
+            Kind::NoServer => Some(ProxyError::DestinationUnavailable),
             Kind::Closed => Some(ProxyError::ConnectionTerminated),
             Kind::Incomplete => Some(ProxyError::HttpResponseIncomplete),
             Kind::TooLarge => Some(ProxyError::HttpResponseHeaderSectionSize),
@@ -120,6 +146,32 @@ impl Fault {
         }
     }
 
+    /// The response to a client whose request was understood: the error page, by which the request can be found in the log.
+    pub(crate) fn page(&self, proxy: &Proxy, runtime: &Runtime, exchange: &Exchange) -> Answer {
+        if exchange.depth > 0 || self.whose() == Whose::Client {
+            return self.answer(NAME);
+        }
+        let id = proxy.ids.of(exchange);
+        // A dead origin is told of by each request that met it, and not by those that were spared.
+        if self.reason == Reason::OriginFailedRecently {
+            tracing::debug!(request_id = %id, detail = %self.detail, "request not tried");
+        } else {
+            let url = exchange.target.url();
+            tracing::warn!(request_id = %id, url, reason = self.reason.as_str(), detail = %self.detail, "request failed");
+        }
+        let form = Form::of(&exchange.headers);
+        let told = error_page::Told {
+            status: self.status,
+            reason: self.reason.as_str(),
+            message: self.advice(),
+            request_id: &id.to_string(),
+        };
+        let body = error_page::render(form, &runtime.config.error_page, &told);
+        let mut answer = self.response(NAME, body, form.content_type());
+        answer.response.headers_mut().insert(request_id::FIELD, id.to_value());
+        answer.known_as(id)
+    }
+
     /// The response to a client. It says what went wrong in general words; the details are for the log.
     pub(crate) fn answer(&self, name: &str) -> Answer {
         if self.whose() == Whose::Client {
@@ -134,11 +186,18 @@ impl Fault {
             self.advice(),
             self.reason.as_str()
         );
-        let mut response = Response::new(Body::bytes(Bytes::from(text)));
+        self.response(name, text, Form::Text.content_type())
+    }
+
+    fn response(&self, name: &str, body: String, content_type: HeaderValue) -> Answer {
+        let mut response = Response::new(Body::bytes(Bytes::from(body)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, ALLOWED);
         }
@@ -158,6 +217,9 @@ impl Fault {
                 "The site's server did not answer in time. Please try again."
             }
             _ if self.reason == Reason::FragmentFailed => "A part of the page could not be had. Please try again.",
+            (Whose::Origin, StatusCode::SERVICE_UNAVAILABLE) => {
+                "The site has more to do than it can at this moment. Please try again in a little while."
+            }
             (Whose::Origin, StatusCode::BAD_GATEWAY) => "The site's server could not be reached. Please try again.",
             _ => "The request could not be served.",
         }
@@ -188,10 +250,11 @@ fn error_of(reason: Reason) -> Option<ProxyError> {
         Reason::OriginConnectTimeout => ProxyError::ConnectionTimeout,
         Reason::OriginTls => ProxyError::TlsProtocolError,
         Reason::OriginTimeout => ProxyError::HttpResponseTimeout,
+        Reason::OriginBusy => ProxyError::ConnectionLimitReached,
         // The servers answered; what the page is made of is not whole.
         Reason::OriginClosed | Reason::FragmentFailed => ProxyError::HttpResponseIncomplete,
         Reason::OriginProtocol => ProxyError::HttpProtocolError,
-        Reason::OriginStatus => ProxyError::DestinationUnavailable,
+        Reason::OriginStatus | Reason::OriginFailedRecently => ProxyError::DestinationUnavailable,
         Reason::Internal => ProxyError::ProxyInternalError,
         _ => return None,
     })

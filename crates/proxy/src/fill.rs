@@ -23,7 +23,7 @@ use crate::send::Fetched;
 use crate::slice::{self, Came};
 use crate::sub_key::SubKey;
 use crate::validate::{self, Heard};
-use crate::{assemble, deliver, fragment, head, media, partial, pass, request};
+use crate::{assemble, deliver, fallback, fragment, head, media, partial, pass, request};
 
 /// How often a request that waited in vain (another variant, a leader that gave up) asks again before it goes alone.
 pub(crate) const TURNS: usize = 3;
@@ -77,10 +77,10 @@ pub(crate) async fn fetch(
                 Announced::NotStored => return alone(proxy, asked, stale, Reason::HitForMiss).await,
                 Announced::Failed(error) => {
                     let fault = Fault::of_fill(&error);
-                    if fault.reason == Reason::OriginStatus && stale.is_none() {
+                    if !answers_for(asked, stale.as_deref(), &fault) {
                         return alone(proxy, asked, stale, why).await;
                     }
-                    return failed(proxy, asked, stale, &fault);
+                    return failed(proxy, asked, stale, fault).await;
                 }
                 Announced::Abandoned | Announced::OtherVariant => {}
             },
@@ -158,8 +158,11 @@ async fn lead(
             again(proxy, asked, reason).await
         }
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
-        Ok(Led::Failed(fault)) => failed(proxy, asked, stale, &fault),
-        Err(_) => Fault::internal("the fill's task ended without a word").answer(NAME).under(&asked.rule),
+        Ok(Led::Failed(fault)) => failed(proxy, asked, stale, fault).await,
+        Err(_) => {
+            let fault = Fault::internal("the fill's task ended without a word");
+            fault.page(proxy, &asked.runtime, &asked.exchange).under(&asked.rule)
+        }
     }
 }
 
@@ -187,17 +190,31 @@ fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: R
     }
 }
 
-/// The origin failed: stale, if there is something and it may be used (RFC 9111 §4.2.4, RFC 5861 §4); else the fault.
-pub(crate) fn failed(
+/// The origin failed: stale, if there is something and it may be used (RFC 9111 §4.2.4, RFC 5861 §4); else the fallback, or the
+/// error page.
+pub(crate) async fn failed(
     proxy: &Arc<Proxy>,
     asked: &Arc<Asked>,
     stale: Option<Arc<StoredResponse>>,
-    fault: &Fault,
+    fault: Fault,
 ) -> Answer {
     match stale.filter(|stale| usable_on_error(asked, stale, asked.exchange.now)) {
         Some(stale) => request::usable(proxy, asked, &stale, Reason::StaleError),
-        None => fault.clone().forwarded(asked.exchange.told(fault.reason)).answer(NAME).under(&asked.rule),
+        None => {
+            let told = asked.exchange.told(fault.reason);
+            let fault = fault.forwarded(told);
+            // Boxed: it is the rare way, and every miss would carry its size.
+            Box::pin(fallback::answer(proxy, &asked.runtime, &asked.rule, &asked.exchange, fault)).await
+        }
     }
+}
+
+/// Whether a fault that another request met is the answer to this one too. An origin that answers with an error has an answer
+/// for each who has nothing better.
+pub(crate) fn answers_for(asked: &Asked, stale: Option<&StoredResponse>, fault: &Fault) -> bool {
+    fault.reason != Reason::OriginStatus
+        || stale.is_some_and(|stale| usable_on_error(asked, stale, asked.exchange.now))
+        || fallback::takes_over(&asked.runtime, &asked.rule, &asked.exchange, fault.status).is_some()
 }
 
 pub(crate) fn usable_on_error(asked: &Asked, stale: &StoredResponse, now: Timestamp) -> bool {
@@ -215,13 +232,9 @@ pub(crate) async fn run(
 ) {
     let Sent { asked, heard, completes } = partial::send(&proxy, &asked, stale.as_ref(), interim).await;
     match heard {
-        Err(fault) => {
-            refresh_failed(&proxy, stale.as_deref());
-            proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
-            permit.failed(fault.shared());
-            let _ = tell.send(Led::Failed(fault));
-        }
+        Err(fault) => fill_failed(&proxy, &asked, stale.as_deref(), fault, permit, tell),
         Ok(Heard::Confirmed(fetched, named)) => {
+            proxy.failures.forget(&asked, fetched.response_time);
             validate::confirmed(&proxy, &asked, &named, &fetched, permit, tell);
         }
         Ok(Heard::Response(fetched))
@@ -229,16 +242,35 @@ pub(crate) async fn run(
         {
             let detail = format!("the origin answered {}", fetched.status);
             let fault = Fault::new(Reason::OriginStatus, StatusCode::BAD_GATEWAY, detail);
-            refresh_failed(&proxy, stale.as_deref());
-            proxy.warn_of_refresh(&asked, stale.as_deref(), &fault);
-            permit.failed(fault.shared());
-            let _ = tell.send(Led::Failed(fault));
+            fill_failed(&proxy, &asked, stale.as_deref(), fault, permit, tell);
         }
-        Ok(Heard::Response(fetched)) => match completes {
-            Some(whole) => partial::complete(&proxy, &asked, *whole, fetched, permit, tell).await,
-            None => received(&proxy, &asked, stale, fetched, permit, tell).await,
-        },
+        Ok(Heard::Response(fetched)) => {
+            if let Some(fault) = fallback::takes_over(&asked.runtime, &asked.rule, &asked.exchange, fetched.status) {
+                return fill_failed(&proxy, &asked, stale.as_deref(), fault, permit, tell);
+            }
+            proxy.failures.forget(&asked, fetched.response_time);
+            match completes {
+                Some(whole) => partial::complete(&proxy, &asked, *whole, fetched, permit, tell).await,
+                None => received(&proxy, &asked, stale, fetched, permit, tell).await,
+            }
+        }
     }
+}
+
+/// Nothing came: remembered, and told to all who wait.
+fn fill_failed(
+    proxy: &Proxy,
+    asked: &Asked,
+    stale: Option<&StoredResponse>,
+    fault: Fault,
+    permit: FillPermit,
+    tell: oneshot::Sender<Led>,
+) {
+    refresh_failed(proxy, stale);
+    proxy.warn_of_refresh(asked, stale, &fault);
+    proxy.failures.remember(asked, &fault, permit.began(), proxy.clock.now());
+    permit.failed(fault.shared());
+    let _ = tell.send(Led::Failed(fault));
 }
 
 /// The next refresh waits, so that an origin in trouble is not asked by every visitor.

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
-use copal_policy::{EsiMode, Rule};
+use copal_policy::{EsiMode, OriginConfig, Rule};
 use copal_semantics::{announce_trailers, append_cdn_loop, conditional, fields, vary};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::asked::Asked;
 use crate::exchange::Exchange;
+use crate::forwarded;
 use crate::proxy::Runtime;
+use crate::request_id::{self, RequestId};
 use crate::sub_key::Slice;
 
 /// No content coding: without the field an origin might choose one (RFC 9110 §12.5.3).
@@ -89,7 +91,7 @@ fn withhold(headers: &mut HeaderMap, names: &[&str]) {
 }
 
 /// The head of a fill: nothing of the visitor but what the key holds and the range, and none of its preconditions.
-pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
+pub(crate) fn fill_head(asked: &Asked, id: &RequestId) -> HeaderMap {
     let exchange = &asked.exchange;
     let mut headers = common(&asked.runtime, &asked.rule, exchange);
     withhold(&mut headers, REWRITING);
@@ -116,6 +118,10 @@ pub(crate) fn fill_head(asked: &Asked) -> HeaderMap {
     }
     advertise(&mut headers, &asked.runtime, &asked.rule);
     forwarded_for(&mut headers, exchange, &asked.runtime, &asked.rule);
+    headers.insert(request_id::FIELD, id.to_value());
+    if asked.runtime.wants_forwarded(&asked.rule) {
+        forwarded::of_fill(&mut headers, &exchange.target);
+    }
     asked.rule.request.apply(&mut headers);
     asked.wanted.ask(&mut headers);
     if let Some(range) = asked.slice().and_then(Slice::range) {
@@ -140,11 +146,44 @@ pub(crate) fn pass_head(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> 
     }
     advertise(&mut headers, runtime, rule);
     forwarded_for(&mut headers, exchange, runtime, rule);
+    match &exchange.request_id {
+        Some(id) => headers.insert(request_id::FIELD, id.to_value()),
+        None => headers.remove(request_id::FIELD),
+    };
+    if runtime.wants_forwarded(rule) {
+        forwarded::of_pass(&mut headers, exchange);
+    }
     rule.request.apply(&mut headers);
     trailers(&mut headers, rule, exchange);
     if exchange.upgrades {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    headers
+}
+
+/// The head of a request to a fallback: what is asked for and in what form, and nothing of who asks.
+pub(crate) fn fallback_head(runtime: &Runtime, origin: &OriginConfig, exchange: &Exchange) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in [header::ACCEPT, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE, header::USER_AGENT] {
+        for value in exchange.headers.get_all(&name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    let host = origin.host.as_deref().unwrap_or(&exchange.target.host);
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.insert(header::HOST, host);
+    }
+    if !headers.contains_key(header::ACCEPT_ENCODING) {
+        headers.insert(header::ACCEPT_ENCODING, IDENTITY);
+    }
+    fields::append_via(&mut headers, "1.1", &runtime.via);
+    append_cdn_loop(&mut headers, &runtime.instance);
+    headers.insert("x-forwarded-proto", HeaderValue::from_static(exchange.target.scheme));
+    if origin.host.is_some()
+        && let Ok(host) = HeaderValue::from_str(&exchange.target.host)
+    {
+        headers.insert("x-forwarded-host", host);
     }
     headers
 }

@@ -491,6 +491,8 @@ impl Page {
             abroad,
             spot: None,
             wishes: wishes(include),
+            request_id: None,
+            ends: None,
         };
         Ok((exchange, once))
     }

@@ -14,7 +14,7 @@ use crate::proxy::Proxy;
 use crate::reason::Reason;
 use crate::send::Fetched;
 use crate::validate::{self, Candidates, Heard};
-use crate::{fill, media, pass, request};
+use crate::{fallback, fill, media, pass, request};
 
 /// Whether the origin is asked as the client asks. Not for a template: what is told of an assembled page is told by the
 /// template.
@@ -30,25 +30,37 @@ pub(crate) async fn fetch(
     why: Reason,
 ) -> Answer {
     let Some(stale) = stale else {
+        let began = proxy.store.begin();
         return match validate::ask(proxy, asked, Method::HEAD, Candidates::None, interim(asked)).await {
-            Ok(Heard::Response(fetched) | Heard::Confirmed(fetched, _)) => pass::private(proxy, asked, fetched, why),
-            Err(fault) => fill::failed(proxy, asked, None, &fault),
+            Ok(Heard::Response(fetched) | Heard::Confirmed(fetched, _)) => private(proxy, asked, fetched, why).await,
+            Err(fault) => {
+                proxy.failures.remember(asked, &fault, began, proxy.clock.now());
+                fill::failed(proxy, asked, None, fault).await
+            }
         };
     };
     // What is invalidated meanwhile is not brought back.
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _);
     let candidates = Candidates::of(proxy, asked, Some(&stale));
     match validate::ask(proxy, asked, Method::HEAD, candidates, interim(asked)).await {
-        Err(fault) => fill::failed(proxy, asked, Some(stale), &fault),
+        Err(fault) => fill::failed(proxy, asked, Some(stale), fault).await,
         Ok(Heard::Confirmed(fetched, named)) => agreed(proxy, asked, &named, &fetched, &permit),
         Ok(Heard::Response(fetched)) if fetched.status.is_server_error() => {
             let now = proxy.clock.now();
             if fill::usable_on_error(asked, &stale, now) {
                 return request::usable(proxy, asked, &stale, Reason::StaleError);
             }
-            pass::private(proxy, asked, fetched, why)
+            private(proxy, asked, fetched, why).await
         }
         Ok(Heard::Response(fetched)) => answered(proxy, asked, &stale, fetched, &permit, why),
+    }
+}
+
+/// What the origin answered, unless it says that it is down and another answers in its place.
+async fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, fetched: Fetched, why: Reason) -> Answer {
+    match fallback::takes_over(&asked.runtime, &asked.rule, &asked.exchange, fetched.status) {
+        Some(fault) => fill::failed(proxy, asked, None, fault).await,
+        None => pass::private(proxy, asked, fetched, why),
     }
 }
 

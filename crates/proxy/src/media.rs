@@ -21,6 +21,15 @@ pub(crate) fn is_script(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| ["json", "javascript", "ecmascript"].iter().any(|kind| essence.ends_with(kind)))
 }
 
+/// Whether a response is a stream of events (server-sent events), which is silent for as long as nothing happens.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    headers.get(header::CONTENT_TYPE).is_some_and(|media| {
+        let (essence, rest) = media.as_bytes().split_at(media.len().min(EVENTS.len()));
+        essence.eq_ignore_ascii_case(EVENTS) && rest.first().is_none_or(|next| matches!(next, b';' | b' ' | b'\t'))
+    })
+}
+
 /// The media type without its parameters, in lower case (RFC 9110 §8.3.1).
 fn essence(headers: &HeaderMap) -> Option<String> {
     let media = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;

@@ -17,10 +17,29 @@ use crate::posted;
 use crate::proxy::{NAME, Proxy, Runtime};
 use crate::reason::Reason;
 use crate::send::{self, Fetched, Outgoing};
-use crate::{assemble, decide, deliver, forward, groups, media, page_head, purge};
+use crate::terms::Terms;
+use crate::{assemble, decide, deliver, fallback, forward, groups, media, page_head, purge, request_id};
 
 /// Sends a request to the origin and its response to the client; nothing is looked up, nothing stored.
 pub(crate) async fn pass(
+    proxy: &Arc<Proxy>,
+    runtime: &Arc<Runtime>,
+    rule: &Arc<Rule>,
+    mut exchange: Exchange,
+    once: Once,
+    reason: Reason,
+) -> Answer {
+    let id = proxy.ids.of(&exchange);
+    exchange.request_id = Some(id.clone());
+    let page = exchange.depth == 0;
+    let mut answer = passed(proxy, runtime, rule, exchange, once, reason).await;
+    if page {
+        answer.response.headers_mut().entry(request_id::FIELD).or_insert_with(|| id.to_value());
+    }
+    answer.known_as(id)
+}
+
+async fn passed(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
     rule: &Arc<Rule>,
@@ -35,14 +54,23 @@ pub(crate) async fn pass(
         headers: forward::pass_head(runtime, rule, &exchange),
         body: once.body,
         interim: exchange.interim.clone(),
+        terms: Terms::of_pass(runtime, rule, &exchange),
     };
     let before = (exchange.method == Method::POST).then(|| proxy.store.begin());
     let mut fetched = match send::readable(proxy, runtime, rule, outgoing).await {
         Ok(fetched) => fetched,
-        Err(fault) => return fault.forwarded(exchange.told(reason)).answer(NAME).under(rule),
+        Err(fault) => {
+            let fault = fault.forwarded(exchange.told(reason));
+            return Box::pin(fallback::answer(proxy, runtime, rule, &exchange, fault)).await;
+        }
     };
+    if let Some(fault) = fallback::takes_over(runtime, rule, &exchange, fetched.status)
+        && let Some(answer) = Box::pin(fallback::ask(proxy, runtime, rule, &exchange, &fault)).await
+    {
+        return answer;
+    }
     if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade(once.upgrade, fetched, reason).under(rule);
+        return upgrade(proxy, runtime, once.upgrade, fetched, reason).under(rule);
     }
     let own = invalidates(proxy, runtime, rule, &exchange, &fetched);
     let posted = before.and_then(|before| posted::candidate(proxy, runtime, rule, &exchange, &fetched, before));
@@ -61,7 +89,7 @@ pub(crate) async fn pass(
         return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
     }
     head_of(&exchange, runtime, rule, &mut fetched.headers);
-    to_client(&exchange, runtime, fetched, reason).under(rule)
+    to_client(&exchange, runtime, rule, fetched, reason).under(rule)
 }
 
 /// A response to a fill that may not be stored: the origin was asked for the whole, the client for what it asked.
@@ -83,7 +111,7 @@ pub(crate) fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, mut fetched: Fetch
         deliver::fetched_status(&mut headers, exchange.told(reason), fetched.status, false);
         return deliver::respond_with(StatusCode::NOT_MODIFIED, headers, Body::empty(), reason).under(&asked.rule);
     }
-    to_client(exchange, &asked.runtime, fetched, reason).under(&asked.rule)
+    to_client(exchange, &asked.runtime, &asked.rule, fetched, reason).under(&asked.rule)
 }
 
 /// The response to a request that was let through, while it is stored for others: this client's is as it came.
@@ -103,8 +131,11 @@ fn head_of(exchange: &Exchange, runtime: &Runtime, rule: &Rule, headers: &mut He
     }
 }
 
-fn to_client(exchange: &Exchange, runtime: &Runtime, fetched: Fetched, reason: Reason) -> Answer {
-    let Fetched { status, mut headers, body, .. } = fetched;
+fn to_client(exchange: &Exchange, runtime: &Runtime, rule: &Rule, fetched: Fetched, reason: Reason) -> Answer {
+    let Fetched { status, mut headers, mut body, .. } = fetched;
+    if media::is_event_stream(&headers) && rule.timeouts.as_ref().is_none_or(|own| own.between_bytes.is_none()) {
+        body.be_patient(runtime.config.limits.upgrade_idle);
+    }
     let trailers = exchange.takes_trailers();
     if trailers {
         announce_trailers(&mut headers, |name| !decide::is_internal(name, &runtime.config.cache));
@@ -179,7 +210,13 @@ fn same_origin(target: &Target, reference: &HeaderValue) -> Option<Target> {
 }
 
 /// 101: from now on the two connections are one; bytes are copied both ways until either side closes.
-fn upgrade(client: Option<Upgrading>, mut fetched: Fetched, reason: Reason) -> Answer {
+fn upgrade(
+    proxy: &Proxy,
+    runtime: &Runtime,
+    client: Option<Upgrading>,
+    mut fetched: Fetched,
+    reason: Reason,
+) -> Answer {
     let protocol = fetched.headers.get(header::UPGRADE).cloned();
     fields::remove_hop_by_hop(&mut fetched.headers);
     fetched.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -187,15 +224,7 @@ fn upgrade(client: Option<Upgrading>, mut fetched: Fetched, reason: Reason) -> A
         fetched.headers.insert(header::UPGRADE, protocol);
     }
     if let (Some(client), Some(origin)) = (client, fetched.upgrade) {
-        tokio::spawn(async move {
-            let (Ok(mut client), Ok(mut origin)) = tokio::join!(client, origin) else {
-                tracing::debug!("an upgraded connection was gone before it could be used");
-                return;
-            };
-            if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut origin).await {
-                tracing::debug!(%error, "an upgraded connection broke off");
-            }
-        });
+        proxy.tunnels.open(client, origin, runtime.config.limits.upgrade_idle);
     }
     deliver::fetched_status(&mut fetched.headers, reason, fetched.status, false);
     deliver::respond_with(fetched.status, fetched.headers, Body::empty(), reason)

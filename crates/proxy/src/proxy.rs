@@ -21,13 +21,16 @@ use crate::clock::Clock;
 use crate::context::{ContextUsage, Contexts};
 use crate::deliver;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
+use crate::failures::Failures;
 use crate::fault::Fault;
 use crate::hints::Hints;
 use crate::purge::{Again, Counting, Merging, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::report;
 use crate::request::{self, Begun};
+use crate::request_id::RequestIds;
 use crate::searching::Searching;
+use crate::tunnel::{TunnelUsage, Tunnels};
 use crate::watch::Watch;
 
 /// The name in `Cache-Status` (RFC 9211) and `Via` (RFC 9110 §7.6.3).
@@ -55,6 +58,9 @@ pub struct Proxy {
     pub(crate) hints: Hints,
     pub(crate) searching: Searching,
     pub(crate) contexts: Contexts,
+    pub(crate) failures: Failures,
+    pub(crate) ids: RequestIds,
+    pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) again: Again,
     pub(crate) refreshing: Refreshing,
     pub(crate) counting: Counting,
@@ -91,9 +97,21 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
+    /// By this configuration, with no origins.
+    #[cfg(test)]
+    pub(crate) fn for_tests(config: Config) -> Self {
+        let (instance, via, turns) = ("test".into(), "copal (test)".into(), Semaphore::new(1));
+        Self { config: Arc::new(config), origins: Vec::new(), instance, via, turns }
+    }
+
     /// The `Host` that the rule's origin wants to see, when it is not the client's.
     pub(crate) fn host_for(&self, rule: &Rule) -> Option<&str> {
         self.config.origins.get(rule.origin)?.host.as_deref()
+    }
+
+    /// Whether the rule's origin wants `Forwarded`.
+    pub(crate) fn wants_forwarded(&self, rule: &Rule) -> bool {
+        self.config.origins.get(rule.origin).is_some_and(|origin| origin.forwarded)
     }
 
     pub(crate) fn origin(&self, rule: &Rule) -> Option<&Arc<Origin>> {
@@ -116,6 +134,9 @@ impl Proxy {
             hints: Hints::new(),
             searching: Searching::new(),
             contexts: Contexts::new([seed(), seed()]),
+            failures: Failures::new(),
+            ids: RequestIds::default(),
+            tunnels: Tunnels::new(),
             again: Again::default(),
             refreshing: Refreshing::new(),
             counting: Counting::default(),
@@ -196,9 +217,21 @@ impl Proxy {
         self.contexts.usage()
     }
 
+    /// Figures of connections that speak another protocol, for metrics.
+    #[must_use]
+    pub fn tunnel_usage(&self) -> TunnelUsage {
+        self.tunnels.usage()
+    }
+
+    /// Closes those, and what is to become one from now on: the server comes to its end, and they have none of their own.
+    pub fn end_tunnels(&self) {
+        self.tunnels.end();
+    }
+
     /// [`Store::sweep`], and the same for what is remembered beside the store.
     pub fn sweep(&self) {
         self.hints.sweep(&self.store);
+        self.failures.sweep(&self.store, self.clock.now());
         self.store.sweep();
     }
 
@@ -254,16 +287,18 @@ impl Proxy {
             rule: Arc::clone(&self.no_rule),
             fragments: 0,
             complete: false,
+            request_id: None,
         }
     }
 
     fn watched(&self, answer: Answer, mut record: Record, began: Instant) -> Response<Body> {
-        let Answer { mut response, reason, rule, .. } = answer;
+        let Answer { mut response, reason, rule, request_id, .. } = answer;
         if let Some(rule) = rule.as_ref().filter(|rule| !rule.response.is_empty()) {
             deliver::edited(&mut response, rule, reason);
         }
         record.status = response.status();
         record.reason = reason;
+        record.request_id = request_id;
         if let Some(rule) = rule {
             record.rule = Arc::clone(&rule.name);
         }

@@ -152,6 +152,8 @@ reasons! {
     LongKeyBody = "long-key-body", Pass, Some("bypass");
     /// A protocol upgrade (WebSocket).
     Upgrade = "upgrade", Pass, Some("bypass");
+    /// The origin failed, nothing stored may be given, and its fallback answered.
+    Fallback = "fallback", Pass, Some("miss");
 
     /// A `respond` rule.
     Respond = "respond", Respond, None;
@@ -186,9 +188,13 @@ reasons! {
     OriginClosed = "origin-closed", Error, Some("miss");
     /// The origin's answer is not HTTP, or larger than allowed.
     OriginProtocol = "origin-protocol", Error, Some("miss");
+    /// Every server of the origin has as many requests as it may, and the queue is full or took too long.
+    OriginBusy = "origin-busy", Error, Some("miss");
+    /// The origin failed to give this a moment ago; it was not asked again.
+    OriginFailedRecently = "origin-failed-recently", Error, None;
     /// The client's request body broke off.
     ClientBody = "client-body", Error, None;
-    /// The origin answered with a server error where a stored response was to be validated.
+    /// The origin answered with a server error where a stored response was to be validated, or where it has a fallback.
     OriginStatus = "origin-status", Error, Some("miss");
     /// A page whose fragment could not be had, under a rule that says that it fails then.
     FragmentFailed = "fragment-failed", Error, None;

@@ -9,6 +9,7 @@ use copal_semantics::Timestamp;
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header};
 
 use crate::reason::Reason;
+use crate::request_id::RequestId;
 
 /// Hears about requests and fragments. Called on the serving threads: an implementation only puts the record aside.
 pub trait Observer: Send + Sync {
@@ -161,6 +162,8 @@ pub struct Record {
     pub fragments: u32,
     /// The body was sent whole; `false`: the client left, or the origin broke off.
     pub complete: bool,
+    /// By which it is known to the origin and on an error page; none where no origin was asked and nothing failed.
+    pub request_id: Option<Box<RequestId>>,
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(crate) fn begin(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, mut exchange: Ex
         return Begun::Ready(fault.answer(NAME));
     }
     if forward_loop(runtime, &exchange) {
-        return Begun::Ready(deliver::loop_detected());
+        return Begun::Ready(deliver::loop_detected().page(proxy, runtime, &exchange));
     }
     if exchange.depth == 0 && !runtime.config.contexts.is_empty() {
         let hide = Arc::clone(&runtime.config);
@@ -193,11 +193,20 @@ pub(crate) fn look_up(
 }
 
 fn fetch(proxy: &Arc<Proxy>, mut asked: Asked, stale: Option<Arc<StoredResponse>>, why: Reason) -> Begun {
+    let id = proxy.ids.of(&asked.exchange);
+    asked.exchange.request_id = Some(id.clone());
+    let proxy = Arc::clone(proxy);
+    if let Some(fault) = proxy.failures.of(&proxy.store, &asked)
+        && fill::answers_for(&asked, stale.as_deref(), &fault)
+    {
+        let asked = Arc::new(asked);
+        let failed = async move { fill::failed(&proxy, &asked, stale, fault.of_late()).await.known_as(id) };
+        return Begun::Later(Box::pin(failed));
+    }
     asked.exchange.fwd = why.fwd();
     let asked = Arc::new(asked);
-    hints::send(proxy, &asked);
-    let proxy = Arc::clone(proxy);
-    Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, stale, why).await }))
+    hints::send(&proxy, &asked);
+    Begun::Later(Box::pin(async move { fill::fetch(&proxy, &asked, stale, why).await.known_as(id) }))
 }
 
 pub(crate) fn find(proxy: &Proxy, key: &CacheKey, selection: &Selection<'_>) -> Found {

@@ -14,6 +14,7 @@ use crate::forward;
 use crate::interim::Interim;
 use crate::media;
 use crate::proxy::{Proxy, Runtime};
+use crate::terms::{self, Terms};
 
 /// An origin's response: the head is here, the body comes.
 pub(crate) struct Fetched {
@@ -33,6 +34,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: RequestBody,
     /// Where the origin's interim responses go, if they go anywhere.
     pub(crate) interim: Option<Interim>,
+    pub(crate) terms: Terms,
 }
 
 /// The request of a fill: a whole GET (or what the key holds of another method; or its HEAD), under these conditions where
@@ -45,9 +47,16 @@ pub(crate) async fn fill(
     interim: Option<Interim>,
 ) -> Result<Fetched, Fault> {
     let body = asked.body();
-    let mut headers = forward::fill_head(asked);
+    let mut headers = forward::fill_head(asked, &proxy.ids.of_fill(&asked.exchange));
     headers.extend(conditions);
-    let outgoing = Outgoing { method, path_and_query: asked.path_and_query(), headers, body, interim };
+    let outgoing = Outgoing {
+        method,
+        path_and_query: asked.path_and_query(),
+        headers,
+        body,
+        interim,
+        terms: Terms::of_fill(asked),
+    };
     readable(proxy, &asked.runtime, &asked.rule, outgoing).await
 }
 
@@ -68,12 +77,13 @@ pub(crate) async fn readable(
     }
     let (path_and_query, mut headers, interim) =
         (outgoing.path_and_query, outgoing.headers.clone(), outgoing.interim.clone());
+    let terms = outgoing.terms;
     let fetched = send(proxy, runtime, rule, outgoing).await?;
     if !(media::is_template(rule, &fetched.headers) && media::is_encoded(&fetched.headers)) {
         return Ok(fetched);
     }
     headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY);
-    let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty, interim };
+    let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty, interim, terms };
     send(proxy, runtime, rule, again).await
 }
 
@@ -101,7 +111,9 @@ pub(crate) async fn send(
     let request_time = proxy.clock.now();
     let began = Instant::now();
     let on_interim = outgoing.interim.map(|interim| interim.relay(runtime, rule));
-    let result = origin.send_with(request, Call { on_interim, ..Call::default() }).await;
+    let Terms { hash, client } = outgoing.terms;
+    let call = Call { on_interim, hash, client, timeouts: terms::timeouts(rule, origin) };
+    let result = origin.send_with(request, call).await;
     let (response_time, elapsed) = (proxy.clock.now(), began.elapsed());
     let status = result.as_ref().ok().map(|response| response.status);
     proxy.observer.origin(&config.name, status, elapsed);

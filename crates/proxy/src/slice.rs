@@ -15,6 +15,7 @@ use crate::asked::{Asked, Selection};
 use crate::body::Body;
 use crate::decide::CachePlan;
 use crate::exchange::Exchange;
+use crate::fallback;
 use crate::fault::Fault;
 use crate::fill::{self, Led, TURNS};
 use crate::partial::Wanted;
@@ -376,7 +377,13 @@ impl Slices {
         match missed {
             Missed::Failed(fault) => {
                 let told = client.told(fault.reason);
-                Begun::Ready(fault.forwarded(told).answer(NAME).under(&self.rule))
+                let fault = fault.forwarded(told);
+                let slices = Arc::clone(self);
+                Begun::Later(Box::pin(async move {
+                    let id = slices.proxy.ids.of(&client);
+                    let client = Exchange { request_id: Some(id), ..client };
+                    fallback::answer(&slices.proxy, &slices.runtime, &slices.rule, &client, fault).await
+                }))
             }
             // A part that cannot be used; or nothing at all to have a part of.
             Missed::Private(fetched, _)

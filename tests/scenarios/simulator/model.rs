@@ -129,7 +129,9 @@ pub(super) fn judge(history: &History, asked: &Asked, got: &Got) -> Result<Way, 
     let number = got.fields.get("x-number").and_then(|number| number.parse().ok());
     match (got.status, number) {
         (304, _) => not_modified(history, asked, got),
-        (502 | 504, None) if failed => Ok(Way::Failed),
+        (502 | 504, None) if failed || (says(got, "origin-failed-recently") && failed_of_late(history, asked)) => {
+            Ok(Way::Failed)
+        }
         (504, None) if directive(asked.fields.get("cache-control"), "only-if-cached").is_some() => {
             Ok(Way::OnlyIfCached)
         }
@@ -298,7 +300,7 @@ fn usable_unvalidated(
     let age = state.age(asked.now);
     // Dates have whole seconds, so a second more or less is nobody's fault.
     let stale_for = age.saturating_sub(lifetime);
-    let failed = history.failed_in.last() == Some(&asked.step);
+    let failed = history.failed_in.last() == Some(&asked.step) || failed_of_late(history, asked);
     if lifetime > age.saturating_sub(1000) {
         match made_stale {
             false => return Ok(Way::Fresh),
@@ -341,6 +343,15 @@ fn usable_unvalidated(
         "stale for {stale_for} ms (age {age}, lifetime {lifetime}, origin failed: {failed}, asked: {refreshed}) by {:?}",
         state.fields
     ))
+}
+
+/// Within `failure_ttl` the origin is not asked again for what it failed to give.
+fn failed_of_late(history: &History, asked: &Asked) -> bool {
+    !history.failed_in.is_empty() && asked.now - history.failed_at < 1000
+}
+
+fn says(got: &Got, reason: &str) -> bool {
+    got.fields.get("cache-status").is_some_and(|status| status.ends_with(&format!("detail={reason}")))
 }
 
 fn asked_in_vain(history: &History, asked: &Asked) -> bool {

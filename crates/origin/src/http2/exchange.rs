@@ -19,7 +19,7 @@ use crate::http2::reading::{Reading, UploadTask};
 use crate::http2::session::{Limits, Slot};
 use crate::http2::upload::{Upload, Uploaded};
 use crate::link::{Failed, MAX_HEADER_LINES, OnInterim, deadline};
-use crate::request::RequestBody;
+use crate::request::{Kept, RequestBody};
 
 /// How many interim responses an exchange may have: they are all memory and no progress.
 const MAX_INTERIM: usize = 100;
@@ -29,7 +29,6 @@ pub(crate) struct Lane {
     sender: SendRequest<Bytes>,
     slot: Slot,
     limits: Limits,
-    kept: bool,
 }
 
 /// How the wait for a response's head ended.
@@ -46,7 +45,8 @@ struct Origin {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    replay: Option<RequestBody>,
+    /// Where its body is in memory.
+    kept: Option<Kept>,
 }
 
 impl Origin {
@@ -63,12 +63,7 @@ impl Origin {
 
 impl Lane {
     pub(super) fn new(sender: SendRequest<Bytes>, slot: Slot, limits: Limits) -> Self {
-        Self { sender, slot, limits, kept: false }
-    }
-
-    /// The connection was there before the request: that it is lost says nothing about the server.
-    pub(crate) fn was_kept(&mut self) {
-        self.kept = true;
+        Self { sender, slot, limits }
     }
 
     /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
@@ -82,10 +77,11 @@ impl Lane {
     ) -> Result<(response::Parts, Reading), Failed> {
         let head = match fields::head(&request, self.limits.tls) {
             Ok(head) => head,
-            Err(error) => return Err(Failed::finally(error)),
+            Err(error) => return Err(Failed::sent(error)),
         };
         let (parts, body) = request.into_parts();
-        let origin = Origin { method: parts.method, uri: parts.uri, headers: parts.headers, replay: body.replay() };
+        let (body, kept) = body.kept(0);
+        let origin = Origin { method: parts.method, uri: parts.uri, headers: parts.headers, kept };
         let empty = matches!(body, RequestBody::Empty);
         let (mut response, stream) = match self.sender.send_request(head, empty) {
             Ok(sent) => sent,
@@ -107,7 +103,7 @@ impl Lane {
             }
             Outcome::Late => OriginError::new(Kind::FirstByteTimeout),
         };
-        Err(Failed::finally(error))
+        Err(Failed::sent(error))
     }
 
     fn answered(
@@ -117,26 +113,24 @@ impl Lane {
         server: Arc<str>,
     ) -> Result<(response::Parts, Reading), Failed> {
         let (parts, stream) = response.into_parts();
-        check_head(&parts, self.limits.max_header_bytes).map_err(Failed::finally)?;
+        check_head(&parts, self.limits.max_header_bytes).map_err(Failed::sent)?;
         let upload = (!upload.is_over()).then(|| UploadTask::spawn(upload));
         let reading = Reading::new(stream, &parts.headers, upload, self.slot, server);
         Ok((parts, reading))
     }
 
-    /// What no response came of, and whether the server certainly did not look at the request: it said so of this stream
+    /// What no response came of. The server certainly did not look at the request where it said so of this stream
     /// (RFC 9113 §8.7), or named the last one that it will look at (§6.8).
     fn failed(&self, error: h2::Error, origin: Origin, upload: Upload) -> Failed {
         let refused = error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
-        // As with a kept connection of HTTP/1.1 that turns out to be closed.
-        let lost = self.kept && (error.is_io() || self.slot.is_lost()) && origin.method.is_idempotent();
+        let unheard = error.is_io() || self.slot.is_lost();
         let error = OriginError::because(kind_of(&error), error);
-        let untouched = upload.into_body();
-        let again = match &origin.replay {
-            Some(_) if refused || lost => origin.replay.as_ref().and_then(RequestBody::replay),
-            None if refused => untouched,
-            _ => None,
+        let body = match &origin.kept {
+            _ if !refused => None,
+            Some(kept) => kept.again(),
+            None => upload.into_body(),
         };
-        Failed { error, again: again.map(|body| origin.with(body)) }
+        Failed { error, unsent: body.map(|body| origin.with(body)), unheard }
     }
 }
 

@@ -140,6 +140,12 @@ impl Reading {
         OriginError::because(kind, error).at(&self.server)
     }
 
+    /// Takes the request back.
+    pub(crate) fn give_up(&mut self, error: OriginError) -> OriginError {
+        self.end();
+        error.at(&self.server)
+    }
+
     fn late(&mut self, cx: &mut Context<'_>, silence: Duration) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
         let starting = !std::mem::replace(&mut self.waiting, true);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline(silence))));

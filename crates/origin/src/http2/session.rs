@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -51,6 +52,7 @@ pub(crate) struct Session {
     sender: SendRequest<Bytes>,
     limits: Limits,
     state: Arc<State>,
+    peer: Option<SocketAddr>,
 }
 
 struct State {
@@ -102,6 +104,7 @@ impl Session {
         limit: Duration,
         among: Weak<Sessions>,
     ) -> Result<Arc<Self>, OriginError> {
+        let peer = stream.peer();
         let (socket, meter) = Socket::new(stream);
         let (sender, mut connection) = match builder(limits).handshake(socket).await {
             Ok(made) => made,
@@ -124,7 +127,7 @@ impl Session {
             ended: AtomicBool::new(false),
             since: Mutex::new(Instant::now()),
         });
-        let session = Arc::new(Self { sender, limits, state: state.clone() });
+        let session = Arc::new(Self { sender, limits, state: state.clone(), peer });
         let watch = Watch { pings, meter, read: 0, quiet_since: Instant::now(), asked: None };
         tokio::spawn(drive(connection, watch, state, limits.idle_timeout, among));
         Ok(session)
@@ -145,6 +148,11 @@ impl Session {
             self.state.closing.store(true, Ordering::Release);
         }
         (open && has_room).then(|| Box::new(Lane::new(sender, slot, self.limits)))
+    }
+
+    /// The address that it leads to; `None` = to no address.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     pub(crate) fn is_idle(&self) -> bool {

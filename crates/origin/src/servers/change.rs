@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::condition::{Condition, Effect, Event};
 use super::pick::{Fact, Picked, Table};
-use super::{Member, Servers};
+use super::{Member, Servers, Wants};
 use crate::clock;
 use crate::status::{OriginStatus, ServerState, ServerStatus};
 
@@ -43,7 +43,12 @@ impl Servers {
         drop(conditions);
         self.tell(member, effect, &reason);
         self.tell_all_out(changed);
-        self.again();
+        self.again(|_| true);
+    }
+
+    /// Whether failures keep it out.
+    pub(super) fn is_ejected(&self, index: usize) -> bool {
+        self.conditions().get(index).is_some_and(Condition::is_ejected)
     }
 
     /// Takes an operator's word on all servers of this name; false when there is none.
@@ -177,8 +182,8 @@ impl Servers {
         }
     }
 
-    /// Those who wait look anew: other servers may take them now, or those that would have may not.
-    fn again(&self) {
+    /// Those of `whom` who wait look anew: other servers may take them now, or those that would have may not.
+    pub(super) fn again(&self, whom: impl Fn(&Wants) -> bool) {
         if self.common.queue.waiting() == 0 {
             return;
         }
@@ -186,7 +191,8 @@ impl Servers {
         let mut unwanted = Vec::new();
         let mut line = self.common.queue.lock();
         for number in line.numbers() {
-            let Some((only, picked)) = line.get(number).map(|it| (it.only, self.pick_now(&it.wants.wanted()))) else {
+            let waiter = line.get(number).filter(|it| whom(&it.wants));
+            let Some((only, picked)) = waiter.map(|it| (it.only, self.pick_now(&it.wants.wanted()))) else {
                 continue;
             };
             if picked == (Picked::Full { only }) {

@@ -89,6 +89,11 @@ impl Condition {
         }
     }
 
+    /// Whether failures keep it out, whatever else does.
+    pub(super) fn is_ejected(&self) -> bool {
+        self.ejected.is_some()
+    }
+
     /// Takes in what happened.
     pub(super) fn on(&mut self, event: Event<'_>, now: Instant) -> Effect {
         let from = self.state();

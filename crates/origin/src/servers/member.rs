@@ -185,11 +185,22 @@ impl Member {
     }
 
     /// A check was made: whether it was good, what it found, and whether the server is well by all checks so far.
-    #[allow(dead_code, reason = "for active checks")]
     pub(crate) fn checked(&self, good: bool, found: &str, well: bool) {
         *self.lock_check() = Some((good, found.to_owned()));
         if let Some(servers) = self.servers() {
             servers.change(self.index, Event::Checked { well }, || format!("check: {found}"));
+        }
+    }
+
+    /// Whether failed requests keep it out.
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.servers().is_some_and(|servers| servers.is_ejected(self.index))
+    }
+
+    /// Checks find it well although requests failed: it need not wait for its trial.
+    pub(crate) fn found_well(&self, found: &str) {
+        if let Some(servers) = self.servers() {
+            servers.change(self.index, Event::Answered, || format!("checks find it well: {found}"));
         }
     }
 

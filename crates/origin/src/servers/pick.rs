@@ -202,6 +202,15 @@ impl Table {
         self.tiers.iter().position(|tier| tried.iter().filter(|server| tier.has(**server)).count() < tier.count)
     }
 
+    /// Whether there is a server for a request that was sent to `tried` and `here`, with room or without.
+    pub(super) fn has_another(&self, tried: &[usize], here: usize) -> bool {
+        let was_tried = |tier: &Tier| {
+            let before = tried.iter().filter(|server| **server != here && tier.has(**server)).count();
+            before + usize::from(tier.has(here))
+        };
+        self.tiers.iter().any(|tier| was_tried(tier) < tier.count)
+    }
+
     /// One server at most is looked at, however many are on trial.
     fn trial(&self, ask: &Ask<'_>, loads: &impl Loads) -> Option<usize> {
         let candidate = (ask.turn % (self.trials.len() as u64).max(1)) as usize;
@@ -218,6 +227,10 @@ impl Table {
         let picked = match (ask.by, self.balance) {
             (By::Session { hash, .. }, _) => return self.hashed(tier, hash, None, ask, loads),
             (By::Hash(hash), Balance::Hash { bound }) => return self.hashed(tier, hash, Some(bound), ask, loads),
+            // At random, or whoever comes behind a server that fails would get all of its requests.
+            (_, Balance::RoundRobin | Balance::Hash { .. }) if !ask.tried.is_empty() => {
+                tier.draws(mix(ask.turn)).find(|it| free(*it))
+            }
             (_, Balance::RoundRobin | Balance::Hash { .. }) => tier.turns(ask.turn).take(TURNS).find(|it| free(*it)),
             (_, Balance::LeastRequests) => {
                 let (one, other) = self.lesser(tier, mix(ask.turn), loads);
@@ -272,8 +285,7 @@ impl Table {
     /// Two servers picked at random by weight, the one with fewer requests for its weight first.
     fn lesser(&self, tier: &Tier, random: u64, loads: &impl Loads) -> (Option<usize>, Option<usize>) {
         let one = tier.turns(random).next();
-        let draws = (1..=TURNS as u64).filter_map(|draw| tier.turns(mix(random ^ draw)).next());
-        let other = draws.map(Some).find(|other| *other != one).flatten();
+        let other = tier.draws(random).map(Some).find(|other| *other != one).flatten();
         let load = |server: usize| {
             let weight = self.standings.get(server).map_or(1, |standing| standing.weight.max(1));
             (loads.active(server) as u64 + 1, weight)
@@ -323,6 +335,11 @@ impl Tier {
         let length = self.schedule.len() as u64;
         let server = move |step| self.schedule.get((turn.wrapping_add(step) % length.max(1)) as usize);
         (0..length).filter_map(server).map(|server| *server as usize)
+    }
+
+    /// A few servers at random, by their weights.
+    fn draws(&self, random: u64) -> impl Iterator<Item = usize> {
+        (1..=TURNS as u64).filter_map(move |draw| self.turns(mix(random ^ draw)).next())
     }
 
     /// The servers of a key, each of those on trial among them.

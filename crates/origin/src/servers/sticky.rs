@@ -76,12 +76,15 @@ impl Sticky {
     }
 
     /// A session lives there from now on. `natural` is where it would live by its hash; that needs no remembering, unless it
-    /// is remembered elsewhere.
-    pub(super) fn settle(&self, session: Session, server: usize, natural: Option<usize>) {
+    /// is remembered elsewhere. `true` when it lived somewhere else before.
+    pub(super) fn settle(&self, session: Session, server: usize, natural: Option<usize>) -> bool {
         match self.homes.get(session.id) {
-            Some(home) if home == server => {}
-            None if natural == Some(server) => {}
-            _ => self.homes.put(session.id, server),
+            Some(home) if home == server => false,
+            None if natural == Some(server) => false,
+            _ => {
+                self.homes.put(session.id, server);
+                true
+            }
         }
     }
 

@@ -3,8 +3,11 @@
 
 mod balance;
 mod body;
+mod budget;
 mod exchange;
 mod head;
+mod health;
+mod hold;
 mod http2;
 mod http2_raw;
 mod names;
@@ -13,6 +16,7 @@ mod retry;
 mod reuse;
 mod time;
 mod tls;
+mod total;
 mod unix;
 mod upload;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::settings::NameSettings;
-use copal_testkit::{Answer, DnsAnswer, DnsServer};
+use copal_testkit::{Answer, DnsAnswer, DnsServer, Front};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -151,4 +151,27 @@ async fn localhost_is_not_asked_for() {
         assert_eq!(text(&origin, "/").await.unwrap(), "home", "{host}");
     }
     assert!(dns.names().is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_takes_no_more_requests_for_a_server_that_moved() {
+    let dns = DnsServer::start().await;
+    let server = ScriptedOrigin::start_behind(Front::default().http2()).await;
+    server.on("/", "one");
+    dns.on(NAME, DnsAnswer::addresses(0, &["127.0.0.1"]));
+    let url = format!("http://{NAME}:{}", server.address().port());
+    let names = NameSettings { servers: vec![dns.address()], ..NameSettings::default() };
+    let origin = Origin::new(OriginSettings { names, protocol: crate::Protocol::Http2, ..settings(&[url]) }).unwrap();
+    assert_eq!(text(&origin, "/").await.unwrap(), "one");
+    // Where nobody listens.
+    let elsewhere = SocketAddr::from(([127, 77, 2, 9], server.address().port()));
+    dns.on(NAME, DnsAnswer::addresses(0, &["127.77.2.9"]));
+    let moved = async {
+        while origin.status().servers[0].addresses != [elsewhere] {
+            tokio::task::yield_now().await;
+        }
+    };
+    patiently(|| "the other address".to_owned(), moved).await;
+    assert_eq!(text(&origin, "/").await, Err(Kind::ConnectRefused));
+    assert_eq!(server.count("/"), 1);
 }

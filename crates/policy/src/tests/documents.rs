@@ -194,6 +194,7 @@ fn every_example_and_every_default_is_right() {
             let text = text
                 .replace("COPAL_PURGE_SECRET", "CARGO_PKG_NAME")
                 .replace("/run/secrets/copal-purge", "tests/secret")
+                .replace("page: error.html", "page: error_page.html")
                 .replace("/etc/copal/", &format!("{}/", tls.0.display()));
             let base = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
             let loaded = load_str("example", &text, Some(&base));

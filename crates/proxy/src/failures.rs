@@ -1,0 +1,92 @@
+//! Fetches that failed a moment ago (`failure_ttl`): within that time the origin is not asked for them again, and whoever
+//! wants one is answered at once.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use copal_semantics::Timestamp;
+use copal_store::{CacheKey, Sequence, Store};
+use http::HeaderMap;
+
+use crate::asked::Asked;
+use crate::fault::Fault;
+use crate::reason::Reason;
+use crate::recent::Recent;
+
+/// Keys whose failure is remembered; with the limit below at most some 12 MiB.
+const KEYS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// A key that is longer is not remembered, in bytes, with what tells its variants apart.
+const LONGEST_KEY: usize = 2048;
+
+/// Failures of the keys that failed last.
+pub(crate) struct Failures {
+    known: Recent<CacheKey, Failure>,
+    /// Until when any of them is remembered, in milliseconds: while there is none, nobody looks for one.
+    until: AtomicU64,
+}
+
+struct Failure {
+    /// Of other variants by cookie, field or rule nothing is known: they may have another origin.
+    extras: Box<str>,
+    fault: Fault,
+    until: Timestamp,
+    /// The newest purge when its fetch began: one that came later may end it.
+    began: Sequence,
+}
+
+impl Failure {
+    fn is_named(&self, store: &Store, key: &CacheKey) -> bool {
+        !store.unnamed_since(key, &HeaderMap::new(), &[], self.began)
+    }
+}
+
+impl Failures {
+    pub(crate) fn new() -> Self {
+        Self { known: Recent::new(KEYS), until: AtomicU64::new(0) }
+    }
+
+    /// Remembers that a fetch that began at `began` failed at `now`, where the origin is to blame.
+    pub(crate) fn remember(&self, asked: &Asked, fault: &Fault, began: Sequence, now: Timestamp) {
+        let ttl = asked.cache_rule().map(|cache| cache.failure_ttl).unwrap_or_default();
+        // What fails with this client's credentials may not fail without them.
+        let for_others = fault.is_of_origin() && !asked.plan.authorized;
+        // Full is full for this moment, and says so at once.
+        let for_others = for_others && fault.reason != Reason::OriginBusy;
+        let extras = &asked.plan.extras;
+        if ttl.is_zero() || !for_others || asked.key.as_str().len() + extras.len() > LONGEST_KEY {
+            return;
+        }
+        let until = now.plus(ttl);
+        let failure = Failure { extras: extras.as_str().into(), fault: fault.clone(), until, began };
+        self.known.put(asked.key.clone(), failure);
+        self.until.fetch_max(until.as_millis(), Ordering::Relaxed);
+    }
+
+    /// What happened a moment ago to a request for this.
+    pub(crate) fn of(&self, store: &Store, asked: &Asked) -> Option<Fault> {
+        let now = asked.exchange.now;
+        if self.until.load(Ordering::Relaxed) <= now.as_millis() || asked.plan.authorized {
+            return None;
+        }
+        let look = |failure: &mut Failure| {
+            if failure.until <= now || failure.is_named(store, &asked.key) {
+                return None;
+            }
+            Some((*failure.extras == *asked.plan.extras).then(|| failure.fault.clone()))
+        };
+        self.known.look(&asked.key, look).flatten()
+    }
+
+    /// The origin has answered: it is well again.
+    pub(crate) fn forget(&self, asked: &Asked, now: Timestamp) {
+        if self.until.load(Ordering::Relaxed) > now.as_millis() {
+            self.known.remove(&asked.key);
+        }
+    }
+
+    /// Forgets what has been purged, before the log of the store forgets that, and what is over.
+    pub(crate) fn sweep(&self, store: &Store, now: Timestamp) {
+        self.known.retain(|key, failure| failure.until > now && !failure.is_named(store, key));
+    }
+}
