@@ -43,7 +43,6 @@ async fn a_server_is_taken_out_for_maintenance_stays_out_over_a_reload_and_comes
     let drained = by_hand(&["drain", "cms", &busy_name]);
     let said = text(&drained.stdout);
     assert!(drained.status.success() && said.contains("1 request is still under way there"), "{said}{drained:?}");
-    running.hear("copal::origins");
     let before = (busy.requests().len(), idle.requests().len());
     for _ in 0..4 {
         assert_eq!(client.get("/").send().await.status, 200);
