@@ -1,5 +1,6 @@
 //! `copal check`: is this file good?
 
+use std::error::Error as _;
 use std::path::Path;
 
 use copal_policy::{Loaded, RuleSource};
@@ -7,12 +8,14 @@ use copal_policy::{Loaded, RuleSource};
 use crate::cli::Check;
 use crate::failure::Failure;
 use crate::output;
+use crate::settings;
 
 pub(crate) fn run(arguments: &Check) -> Result<(), Failure> {
     match arguments.config.as_ref().or(arguments.file.as_ref()) {
         Some(path) => {
             let loaded = load(path)?;
             output::warnings(&loaded.warnings);
+            certificates(&loaded)?;
             output::print(summary(&path.display().to_string(), &loaded))
         }
         None => output::print(copal_policy::schema_json().trim_end()),
@@ -25,6 +28,18 @@ pub(crate) fn run(arguments: &Check) -> Result<(), Failure> {
 /// Told already, each with its place; the failure counts them.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
     copal_policy::load(path).map_err(|diagnostics| output::refused(&diagnostics))
+}
+
+/// Whether what the files of `tls` hold can be used: a key that belongs to another certificate looks right by itself.
+fn certificates(loaded: &Loaded) -> Result<(), Failure> {
+    for origin in &loaded.config.origins {
+        let tls = settings::origin(origin, &loaded.config.names).tls;
+        tls.check().map_err(|error| {
+            let what = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            Failure::wrong(format_args!("`tls` of origin `{}`: {what}", origin.name))
+        })?;
+    }
+    Ok(())
 }
 
 fn summary(file: &str, loaded: &Loaded) -> String {

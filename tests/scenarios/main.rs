@@ -33,6 +33,7 @@ mod lifetimes;
 mod methods;
 mod negotiation;
 mod origins;
+mod origins_by_hand;
 mod policies;
 mod policy_language;
 mod process;

@@ -8,11 +8,11 @@ use std::process::{Child, Command, Output, Stdio};
 
 use copal_testkit::{Answer, Client, ScriptedOrigin, patiently};
 
-fn copal(arguments: &[&str]) -> Output {
+pub(crate) fn copal(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_copal")).args(arguments).env("NO_COLOR", "1").output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -60,7 +60,7 @@ impl Running {
     }
 
     /// Reads what it says until a line has this in it.
-    fn hear(&mut self, wanted: &str) -> String {
+    pub(crate) fn hear(&mut self, wanted: &str) -> String {
         loop {
             let mut line = String::new();
             let read = self.said.read_line(&mut line).unwrap();
@@ -85,7 +85,7 @@ impl Running {
         self.child.id()
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let done = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(done.success());
     }

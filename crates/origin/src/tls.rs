@@ -54,6 +54,16 @@ pub(crate) struct Trust {
     server_name: Option<ServerName<'static>>,
 }
 
+impl TlsSettings {
+    /// Whether servers can be spoken to by these settings; connects to nothing.
+    ///
+    /// # Errors
+    /// `Settings` for PEM that holds no certificate or no key, a key of another certificate, and a name that is none.
+    pub fn check(&self) -> Result<(), OriginError> {
+        Trust::new(self).map(drop)
+    }
+}
+
 enum Roots {
     /// Those of the settings.
     Own(Arc<RootCertStore>),
