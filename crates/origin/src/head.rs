@@ -29,6 +29,10 @@ pub(crate) fn write_request<B>(request: &Request<B>, out: &mut Vec<u8>) {
     out.reserve(method.len() + 1 + target.len() + VERSION.len() + lines + 2);
     out.extend_from_slice(method.as_bytes());
     out.push(b' ');
+    if target.starts_with('?') {
+        // RFC 9112 §3.2.1: an empty path is sent as "/".
+        out.push(b'/');
+    }
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(VERSION);
     write_fields(request.headers(), out);
@@ -205,7 +209,7 @@ impl Fields {
     }
 
     fn head(self, status: StatusCode, version: Version) -> Result<ResponseHead, HeadError> {
-        let Self { mut headers, coded, length, close } = self;
+        let Self { mut headers, coded, length, mut close } = self;
         let coding = match coded {
             true => response_coding(&headers).map_err(HeadError::Malformed)?,
             false => Coding::None,
@@ -213,8 +217,25 @@ impl Fields {
         if coding == Coding::Chunked {
             // RFC 9112 §6.3: Transfer-Encoding overrides a Content-Length, which must not be passed on.
             headers.remove(CONTENT_LENGTH);
+            // Who says both may be read in two ways: nothing follows on this connection.
+            close |= length != Length::Unsaid;
+        }
+        match length {
+            // RFC 9110 §8.6: the same number again may stand for it once; what is none is nothing for others to read.
+            Length::Is(length) if coding != Coding::Chunked => said_once(&mut headers, length),
+            Length::Wrong => drop(headers.remove(CONTENT_LENGTH)),
+            Length::Is(_) | Length::Unsaid => {}
         }
         Ok(ResponseHead { status, version, headers, coding, length, close })
+    }
+}
+
+fn said_once(headers: &mut HeaderMap, length: u64) {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let once =
+        lines.next().is_some_and(|line| line.as_bytes().iter().all(u8::is_ascii_digit)) && lines.next().is_none();
+    if !once {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 
@@ -310,6 +331,41 @@ mod tests {
     }
 
     #[test]
+    fn a_length_is_given_on_once_or_not_at_all_rfc9110_8_6() {
+        for (lines, said) in [
+            ("content-length: 5", Some("5")),
+            ("content-length: 005", Some("005")),
+            ("content-length: 5\r\nContent-Length: 5, 5", Some("5")),
+            ("content-length: 5, 5", Some("5")),
+            ("content-length: 5, 6", None),
+            ("content-length: 5\r\ncontent-length: 6", None),
+            ("content-length: +5", None),
+        ] {
+            let read = head(&format!("HTTP/1.1 200 OK\r\n{lines}"));
+            let given: Vec<_> =
+                read.headers.get_all(CONTENT_LENGTH).iter().map(|line| line.to_str().unwrap()).collect();
+            assert_eq!(given, Vec::from_iter(said), "{lines}");
+            assert_eq!(read.content(&Method::GET).is_ok(), said.is_some(), "{lines}");
+            assert!(read.content(&Method::HEAD).is_ok(), "{lines}");
+        }
+        assert!(head("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked").close, "two readings");
+        assert!(!head("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked").close);
+    }
+
+    #[test]
+    fn a_target_begins_with_a_slash_rfc9112_3_2_1() {
+        for (uri, line) in [
+            ("http://a.test?x=1", "GET /?x=1 HTTP/1.1\r\n"),
+            ("/?x", "GET /?x HTTP/1.1\r\n"),
+            ("*", "GET * HTTP/1.1\r\n"),
+        ] {
+            let mut out = Vec::new();
+            write_request(&Request::builder().uri(uri).body(()).unwrap(), &mut out);
+            assert!(out.starts_with(line.as_bytes()), "{uri}");
+        }
+    }
+
+    #[test]
     fn what_is_no_head_is_refused() {
         for text in [
             "HTTP/2.0 200 OK\r\n\r\n",
@@ -356,7 +412,7 @@ mod tests {
             (Method::GET, NEW, &["Content-Length: 5,"], Err(())),
             (Method::GET, NEW, &["Content-Length: 0x5"], Err(())),
             (Method::GET, NEW, &["Transfer-Encoding: chunked"], chunks),
-            (Method::GET, NEW, &["Transfer-Encoding: Chunked", "Content-Length: 5"], chunks),
+            (Method::GET, NEW, &["Transfer-Encoding: Chunked", "Content-Length: 5"], closing),
             (Method::GET, NEW, &["Transfer-Encoding: nonsense"], closing),
             (Method::GET, NEW, &[], Ok((None, true))),
             (Method::GET, OLD, &["Transfer-Encoding: chunked"], Err(())),

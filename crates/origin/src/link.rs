@@ -31,6 +31,10 @@ use crate::writing::Writing;
 
 /// Room for one read, in bytes: at least, and at most.
 const ROOM: (usize, usize) = (8 << 10, 128 << 10);
+/// With less than this left of it, there is to be new room.
+const LEAST_ROOM: usize = 4 << 10;
+/// How many interim responses may come before the final one.
+const MOST_INTERIM: u32 = 100;
 
 /// Hears of interim responses (RFC 9110 §15.2) before the head of the final one: any 1xx but 100, which concerns nobody but the two
 /// ends of this connection, and 101, which is a final one here. Called by whoever waits for the response.
@@ -134,7 +138,10 @@ impl Link {
             return false;
         }
         let mut byte = [0];
-        self.ended = Pin::new(&mut self.socket).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready();
+        let socket = &mut self.socket;
+        let look = poll_fn(|cx| Pin::new(&mut *socket).poll_read(cx, &mut ReadBuf::new(&mut byte)));
+        // A task that has done much is told by its runtime that nothing is there to be read, without a look.
+        self.ended = pin!(tokio::task::unconstrained(look)).poll(cx).is_ready();
         !self.ended
     }
 
@@ -170,7 +177,10 @@ impl Link {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        self.input.reserve(self.room);
+        // What is left of the last room is used up first: else a body that comes byte by byte would have one for each of them.
+        if self.input.capacity() - self.input.len() < LEAST_ROOM {
+            self.input.reserve(self.room);
+        }
         let room = self.input.capacity() - self.input.len();
         let read = ready!(pin!(self.socket.read_buf(&mut self.input)).poll(cx));
         match read {
@@ -225,6 +235,8 @@ impl Link {
         let mut reader = HeadReader::new(self.max_head);
         // An interim response has no business to be longer than a final one may be.
         let most_read = self.meter.read() + 2 * self.max_head.max(ROOM.0) as u64;
+        let mut interims_left = MOST_INTERIM;
+        let endless = || OriginError::because(Kind::TooLarge, "interim responses without end");
         let mut written = None;
         poll_fn(|cx| {
             if !self.writing.is_done() {
@@ -243,13 +255,16 @@ impl Link {
                     if is_final(&head) {
                         return Poll::Ready(Ok(head));
                     }
+                    interims_left = match u32::checked_sub(interims_left, 1) {
+                        Some(left) => left,
+                        None => return Poll::Ready(Err(endless())),
+                    };
                     if let Some(on_interim) = on_interim.filter(|_| head.status != StatusCode::CONTINUE) {
                         on_interim(head.status, &head.headers);
                     }
                 }
                 if self.meter.read() > most_read {
-                    let endless = OriginError::because(Kind::TooLarge, "interim responses without end");
-                    return Poll::Ready(Err(endless));
+                    return Poll::Ready(Err(endless()));
                 }
             }
             let written_now = Some(self.meter.written());
@@ -356,6 +371,7 @@ mod tests {
     use super::*;
     use crate::resolve::Resolver;
     use crate::settings::{NameSettings, OriginSettings, ServerAddress};
+    use tokio::io::AsyncWriteExt as _;
     use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
@@ -377,5 +393,64 @@ mod tests {
         let again = failed.unsent.unwrap();
         assert_eq!((again.method().as_str(), again.uri().path()), ("POST", "/form"));
         assert!(matches!(again.body(), RequestBody::Stream(_)));
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (stream, listener.accept().await.unwrap().0)
+    }
+
+    /// What a task is told at the end of what it may do at a time: nothing is ready, whatever there is.
+    #[tokio::test]
+    async fn bytes_that_nobody_asked_for_are_seen_by_a_task_that_has_done_much() {
+        for poison in [true, false] {
+            let (stream, mut peer) = pair().await;
+            match poison {
+                true => peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother").await.unwrap(),
+                false => drop(peer),
+            }
+            stream.readable().await.unwrap();
+            let mut link = Link::new(Stream::Tcp(stream), 8 << 10);
+            let (to, mut from) = tokio::sync::mpsc::unbounded_channel();
+            (0..1000).for_each(|number| to.send(number).unwrap());
+            let (left, usable) = poll_fn(|cx| {
+                while from.poll_recv(cx).is_ready() {}
+                Poll::Ready((from.len(), link.is_usable(cx)))
+            })
+            .await;
+            assert!(left > 0, "all of it may be done at a time: the test shows nothing");
+            assert!(!usable, "poison: {poison}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_byte_by_byte_has_no_room_for_each_of_them() {
+        let (stream, mut peer) = pair().await;
+        let mut link = Link::new(Stream::Tcp(stream), 8 << 10);
+        link.expect(10 << 20);
+        let mut kept: Vec<Bytes> = Vec::new();
+        for _ in 0..50 {
+            peer.write_all(b"x").await.unwrap();
+            kept.push(poll_fn(|cx| link.poll_more(cx)).await.unwrap());
+        }
+        let places = kept.iter().map(|piece| piece.as_ptr() as usize);
+        let (first, last) = (places.clone().min().unwrap(), places.max().unwrap());
+        assert!(last - first < ROOM.1, "they share one room");
+    }
+
+    #[tokio::test]
+    async fn interim_responses_are_counted() {
+        for (count, fine) in [(100, true), (101, false)] {
+            let (stream, mut peer) = pair().await;
+            let mut link = Link::new(Stream::Tcp(stream), 64 << 10);
+            peer.write_all("HTTP/1.1 103\r\n\r\n".repeat(count).as_bytes()).await.unwrap();
+            peer.write_all(b"HTTP/1.1 204\r\n\r\n").await.unwrap();
+            let got = link.head(None, Duration::from_secs(60)).await;
+            assert_eq!(
+                got.map(|head| head.status.as_u16()).map_err(|error| error.kind()),
+                if fine { Ok(204) } else { Err(Kind::TooLarge) }
+            );
+        }
     }
 }

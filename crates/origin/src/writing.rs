@@ -232,17 +232,23 @@ fn may_trail(name: &HeaderName) -> bool {
         *name,
         header::AUTHORIZATION
             | header::CACHE_CONTROL
+            | header::CONNECTION
             | header::CONTENT_ENCODING
             | header::CONTENT_LENGTH
             | header::CONTENT_RANGE
             | header::CONTENT_TYPE
+            | header::COOKIE
+            | header::EXPECT
+            | header::FORWARDED
             | header::HOST
             | header::MAX_FORWARDS
+            | header::PROXY_AUTHORIZATION
             | header::SET_COOKIE
             | header::TE
             | header::TRAILER
             | header::TRANSFER_ENCODING
-    )
+            | header::UPGRADE
+    ) && !name.as_str().starts_with("x-forwarded-")
 }
 
 fn push_hex(text: &mut Vec<u8>, number: usize) {
