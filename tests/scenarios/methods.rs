@@ -408,6 +408,22 @@ async fn the_client_of_a_post_reads_its_response_while_it_is_stored() {
     assert_eq!(front.origin.count("GET /p"), 0);
 }
 
+#[tokio::test]
+async fn a_post_that_told_the_origin_who_asks_is_not_stored() {
+    for (more, field) in [
+        ("trusted_proxies: [127.0.0.0/8]", ("x-request-id", "of-a-visitor")),
+        ("trusted_proxies: [127.0.0.0/8]", ("x-unknown", "1")),
+    ] {
+        let front = Front::with(&format!("{more}\n{PAGES}")).await;
+        front.origin.on("POST /p", posted("/p"));
+        front.origin.on("GET /p", "got");
+        let post = front.client().await.post("/p", "x").header(field.0, field.1).send().await.text().to_owned();
+        assert_eq!(post, "posted");
+        let wanted = if field.0 == "x-request-id" { "got" } else { "posted" };
+        assert_eq!(front.get("/p").await.text(), wanted, "{field:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn posts_of_other_urls_at_the_same_time_do_not_keep_one_from_being_stored() {
     let front = Front::with(PAGES).await;

@@ -243,6 +243,21 @@ async fn a_request_is_known_by_an_id_of_ours_unless_a_trusted_proxy_gives_one() 
 }
 
 #[tokio::test]
+async fn an_id_that_the_origin_gives_back_is_not_stored() {
+    let front = Front::with("rules: [{name: pages, cache: {ttl: 1h}}]").await;
+    let given_back = |request: &copal_testkit::Request| {
+        Answer::ok("x").header("x-request-id", request.header("x-request-id").unwrap())
+    };
+    front.origin.on("/p", Answer::from_fn(given_back));
+    front.origin.on("/own", Answer::ok("x").header("x-request-id", "always-this"));
+    for (path, id) in [("/p", None), ("/own", Some("always-this"))] {
+        front.get(path).await;
+        let hit = front.get(path).await;
+        assert_eq!((detail(&hit), hit.header("x-request-id")), ("hit", id), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_differs_by_the_request_id_is_nobody_elses() {
     let front = Front::with("rules: [{name: pages, cache: {ttl: 1h}}]").await;
     front.origin.on("/p", Answer::ok("x").header("vary", "X-Request-Id"));
@@ -285,6 +300,16 @@ async fn a_dead_origin_is_not_asked_by_every_request() {
     for _ in 0..2 {
         assert_eq!(front.get("/p").await.text(), "well");
     }
+}
+
+#[tokio::test]
+async fn what_fails_at_a_head_or_at_a_part_is_no_failure_of_the_page() {
+    let front = once("rules: [{name: pages, cache: {ttl: 1h, failure_ttl: 10s}}]").await;
+    front.origin.on("HEAD /p", Answer::hang_up());
+    front.origin.on("GET /p", Answer::ok("page"));
+    let mut client = front.client().await;
+    assert_eq!(client.head("/p").send().await.status, 502);
+    assert_eq!(front.get("/p").await.text(), "page");
 }
 
 #[tokio::test]

@@ -116,13 +116,17 @@ impl<'a> Sending<'a> {
         let mut spare = None;
         loop {
             (lease, request) = match self.attempt(lease, request).await {
-                Ok(response) if self.is_unwanted(&response) => match self.next(None, false).await {
-                    Some(next) => {
-                        spare = Some(response);
-                        next
+                Ok(response) if self.is_unwanted(&response) => {
+                    // What is still to be sent goes elsewhere then, and that breaks off this answer.
+                    let stays = !self.is_sending();
+                    match self.next(None, false).await {
+                        Some(next) => {
+                            spare = stays.then_some(response);
+                            next
+                        }
+                        None => return Ok(self.done(response)),
                     }
-                    None => return Ok(self.done(response)),
-                },
+                }
                 Ok(response) => return Ok(self.done(response)),
                 Err(failure) => match (self.after(failure).await, spare.take()) {
                     (Ok(next), kept) => {
@@ -189,6 +193,11 @@ impl<'a> Sending<'a> {
         self.tries_left > 0 && self.origin.servers.another(&self.tried, self.here)
     }
 
+    /// Whether some of the body is still to be sent.
+    fn is_sending(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| !progress.is_over())
+    }
+
     /// Whether another server is to be asked, although this one has answered.
     fn is_unwanted(&self, response: &OriginResponse) -> bool {
         self.origin.settings.retry.statuses.contains(&response.status) && self.replay.is_some() && self.has_another()
@@ -200,7 +209,8 @@ impl<'a> Sending<'a> {
             true => &[],
             false => &self.tried[..],
         };
-        let wanted = Wanted { hash: self.call.hash, session: self.session, twice: self.twice, tried };
+        let wanted =
+            Wanted { hash: self.call.hash, session: self.session, twice: self.twice && self.tries_left > 0, tried };
         let picked = by(&mut self.end, pin!(self.origin.servers.pick(&wanted))).await;
         let lease = picked.unwrap_or_else(|| Err(OriginError::new(Kind::TotalTimeout)))?;
         self.here = lease.as_ref().map_or(self.here, Lease::index);
@@ -297,8 +307,7 @@ impl<'a> Sending<'a> {
             return Ok(response);
         }
         // Whoever still sends may wait for the head before it sends on.
-        let is_sending = self.progress.as_ref().is_some_and(|progress| !progress.is_over());
-        if is_sending || self.is_unwanted(&response) || !self.has_another() {
+        if self.is_sending() || self.is_unwanted(&response) || !self.has_another() {
             return Ok(response);
         }
         let length = http_body::Body::size_hint(&response.body);

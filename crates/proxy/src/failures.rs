@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use copal_semantics::Timestamp;
 use copal_store::{CacheKey, Sequence, Store};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use crate::asked::Asked;
 use crate::fault::Fault;
@@ -50,9 +50,11 @@ impl Failures {
     pub(crate) fn remember(&self, asked: &Asked, fault: &Fault, began: Sequence, now: Timestamp) {
         let ttl = asked.cache_rule().map(|cache| cache.failure_ttl).unwrap_or_default();
         // What fails with this client's credentials may not fail without them.
-        let for_others = fault.is_of_origin() && !asked.plan.authorized;
+        let for_others = fault.is_of_origin() && !is_own(asked);
         // Full is full for this moment, and says so at once.
         let for_others = for_others && fault.reason != Reason::OriginBusy;
+        // An origin that fails at a HEAD or at a part may have the whole all the same.
+        let for_others = for_others && asked.exchange.method != Method::HEAD && asked.wanted.is_whole();
         let extras = &asked.plan.extras;
         if ttl.is_zero() || !for_others || asked.key.as_str().len() + extras.len() > LONGEST_KEY {
             return;
@@ -66,7 +68,7 @@ impl Failures {
     /// What happened a moment ago to a request for this.
     pub(crate) fn of(&self, store: &Store, asked: &Asked) -> Option<Fault> {
         let now = asked.exchange.now;
-        if self.until.load(Ordering::Relaxed) <= now.as_millis() || asked.plan.authorized {
+        if self.until.load(Ordering::Relaxed) <= now.as_millis() || is_own(asked) {
             return None;
         }
         let look = |failure: &mut Failure| {
@@ -85,8 +87,18 @@ impl Failures {
         }
     }
 
+    /// Forgets all: the settings are others.
+    pub(crate) fn clear(&self) {
+        self.known.retain(|_, _| false);
+    }
+
     /// Forgets what has been purged, before the log of the store forgets that, and what is over.
     pub(crate) fn sweep(&self, store: &Store, now: Timestamp) {
         self.known.retain(|key, failure| failure.until > now && !failure.is_named(store, key));
     }
+}
+
+/// What the origin saw of the client may be what it failed at: credentials, or a session of somebody whose group is in the key.
+fn is_own(asked: &Asked) -> bool {
+    asked.plan.authorized || asked.plan.must_vary_by().is_some()
 }

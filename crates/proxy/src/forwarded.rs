@@ -38,7 +38,8 @@ fn before(headers: &HeaderMap, value: &mut String) {
     let lines = |name| headers.get_all(name).iter().filter_map(|line: &HeaderValue| line.to_str().ok());
     if headers.contains_key(header::FORWARDED) {
         for line in lines(header::FORWARDED) {
-            value.push_str(line);
+            // A quotation mark that is left open would take in what comes after.
+            value.push_str(if is_closed(line) { line } else { "for=unknown" });
             value.push_str(", ");
         }
         return;
@@ -50,6 +51,20 @@ fn before(headers: &HeaderMap, value: &mut String) {
         }
         value.push_str(", ");
     }
+}
+
+/// Whether there is something, and every quoted string in it ends (RFC 9110 §5.6.4).
+fn is_closed(line: &str) -> bool {
+    let mut bytes = line.bytes();
+    let mut quoted = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    !quoted && !line.trim().is_empty()
 }
 
 /// `for=`: an IPv6 address stands in brackets and quotation marks (§6).
@@ -93,6 +108,18 @@ mod tests {
                 true,
                 &[("forwarded", "for=\"[2001:db8::1]:4711\""), ("x-forwarded-for", "6.6.6.6")],
                 "for=\"[2001:db8::1]:4711\", for=192.0.2.1;proto=http;host=a.example",
+            ),
+            (
+                "http://a.example/",
+                "192.0.2.1",
+                true,
+                &[
+                    ("forwarded", "for=\"x"),
+                    ("forwarded", "for=198.51.100.7"),
+                    ("forwarded", "for=\"a\\\""),
+                    ("forwarded", ""),
+                ],
+                "for=unknown, for=198.51.100.7, for=unknown, for=unknown, for=192.0.2.1;proto=http;host=a.example",
             ),
             (
                 "http://a.example/",

@@ -36,6 +36,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// Nothing but the whole is asked for.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.range.is_none() && self.held.is_none()
+    }
+
     /// What a request is fetched with that found nothing, or `stale` to be validated. The client's range, where nothing speaks
     /// against; a whole response is validated as a whole.
     pub(crate) fn of(exchange: &Exchange, rule: &Rule, stale: Option<&StoredResponse>) -> Self {

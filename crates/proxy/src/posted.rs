@@ -13,7 +13,9 @@ use crate::decide::{self, Announcement, Asks, Received, Verdict};
 use crate::exchange::Exchange;
 use crate::partial::Wanted;
 use crate::proxy::{NAME, Proxy, Runtime};
+use crate::request_id::RequestId;
 use crate::send::Fetched;
+use crate::terms::Terms;
 use crate::{fill, forward, media};
 
 /// A response to a POST that may be what a GET gets.
@@ -105,7 +107,15 @@ fn as_a_get(
         && exchange.depth == 0
         && fetched.status == StatusCode::OK
         && names(&fetched.headers, &exchange.target);
-    if !says_so || !is_anonymous(&exchange.headers) || RequestDirectives::parse(&exchange.headers).no_store {
+    // A fill tells the origin nothing of who asks; this POST did.
+    let told_of_client = exchange.request_id.as_ref().is_some_and(RequestId::is_given)
+        || runtime.wants_forwarded(rule)
+        || Terms::of_pass(runtime, rule, exchange).client.is_some();
+    if !says_so
+        || told_of_client
+        || !is_anonymous(&exchange.headers)
+        || RequestDirectives::parse(&exchange.headers).no_store
+    {
         return None;
     }
     let get = Exchange { method: Method::GET, has_body: false, interim: None, ..exchange.clone() };

@@ -165,6 +165,7 @@ impl Proxy {
         let turns = Semaphore::new(config.esi.max_concurrent_total);
         self.runtime.store(Arc::new(Runtime { config, origins, instance, via, trace, turns }));
         self.merging.forget();
+        self.failures.clear();
     }
 
     /// A number that nobody can foretell who does not see all of them: a step of SplitMix64 (Steele, Lea, Flood 2014).

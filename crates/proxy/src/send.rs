@@ -14,6 +14,7 @@ use crate::forward;
 use crate::interim::Interim;
 use crate::media;
 use crate::proxy::{Proxy, Runtime};
+use crate::request_id;
 use crate::terms::{self, Terms};
 
 /// An origin's response: the head is here, the body comes.
@@ -63,7 +64,12 @@ pub(crate) async fn fill(
         headers.extend(conditions);
         headers
     };
-    readable(proxy, &asked.runtime, &asked.rule, outgoing, again).await
+    let mut fetched = readable(proxy, &asked.runtime, &asked.rule, outgoing, again).await?;
+    // An origin that gives it back speaks of this request, not of those that get the response later.
+    if fetched.headers.get(request_id::FIELD).is_some_and(|given_back| *given_back == id.to_value()) {
+        fetched.headers.remove(request_id::FIELD);
+    }
+    Ok(fetched)
 }
 
 /// Sends, and where the origin turns out to have compressed a template (it was not known to be one), asks once more for
