@@ -187,7 +187,7 @@ pub(crate) const ORIGIN_KEYS: &[Key] = &[
         "`Host` as sent to the servers. Without it they see the host that the client asked for, which is what a CMS wants.",
         "www.example.org"),
     key("origins.NAME.forwarded", Bool, Is("false"),
-        "Whether the servers get `Forwarded` (RFC 7239) beside `X-Forwarded-For`, `-Proto` and `-Host`. On requests whose response may be stored it has scheme and host only.",
+        "Whether the servers get `Forwarded` (RFC 7239) beside `X-Forwarded-For`, `X-Forwarded-Proto` and, where `host` is set, `X-Forwarded-Host`. On requests whose response may be stored it has scheme and host only.",
         "true"),
     key("origins.NAME.header_bytes", Size, Is("512KiB"),
         "Largest head of a response. Tags alone may take 256 KiB of it by default and something is left for the rest; a larger head is answered with 502.",
