@@ -578,7 +578,7 @@ impl Assembly {
                     Some(Err(error)) => {
                         // What came of it is out: ended here, the page would pass for whole.
                         self.page.broke_off(&error);
-                        return Poll::Ready(Err(error));
+                        return Poll::Ready(Err(error.to_string().into()));
                     }
                 }
             },

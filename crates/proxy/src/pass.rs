@@ -61,12 +61,14 @@ async fn passed(
         match send::readable(proxy, runtime, rule, outgoing, || forward::pass_head(runtime, rule, &exchange)).await {
             Ok(fetched) => fetched,
             Err(fault) => {
-                let fault = fault.forwarded(exchange.told(reason));
-                return Box::pin(fallback::answer(proxy, runtime, rule, &exchange, fault)).await;
+                let why = exchange.told(reason);
+                let fault = fault.forwarded(why);
+                return Box::pin(fallback::answer(proxy, runtime, rule, &exchange, fault, why)).await;
             }
         };
     if let Some(fault) = fallback::takes_over(runtime, rule, &exchange, fetched.status)
-        && let Some(answer) = Box::pin(fallback::ask(proxy, runtime, rule, &exchange, &fault)).await
+        && let Some(answer) =
+            Box::pin(fallback::ask(proxy, runtime, rule, &exchange, &fault, exchange.told(reason))).await
     {
         return answer;
     }
@@ -200,7 +202,7 @@ fn invalidates(
 }
 
 /// Safe by RFC 9110 §9.2.1 or by the registry of methods; one that is not known may change anything (RFC 9111 §4.4).
-fn is_safe(method: &Method) -> bool {
+pub(crate) fn is_safe(method: &Method) -> bool {
     method.is_safe() || matches!(method.as_str(), "QUERY" | "PROPFIND" | "REPORT" | "SEARCH")
 }
 
