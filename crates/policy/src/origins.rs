@@ -243,18 +243,21 @@ fn retries(reader: &mut Reader, origin: &Section<'_>) -> RetryConfig {
     RetryConfig {
         tries: tries.unwrap_or(1),
         budget: reader.value(&section, "budget", values::percent(0, 100)).unwrap_or_default(),
-        statuses: plain(reader.list(&section, "status", error_status)),
+        statuses: failures(reader, &section),
         hold: reader.value(&section, "hold", held).unwrap_or_default(),
         replay: reader.value(&section, "replay", held).unwrap_or_default(),
     }
 }
 
-/// A status that tells of a failure: no other makes sense as one.
-fn error_status(text: &str) -> Result<http::StatusCode, Wrong> {
-    match values::status(text)? {
-        status if status.as_u16() >= 400 => Ok(status),
-        _ => Err(Wrong::because("is no status of an error").hint("from 400 to 599: `[502, 503, 504]`")),
+/// `status` where it says what counts as a failure: each once.
+fn failures(reader: &mut Reader, section: &Section<'_>) -> Vec<http::StatusCode> {
+    let mut statuses = Vec::new();
+    for status in plain(reader.list(section, "status", values::failures)).into_iter().flatten() {
+        if !statuses.contains(&status) {
+            statuses.push(status);
+        }
     }
+    statuses
 }
 
 /// What is held for each request under way.

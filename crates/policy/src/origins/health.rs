@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{error_status, small};
+use super::{failures, small};
 use crate::reader::{Reader, Section, Wrong};
 use crate::settings::plain;
 use crate::{EjectConfig, HealthConfig, Verdict, values};
@@ -100,7 +100,7 @@ pub(super) fn eject(reader: &mut Reader, origin: &Section<'_>, one: bool) -> Opt
         window: reader.value(&section, "window", values::timeout).unwrap_or_default(),
         base: reader.value(&section, "base", values::timeout).unwrap_or_default(),
         longest: reader.value(&section, "longest", values::timeout).unwrap_or_default(),
-        statuses: plain(reader.list(&section, "status", error_status)),
+        statuses: failures(reader, &section),
     };
     if eject.longest < eject.base && !reader.has_errors() {
         let name = if section.entry("longest").is_some() { "longest" } else { "base" };

@@ -164,6 +164,16 @@ fn name_servers() {
     assert_eq!(found.0[0].message, "`min_ttl` is longer than `max_ttl`");
 }
 
+#[test]
+fn statuses_of_failures_have_ranges_and_classes_as_those_of_checks_have() {
+    let codes = |statuses: &[http::StatusCode]| statuses.iter().map(|code| code.as_u16()).collect::<Vec<_>>();
+    let retries = |status: &str| codes(&origin(&format!("retries: {{ status: {status} }}")).retries.statuses);
+    assert_eq!(retries("5xx"), (500..=599).collect::<Vec<_>>());
+    assert_eq!(retries("[502-504, 503, 429]"), [502, 503, 504, 429]);
+    let eject = origin("eject: { status: [\"500-502\"] }").eject.unwrap();
+    assert_eq!(codes(&eject.statuses), [500, 501, 502]);
+}
+
 /// Keys of an origin with two servers, what is said of them, and a part of the hint.
 const WRONG: &[(&str, &str, &str)] = &[
     (
@@ -237,7 +247,45 @@ const WRONG: &[(&str, &str, &str)] = &[
         "for example",
     ),
     ("eject: { base: 10m }", "`longest` is shorter than `base`", "the limit of its doublings"),
-    ("eject: { status: 200 }", "`status` must be a status code, but `200` is no status of an error", "from 400 to 599"),
+    (
+        "eject: { rate: 0.5 }",
+        "`rate` must be a percentage from 0% to 100%, but `0.5` has no percent sign",
+        "write `50%`",
+    ),
+    (
+        "balance: hash, hash: { bound: 1.25 }",
+        "`bound` must be a percentage from 100% to 10000%, but `1.25` has no percent sign",
+        "write `125%`",
+    ),
+    (
+        "retries: { budget: 12.5% }",
+        "`budget` must be a percentage from 0% to 100%, but `12.5%` has a fraction",
+        "write `12%`",
+    ),
+    ("eject: { rate: 0.5% }", "`rate` must be a percentage from 0% to 100%, but `0.5%` has a fraction", "write `1%`"),
+    (
+        "eject: { status: 200 }",
+        "`status` must be a status code, a range of them such as `200-399`, or a class such as `5xx`, but `200` is no status of an error",
+        "from 400 to 599",
+    ),
+    (
+        "retries: { status: [502, 3xx] }",
+        "`status` must be a status code, a range of them such as `200-399`, or a class such as `5xx`, but `3xx` is no status of an error",
+        "or `5xx`",
+    ),
+    (
+        "retries: { status: 6xx }",
+        "`status` must be a status code, a range of them such as `200-399`, or a class such as `5xx`, but `6xx` is no class from `1xx` to `5xx`",
+        "for example",
+    ),
+    (
+        "first_byte_timeout: 1.5s",
+        "`first_byte_timeout` must be a duration, but `1.5s` has a fraction",
+        "write `1500ms`",
+    ),
+    ("health: { interval: \"0,25m\" }", "`interval` must be a duration, but `0,25m` has a fraction", "write `15s`"),
+    ("connect_timeout: 1.5", "`connect_timeout` must be a duration, but `1.5` has a fraction", "write `1500ms`"),
+    ("header_bytes: 0.5MiB", "`header_bytes` must be a size, but `0.5MiB` has a fraction", "write `512KiB`"),
     ("retries: 11", "`retries` must be a whole number from 0 to 10 or a mapping, not `11`", "for example"),
     ("retries: { hold: 1GiB }", "`hold` must be a size, but `1GiB` is more than 16MiB", "for each request under way"),
     ("connect_timeout: 0", "`connect_timeout` must be a duration, but `0` leaves no time at all", "for example"),
@@ -273,7 +321,10 @@ fn what_is_wrong_with_a_server_is_said() {
         ("/run/x.sock", "has no scheme", "write `unix:/run/x.sock`"),
         ("\"https://u:p@h:1\"", "has a user name in it", "write `https://h:1`"),
         ("\"https://h/x\"", "has a path", "write `https://h`"),
-        ("\"http://h:0\"", "has no port behind its colon", "from 1 to 65535"),
+        ("\"http://h:0\"", "has a port that is none", "from 1 to 65535"),
+        ("\"http://h:\"", "has no port behind its colon", "from 1 to 65535"),
+        ("\"http://127.0.0.1:99999\"", "has a port that is too large", "from 1 to 65535"),
+        ("\"https://[::1]:65536\"", "has a port that is too large", "from 1 to 65535"),
         ("\"fcgi://h\"", "has another scheme", "`unix:/PATH`"),
         ("{ url: \"http://a\", wieght: 2 }", "unknown key `wieght` in `servers`", "did you mean `weight`?"),
         ("{ weight: 2 }", "`url` is missing in `servers`", "for example"),
