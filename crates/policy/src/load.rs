@@ -184,6 +184,7 @@ fn assemble(
     checks::unreachable(&mut parts);
     checks::slices(&mut parts, cache.max_body);
     checks::esi_hosts(&mut parts);
+    checks::grace(&mut parts, &origins);
 
     let purge = purge::together(parts.iter_mut().map(|part| std::mem::take(&mut part.purge)));
     let sessions = Sessions::new(parts.iter().flat_map(|part| &part.sessions).map(|(cookie, _)| cookie));

@@ -23,6 +23,8 @@ use crate::{
 /// What all origins of a file have in common.
 struct Common<'a> {
     timeouts: TimeoutConfig,
+    /// `timeouts` as written.
+    general: Section<'a>,
     idle_timeout: std::time::Duration,
     listen: &'a [SocketAddr],
     /// Where the file's relative paths begin.
@@ -49,7 +51,9 @@ pub(crate) fn read(reader: &mut Reader, file: &Section<'_>, listen: &[SocketAddr
         idle_timeout: reader.value(&general, "idle", values::timeout).unwrap_or_default(),
         listen,
         base,
+        general,
     };
+    doubts::general(reader, &common.general, &common.timeouts);
     let Some(entry) = file.entry("origins") else {
         if !file.misspells("origins") {
             let hint = "for example `origins: { cms: \"http://127.0.0.1:9000\" }`";
@@ -121,7 +125,7 @@ fn origin(reader: &mut Reader, entry: &Entry, common: &Common<'_>) -> Written {
         forwarded: reader.value(&section, "forwarded", values::boolean).unwrap_or_default(),
         servers: servers.iter().map(|(server, _)| server.clone()).collect(),
     };
-    doubts::tell(reader, &section, &config, &servers);
+    doubts::tell(reader, &section, &common.general, &config, &servers);
     let fallback = reader.value(&section, "fallback", values::text);
     Written { config, fallback: fallback.zip(section.entry("fallback").map(|entry| entry.node.at)) }
 }

@@ -372,6 +372,37 @@ const DOUBTS: &[(&str, &str)] = &[
     ("{ servers: \"http://a\", protocol: auto }", "`protocol: auto` means HTTP/1.1 here, as no server is `https`"),
     ("{ servers: \"http://a\", tls: { server_name: b } }", "`tls` does nothing: no server of this origin is `https`"),
     ("{ servers: \"https://a\", tls: { verify: false } }", "anybody on the way to these servers can pretend to be one"),
+    (
+        "{ servers: \"http://a\", first_byte_timeout: 2m, total_timeout: 1m }",
+        "`first_byte_timeout` (2m) is longer than `total_timeout` (1m), so it never ends a request",
+    ),
+    ("{ servers: \"http://a\", first_byte_timeout: 1m, total_timeout: 1m }", ""),
+    // With one server nothing is lost by the default; with two, the second is never asked when the first is silent.
+    ("{ servers: \"http://a\", total_timeout: 20s }", ""),
+    (
+        "{ servers: [\"http://a\", \"http://b\"], total_timeout: 20s }",
+        "`timeouts.first_byte` (30s) is longer than `total_timeout` (20s): no other server is asked when one is silent",
+    ),
+    ("{ servers: [\"http://a\", \"http://b\"], total_timeout: 20s, retries: 0 }", ""),
+    (
+        "{ servers: \"http://a\", health: { path: /h, interval: 5s, timeout: 10s } }",
+        "a check may take 10s (`timeout`), longer than from one to the next (`interval`, 5s)",
+    ),
+    (
+        "{ servers: \"http://a\", health: { path: /h, interval: 1s } }",
+        "a check may take 2s (`timeout`), longer than from one to the next (`interval`, 1s)",
+    ),
+    ("{ servers: \"http://a\", health: { path: /h, interval: 2s } }", ""),
+    // Who asks several times a second wants to see what is dead at once, not to call dead what is slow.
+    ("{ servers: \"http://a\", health: { path: /h, interval: 300ms, timeout: 1s } }", ""),
+    (
+        "{ servers: [\"http://a\", \"http://b\", { url: \"http://c\", backup: true }], retries: 1 }",
+        "`tries` is 1: where the 2 servers take a request and break off, `c` (`backup`) is not asked",
+    ),
+    ("{ servers: [\"http://a\", \"http://b\", { url: \"http://c\", backup: true }], retries: { tries: 2 } }", ""),
+    ("{ servers: [\"http://a\", \"http://b\", { url: \"http://c\", backup: true }], retries: 0 }", ""),
+    ("{ servers: [\"http://a\", \"http://b\", { url: \"http://c\", backup: true }], retries: { budget: 10% } }", ""),
+    ("{ servers: [\"http://a\", \"http://b\"], retries: 1 }", ""),
 ];
 
 #[test]
@@ -383,6 +414,58 @@ fn what_is_doubtful_is_said() {
         assert_eq!(found.join("; "), *expected, "{text}");
         assert!(loaded.warnings.iter().all(|warning| warning.hint.is_some() && warning.severity == Severity::Warning));
     }
+}
+
+/// Warnings of a file as `line:column message`.
+fn warned(text: &str) -> Vec<String> {
+    let loaded = load_str("copal.yaml", text, None).unwrap_or_else(|errors| panic!("{text}\n{errors}"));
+    assert!(loaded.warnings.iter().all(|warning| warning.hint.is_some()));
+    loaded.warnings.iter().map(|told| format!("{}:{} {}", told.line, told.column, told.message)).collect()
+}
+
+#[test]
+fn limits_of_time_that_never_end_a_request_are_told_where_they_stand() {
+    let never = |place: &str, first_byte: &str, whole: &str| {
+        vec![format!("{place} {first_byte} is longer than {whole}, so it never ends a request")]
+    };
+    // Once, however many origins there are.
+    let text =
+        "timeouts: { first_byte: 1m, total: 30s }\norigins: { a: \"http://a\", b: [\"http://b\", \"http://c\"] }\n";
+    assert_eq!(warned(text), never("1:13", "`timeouts.first_byte` (1m)", "`timeouts.total` (30s)"));
+    let text = "timeouts: { total: 30s }\norigins:\n  a: { servers: \"http://a\", first_byte_timeout: 1m }\n";
+    assert_eq!(warned(text), never("3:29", "`first_byte_timeout` (1m)", "`timeouts.total` (30s)"));
+    let text = "timeouts: { first_byte: 1m }\norigins:\n  a: { servers: \"http://a\", total_timeout: 30s }\n";
+    assert_eq!(warned(text), never("3:29", "`timeouts.first_byte` (1m)", "`total_timeout` (30s)"));
+    let rule = |timeouts: &str| {
+        let origins = "origins:\n  a: { servers: \"http://a\", total_timeout: 1m }\n";
+        warned(&format!("{origins}rules:\n  - {{ name: x, pass: true, timeouts: {{ {timeouts} }} }}\n"))
+    };
+    assert_eq!(rule("first_byte: 5m"), never("4:40", "`first_byte` (5m)", "the origin's `total` (1m)"));
+    assert_eq!(rule("first_byte: 5m, total: 2m"), never("4:40", "`first_byte` (5m)", "`total` (2m)"));
+    assert!(rule("first_byte: 5m, total: 10m").is_empty() && rule("total: 10s").is_empty());
+}
+
+#[test]
+fn several_servers_without_grace_are_told_of_at_the_rule() {
+    let two = "origins:\n  cms: [\"http://a\", \"http://b\"]\n  one: \"http://c\"\n";
+    let fallback = "origins:\n  cms: { servers: \"http://a\", fallback: one }\n  one: \"http://c\"\n";
+    let rule = |name: &str, rest: &str| format!("  - {{ name: {name}, match: {{ path: \"/{name}/**\" }}, {rest} }}\n");
+    let told = [
+        "5:13 no rule that caches what `cms` answers has `grace`: while its servers are down, what is past its lifetime is not served",
+    ];
+    for origins in [two, fallback] {
+        let with = |rules: &[String]| warned(&format!("{origins}rules:\n{}", rules.concat()));
+        let (bare, pass) = (rule("x", "cache: { ttl: 1h }"), rule("p", "pass: true"));
+        assert_eq!(with(std::slice::from_ref(&bare)), told);
+        assert_eq!(with(&[bare.clone(), rule("y", "cache: {}"), pass.clone()]), told);
+        // One rule that has it shows that it is known; and who says `0` means it.
+        for known in ["{ grace: 1h }", "{ stale_if_error: 1h }", "{ grace: 0 }"] {
+            assert!(with(&[bare.clone(), rule("y", &format!("cache: {known}"))]).is_empty(), "{known}");
+        }
+        assert!(with(&[pass]).is_empty(), "what is stored by the default policy has `stale_if_error`");
+        assert!(with(&[rule("x", "cache: { ttl: 1h }, origin: one")]).is_empty(), "one server without a fallback");
+    }
+    assert!(warned("origins: { cms: \"http://a\" }\nrules: { name: x, cache: { ttl: 1h } }\n").is_empty());
 }
 
 #[test]
