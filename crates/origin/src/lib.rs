@@ -59,4 +59,5 @@ pub use settings::{
     ServerAddress, ServerSettings, Timeouts, TlsSettings, Verdict,
 };
 pub use status::{OriginStatus, ServerState, ServerStatus};
+pub use tls::{TlsFault, TlsPart};
 pub use upgrade::{AsyncIo, Upgraded, Upgrading};

@@ -17,7 +17,7 @@ use crate::settings::plain;
 use crate::yaml::{Entry, Node, Value};
 use crate::{
     Balance, HashBy, OriginConfig, OriginProtocol, ProxyProtocol, QueueConfig, ResolverConfig, RetryConfig,
-    ServerConfig, ServerUrl, TimeoutConfig, checks, values,
+    ServerConfig, ServerUrl, TimeoutConfig, TlsCheck, checks, values,
 };
 
 /// What all origins of a file have in common.
@@ -27,8 +27,15 @@ struct Common<'a> {
     general: Section<'a>,
     idle_timeout: std::time::Duration,
     listen: &'a [SocketAddr],
-    /// Where the file's relative paths begin.
-    base: &'a Path,
+    files: &'a Files<'a>,
+}
+
+/// The files that an origin names.
+pub(crate) struct Files<'a> {
+    /// Where relative paths begin.
+    pub(crate) base: &'a Path,
+    /// Who looks into them.
+    pub(crate) tls: TlsCheck<'a>,
 }
 
 /// An origin, and the name of its fallback, which may be one that is read later.
@@ -38,7 +45,12 @@ struct Written {
 }
 
 /// `origins` and `timeouts`.
-pub(crate) fn read(reader: &mut Reader, file: &Section<'_>, listen: &[SocketAddr], base: &Path) -> Vec<OriginConfig> {
+pub(crate) fn read(
+    reader: &mut Reader,
+    file: &Section<'_>,
+    listen: &[SocketAddr],
+    files: &Files<'_>,
+) -> Vec<OriginConfig> {
     let general = reader.part(file, "timeouts");
     let common = Common {
         timeouts: TimeoutConfig {
@@ -50,7 +62,7 @@ pub(crate) fn read(reader: &mut Reader, file: &Section<'_>, listen: &[SocketAddr
         },
         idle_timeout: reader.value(&general, "idle", values::timeout).unwrap_or_default(),
         listen,
-        base,
+        files,
         general,
     };
     doubts::general(reader, &common.general, &common.timeouts);
@@ -118,13 +130,14 @@ fn origin(reader: &mut Reader, entry: &Entry, common: &Common<'_>) -> Written {
         timeouts: timeouts(reader, &section, &common.timeouts),
         idle_timeout: reader.value(&section, "idle_timeout", values::timeout).unwrap_or(common.idle_timeout),
         protocol: reader.value(&section, "protocol", values::word(PROTOCOLS, &protocols)).unwrap_or_default(),
-        tls: tls::read(reader, &section, common.base),
+        tls: tls::read(reader, name, &section, common.files),
         proxy_protocol: reader.value(&section, "proxy_protocol", values::word(PROXY_PROTOCOLS, &proxy_protocols)),
         header_bytes: reader.value(&section, "header_bytes", values::size).unwrap_or(512 << 10),
         host: reader.value(&section, "host", values::host),
         forwarded: reader.value(&section, "forwarded", values::boolean).unwrap_or_default(),
         servers: servers.iter().map(|(server, _)| server.clone()).collect(),
     };
+    tls::hosts(reader, &servers, &config.tls);
     doubts::tell(reader, &section, &common.general, &config, &servers);
     let fallback = reader.value(&section, "fallback", values::text);
     Written { config, fallback: fallback.zip(section.entry("fallback").map(|entry| entry.node.at)) }

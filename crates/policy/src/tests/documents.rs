@@ -65,7 +65,7 @@ fn configurations(page: &str) -> Vec<String> {
 
 #[test]
 fn configurations_in_the_documents_load() {
-    let tls = super::origins::certificates("documents");
+    let tls = super::tls::certificates("documents");
     tls.file("error.html", "<h1>{{status}}</h1>");
     let mut count = 0;
     let names = [
@@ -192,7 +192,7 @@ fn wrapped(path: &str, value: &str) -> String {
 
 #[test]
 fn every_example_and_every_default_is_right() {
-    let tls = super::origins::certificates("examples");
+    let tls = super::tls::certificates("examples");
     for key in KEYS {
         let mut values = vec![key.example];
         if let Default::Is(text) = key.default {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::load::{Folder, errors};
+use super::load::errors;
 use crate::{Balance, HashBy, OriginConfig, OriginProtocol, ProxyProtocol, ServerUrl, Severity, Verdict, load_str};
 
 fn origins(text: &str) -> Vec<OriginConfig> {
@@ -13,27 +13,6 @@ fn origins(text: &str) -> Vec<OriginConfig> {
 fn origin(keys: &str) -> OriginConfig {
     origins(&format!("origins: {{ cms: {{ servers: [\"http://a\", \"http://b\"], {keys} }} }}")).remove(0)
 }
-
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nbm8gY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nbm8ga2V5\n-----END PRIVATE KEY-----\n";
-
-/// A folder with what examples name: PEM, of which only the form is checked here.
-pub(super) fn certificates(name: &str) -> Folder {
-    let folder = Folder::new(name);
-    folder.file("internal-ca.pem", CERTIFICATE.repeat(2));
-    folder.file("client.pem", CERTIFICATE);
-    restrict(&folder.file("client.key", KEY), 0o600);
-    folder
-}
-
-#[cfg(unix)]
-fn restrict(path: &std::path::Path, mode: u32) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-#[cfg(not(unix))]
-fn restrict(_: &std::path::Path, _: u32) {}
 
 #[test]
 fn servers_in_every_form() {
@@ -466,67 +445,6 @@ fn several_servers_without_grace_are_told_of_at_the_rule() {
         assert!(with(&[rule("x", "cache: { ttl: 1h }, origin: one")]).is_empty(), "one server without a fallback");
     }
     assert!(warned("origins: { cms: \"http://a\" }\nrules: { name: x, cache: { ttl: 1h } }\n").is_empty());
-}
-
-#[test]
-fn certificates_are_read_where_the_file_is() {
-    let folder = certificates("tls");
-    let text = "origins: { cms: { servers: \"https://a\", tls: { ca: internal-ca.pem, certificate: client.pem, key: client.key } } }";
-    let loaded = load_str("copal.yaml", text, Some(&folder.0)).unwrap();
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-    let tls = &loaded.config.origins[0].tls;
-    assert_eq!(tls.ca.as_deref(), Some(CERTIFICATE.repeat(2).as_bytes()));
-    let (certificate, key) = tls.identity.as_ref().unwrap();
-    assert_eq!((&**certificate, &**key), (CERTIFICATE.as_bytes(), KEY.as_bytes()));
-    assert!(
-        !format!("{loaded:?}").contains("bm8ga2V5")
-            && !format!("{loaded:?}").contains(&format!("{:?}", KEY.as_bytes()))
-    );
-}
-
-#[test]
-#[cfg(unix)]
-fn a_key_that_everybody_can_read_is_told_of() {
-    let folder = certificates("tls-open");
-    restrict(&folder.0.join("client.key"), 0o644);
-    let text = "origins: { cms: { servers: \"https://a\", tls: { certificate: client.pem, key: client.key } } }";
-    let warnings = load_str("copal.yaml", text, Some(&folder.0)).unwrap().warnings;
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].message.starts_with("everybody on this machine can read the private key `"), "{}", warnings[0]);
-    assert!(warnings[0].hint.as_deref().unwrap().starts_with("`chmod 600 "), "{}", warnings[0]);
-}
-
-#[test]
-fn what_is_wrong_with_certificates_is_said_in_full() {
-    let folder = certificates("tls-wrong");
-    folder.file("empty.pem", "");
-    folder.file("der.pem", [0x30, 0x82, 1, 2]);
-    folder.file("cut.pem", "-----BEGIN CERTIFICATE-----\nbm8g\n");
-    folder.file("damaged.pem", CERTIFICATE.replace("bm8g", "b*8g"));
-    folder.file("encrypted.key", KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"));
-    folder.file("two.key", KEY.repeat(2));
-    folder.file("long.pem", CERTIFICATE.repeat(20_000));
-    for (tls, message) in [
-        ("ca: gone.pem", "cannot be used: there is none"),
-        ("ca: .", "cannot be used: "),
-        ("ca: long.pem", "cannot be used: it is longer than 1MiB"),
-        ("ca: empty.pem", "has no certificate in it"),
-        ("ca: client.key", "has no certificate in it"),
-        ("ca: der.pem", "is in DER, and PEM is needed"),
-        ("ca: cut.pem", "breaks off: the line `-----END CERTIFICATE-----` is missing"),
-        ("ca: damaged.pem", "is damaged"),
-        ("certificate: client.pem", "`certificate` is of no use without `key`"),
-        ("key: client.key", "`key` is of no use without `certificate`"),
-        ("certificate: client.pem, key: client.pem", "has no private key in it"),
-        ("certificate: client.pem, key: encrypted.key", "has an encrypted key in it"),
-        ("certificate: client.pem, key: two.key", "has more than one private key in it"),
-    ] {
-        let text = format!("origins: {{ cms: {{ servers: \"https://a\", tls: {{ {tls} }} }} }}");
-        let found = load_str("copal.yaml", &text, Some(&folder.0)).unwrap_err();
-        let errors: Vec<_> = found.0.iter().filter(|found| found.severity == Severity::Error).collect();
-        assert_eq!(errors.len(), 1, "{found}");
-        assert!(errors[0].message.contains(message) && errors[0].line == 1 && errors[0].hint.is_some(), "{found}");
-    }
 }
 
 #[test]
