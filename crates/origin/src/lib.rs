@@ -37,6 +37,7 @@ mod sessions;
 mod settings;
 mod socket;
 mod status;
+mod stranger;
 mod stream;
 mod tape;
 #[cfg(test)]

@@ -301,7 +301,7 @@ impl Tls {
             Some(error) => TlsFailure { what: What::Protocol, text: error.to_string() },
             None if error.kind() == io::ErrorKind::UnexpectedEof => TlsFailure {
                 what: What::Protocol,
-                text: "it closed the connection during the handshake; does it speak TLS at this port?".to_owned(),
+                text: "it closed the connection during the handshake; does it speak TLS at this port, and is `proxy_protocol` as it expects?".to_owned(),
             },
             None => TlsFailure { what: What::Protocol, text: error.to_string() },
         }
