@@ -112,7 +112,10 @@ fn origin(reader: &mut Reader, entry: &Entry, common: &Common<'_>) -> Written {
     let short = !matches!(node.value, Value::Map(_));
     let empty = Section::empty("origins.NAME", node.at);
     let section = if short { empty } else { reader.section(node, "origins.NAME").unwrap_or(empty) };
+    let errors = reader.errors();
     let servers = servers(reader, name, short.then_some(node), &section);
+    // What is said of few servers may not be true of those that are meant.
+    let doubtful = reader.errors() > errors;
     checks::own_address(reader, &servers, common.listen);
     let one = servers.len() < 2;
     let protocols = [OriginProtocol::Http1, OriginProtocol::Http2, OriginProtocol::Auto];
@@ -138,7 +141,9 @@ fn origin(reader: &mut Reader, entry: &Entry, common: &Common<'_>) -> Written {
         servers: servers.iter().map(|(server, _)| server.clone()).collect(),
     };
     tls::hosts(reader, &servers, &config.tls);
-    doubts::tell(reader, &section, &common.general, &config, &servers);
+    if !doubtful {
+        doubts::tell(reader, &section, &common.general, &config, &servers);
+    }
     let fallback = reader.value(&section, "fallback", values::text);
     Written { config, fallback: fallback.zip(section.entry("fallback").map(|entry| entry.node.at)) }
 }

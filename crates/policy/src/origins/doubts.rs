@@ -141,7 +141,7 @@ fn limits(reader: &mut Reader, section: &Section<'_>, general: &Section<'_>, ori
             );
             let tries = u32::try_from(origin.retries.tries).unwrap_or(u32::MAX).saturating_add(1);
             let share = format_duration(total / tries);
-            let hint = format!("less than {share} for each try leaves time for the next: `first_byte_timeout`");
+            let hint = format!("`first_byte_timeout` below {share} leaves time for each of the {tries} tries");
             reader.warning(place.unwrap_or_else(|| general.at_of("total")), message, hint);
         }
         Some(_) | None => {}

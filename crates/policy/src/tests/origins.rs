@@ -395,6 +395,12 @@ fn what_is_doubtful_is_said() {
     }
 }
 
+#[test]
+fn nothing_is_doubted_of_an_origin_whose_servers_are_wrong() {
+    let found = errors("origins: { cms: { servers: [\"http://a\", \"http://b:99999\"], eject: true, sticky: x } }");
+    assert_eq!(found.0.len(), 1, "{found}");
+}
+
 /// Warnings of a file as `line:column message`.
 fn warned(text: &str) -> Vec<String> {
     let loaded = load_str("copal.yaml", text, None).unwrap_or_else(|errors| panic!("{text}\n{errors}"));
