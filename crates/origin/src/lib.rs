@@ -37,6 +37,7 @@ mod sessions;
 mod settings;
 mod socket;
 mod status;
+mod stranger;
 mod stream;
 mod tape;
 #[cfg(test)]
@@ -59,4 +60,5 @@ pub use settings::{
     ServerAddress, ServerSettings, Timeouts, TlsSettings, Verdict,
 };
 pub use status::{OriginStatus, ServerState, ServerStatus};
+pub use tls::{TlsFault, TlsPart};
 pub use upgrade::{AsyncIo, Upgraded, Upgrading};

@@ -223,10 +223,13 @@ impl Link {
         self.writing.begin(&mut request);
         let read_before = self.meter.read();
         match self.head(on_interim, silence).await {
-            Ok(head) => self.answered(head, &asked, server).map_err(Failed::sent),
+            Ok(head) => {
+                server.answered();
+                self.answered(head, &asked, server).map_err(Failed::sent)
+            }
             Err(error) => {
                 let unheard = error.kind() == Kind::Closed && self.meter.read() == read_before;
-                Err(Failed { error, unsent: None, unheard })
+                Err(Failed { error: server.explained(error, &self.input), unsent: None, unheard })
             }
         }
     }

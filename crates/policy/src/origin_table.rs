@@ -3,7 +3,7 @@
 use crate::keys::Default::{Absent, Is, Required};
 use crate::keys::Key;
 use crate::keys::Kind::{
-    Bool, Check, Count, Duration, List, Name, NameServer, Named, Percent, Section, SectionOr, Sections, Size, Status,
+    Bool, Check, Count, Duration, List, Name, NameServer, Named, Percent, Section, SectionOr, Sections, Size,
     StatusRange, Target, Text, Url, Word,
 };
 use crate::table::key;
@@ -108,8 +108,8 @@ pub(crate) const ORIGIN_KEYS: &[Key] = &[
     key("origins.NAME.eject.longest", Duration, Is("5m"),
         "The longest time.",
         "1m"),
-    key("origins.NAME.eject.status", List(&Status), Is("[502]"),
-        "Statuses that count as failures. 502 is what a web server says whose application is gone. 503 and 504 are also said of one page or to one visitor (maintenance, a blocked robot, a slow report), who could then take servers out: name them only where they are not. `[]`: none.",
+    key("origins.NAME.eject.status", List(&StatusRange), Is("[502]"),
+        "Statuses that count as failures, from 400 to 599; ranges and classes (`5xx`) as for `health.status`. 502 is what a web server says whose application is gone. 503 and 504 are also said of one page or to one visitor (maintenance, a blocked robot, a slow report), who could then take servers out: name them only where they are not. `[]`: none.",
         "[502, 503]"),
     key("origins.NAME.slow_start", Duration, Is("0"),
         "How long a server that came back works its way up to its full share, so that it can fill its caches. `0`: it has it at once.",
@@ -132,8 +132,8 @@ pub(crate) const ORIGIN_KEYS: &[Key] = &[
     key("origins.NAME.retries.budget", Percent(0, 100), Is("20%"),
         "The share of requests that may be sent again, of those of the last ten seconds, so that retries do not finish off servers that are overloaded. A few a second always may.",
         "10%"),
-    key("origins.NAME.retries.status", List(&Status), Is("[502, 503, 504]"),
-        "Statuses after which an idempotent request goes to another server. Where there is none the client gets the status. `[]`: none.",
+    key("origins.NAME.retries.status", List(&StatusRange), Is("[502, 503, 504]"),
+        "Statuses after which an idempotent request goes to another server, from 400 to 599; ranges and classes (`5xx`) as for `health.status`. `5xx` has 500 and 501 in it, which other servers mostly answer too: each page with a fault in it then costs one more request. Where there is no other server the client gets the status. `[]`: none.",
         "[502, 503]"),
     key("origins.NAME.retries.hold", Size, Is("64KiB"),
         "The longest response body that is awaited in whole before its head is sent on, so that one that breaks off can be asked for elsewhere; only where there is another server. `0`: none. At most 16MiB.",

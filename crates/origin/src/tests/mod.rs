@@ -11,6 +11,7 @@ mod hold;
 mod http2;
 mod http2_raw;
 mod names;
+mod no_http;
 mod proxy_protocol;
 mod retry;
 mod reuse;
