@@ -33,6 +33,9 @@ use crate::upgrade::{self, Upgrading};
 /// after some seconds, and a request that meets the close on its way is lost (RFC 9112 §9.5).
 const BELIEVED: Duration = Duration::from_secs(1);
 
+/// How many servers a request may find dead beside those that it may be sent to: with many dead at once it does not walk through all.
+const UNSENT: usize = 3;
+
 type Outgoing = Box<Request<RequestBody>>;
 
 /// A response as a connection gives it.
@@ -56,8 +59,10 @@ pub(crate) struct Sending<'a> {
     here: usize,
     /// Those that had it before.
     tried: Vec<usize>,
-    /// How often it may still be sent.
+    /// How often it may still be sent again.
     tries_left: usize,
+    /// How many servers more it may go to for nothing, as nothing of it was sent.
+    unsent_left: usize,
     /// Only a fresh connection will do: a kept one turned out to be closed.
     fresh: bool,
     /// The end of all waiting.
@@ -100,6 +105,7 @@ impl<'a> Sending<'a> {
             here: 0,
             tried: Vec::new(),
             tries_left: origin.settings.retry.tries,
+            unsent_left: if origin.settings.retry.tries == 0 { 0 } else { UNSENT },
             fresh: false,
             end: timeouts.total.map(|total| Box::pin(sleep_until(deadline(total)))),
         };
@@ -163,24 +169,29 @@ impl<'a> Sending<'a> {
 
     /// Another place for the request, and the request for it, where it may be sent once more: the one that came back unsent, or a copy.
     async fn next(&mut self, unsent: Option<Outgoing>, same_will_do: bool) -> Option<(Lease, Outgoing)> {
-        let elsewhere = self.has_another();
+        let elsewhere = self.origin.servers.another(&self.tried, self.here);
         let is_sent = unsent.is_none();
-        if self.tries_left == 0
-            || is_sent && self.replay.is_none()
-            || !elsewhere && !same_will_do
-            // What was not sent is no load on anybody: it is not repeated, it only goes elsewhere.
-            || is_sent && !self.origin.repeats.may_repeat()
-        {
+        let left =
+            if is_sent || !elsewhere || self.unsent_left == 0 { &mut self.tries_left } else { &mut self.unsent_left };
+        if *left == 0 || is_sent && self.replay.is_none() || !elsewhere && !same_will_do {
             return None;
         }
-        self.tries_left -= 1;
+        // What was not sent is no load on anybody: it is not repeated, it only goes elsewhere.
+        let repeat = match is_sent {
+            true => Some(self.origin.repeats.repeat()?),
+            false => None,
+        };
+        *left -= 1;
         if !self.tried.contains(&self.here) {
             self.tried.push(self.here);
         }
         self.fresh |= !elsewhere;
         let lease = self.place(!elsewhere).await.ok()??;
         let request = unsent.or_else(|| self.again())?;
-        self.origin.repeats.repeated();
+        match repeat {
+            Some(repeat) => repeat.sent(),
+            None => self.origin.repeats.moved(),
+        }
         Some((lease, request))
     }
 
@@ -188,7 +199,7 @@ impl<'a> Sending<'a> {
         self.replay.as_ref()?.request()
     }
 
-    /// Whether another server may be tried.
+    /// Whether another server may be sent what this one was.
     fn has_another(&self) -> bool {
         self.tries_left > 0 && self.origin.servers.another(&self.tried, self.here)
     }
@@ -276,7 +287,9 @@ impl<'a> Sending<'a> {
     /// The limits of one try: of the time that is left for all of them, a server that swallows connections gets only a share.
     fn limits(&self, end: &Option<Pin<Box<Sleep>>>) -> Timeouts {
         let Some(end) = end else { return self.timeouts };
-        let shares = u32::try_from(self.tries_left).unwrap_or(u32::MAX).saturating_add(1);
+        let others = self.origin.servers.members().len().saturating_sub(self.tried.len() + 1);
+        let left = others.min(self.tries_left + self.unsent_left).max(self.tries_left);
+        let shares = u32::try_from(left).unwrap_or(u32::MAX).saturating_add(1);
         let share = end.deadline().saturating_duration_since(Instant::now()) / shares;
         Timeouts { connect: self.timeouts.connect.min(share), ..self.timeouts }
     }
