@@ -36,12 +36,17 @@ impl Repeats {
 
     /// Leave to send again what was sent, where there is some left.
     pub(crate) fn repeat(&self) -> Option<Repeat<'_>> {
-        let now = self.began.elapsed();
-        if !self.budget.repeat(now) {
+        let leave = self.try_repeat();
+        if leave.is_none() {
             self.denied.fetch_add(1, Ordering::Relaxed);
-            return None;
         }
-        Some(Repeat { repeats: self, leave: Some(now) })
+        leave
+    }
+
+    /// As [`repeat`](Self::repeat), for one that may ask again.
+    pub(crate) fn try_repeat(&self) -> Option<Repeat<'_>> {
+        let now = self.began.elapsed();
+        self.budget.repeat(now).then(|| Repeat { repeats: self, leave: Some(now) })
     }
 
     /// One of which nothing was sent goes elsewhere.

@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use http::{Request, response};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::{OriginBody, Reading};
+use crate::budget::Repeat;
 use crate::call::Call;
 use crate::connection::{Connection, Needs};
 use crate::error::{Fault, Kind, OriginError};
@@ -27,6 +28,7 @@ use crate::request::{Progress, RequestBody};
 use crate::server::Server;
 use crate::servers::{Lease, Session, Wanted};
 use crate::settings::Timeouts;
+use crate::silence::Silence;
 use crate::upgrade::{self, Upgrading};
 
 /// How long an idle connection is believed to be still open, by a request that cannot be sent twice. Servers close idle connections
@@ -69,8 +71,11 @@ pub(crate) struct Sending<'a> {
     end: Option<Pin<Box<Sleep>>>,
 }
 
+/// A place elsewhere, leave to send the request there, and the request.
+type Refuge<'a> = (Lease, Repeat<'a>, Outgoing);
+
 /// A try that brought no response.
-struct Failure {
+struct Failure<'a> {
     error: OriginError,
     /// The request, where nothing of it was sent.
     unsent: Option<Outgoing>,
@@ -78,6 +83,8 @@ struct Failure {
     lease: Option<Lease>,
     /// The connection was closed before the first byte of a response.
     unheard: bool,
+    /// Where the request goes on, as its server went out while it waited there.
+    refuge: Option<Refuge<'a>>,
 }
 
 impl<'a> Sending<'a> {
@@ -149,8 +156,11 @@ impl<'a> Sending<'a> {
     }
 
     /// What may be done after a failure.
-    async fn after(&mut self, failure: Failure) -> Result<(Lease, Outgoing), OriginError> {
-        let Failure { error, unsent, lease, unheard } = failure;
+    async fn after(&mut self, failure: Failure<'a>) -> Result<(Lease, Outgoing), OriginError> {
+        let Failure { error, unsent, lease, unheard, refuge } = failure;
+        if let Some(refuge) = refuge {
+            return Ok(self.moves(refuge));
+        }
         if let Some(lease) = lease {
             // That a kept connection was closed says nothing about its server: it costs no try.
             self.fresh = true;
@@ -195,6 +205,29 @@ impl<'a> Sending<'a> {
         Some((lease, request))
     }
 
+    /// A place at another server right now, where the one that has the request went out and owes an answer to all of it.
+    fn refuge(&self) -> Option<Refuge<'a>> {
+        let origin = self.origin;
+        if self.replay.is_none() || self.tries_left == 0 || self.is_sending() || !origin.servers.is_lost(self.here) {
+            return None;
+        }
+        let repeat = origin.repeats.try_repeat()?;
+        let tried: Vec<usize> = self.tried.iter().copied().chain([self.here]).collect();
+        let wanted = Wanted { hash: self.call.hash, session: self.session, twice: false, tried: &tried };
+        let lease = origin.servers.try_pick(&wanted)?;
+        Some((lease, repeat, self.again()?))
+    }
+
+    /// Goes on there.
+    fn moves(&mut self, (lease, repeat, request): Refuge<'a>) -> (Lease, Outgoing) {
+        self.tries_left -= 1;
+        self.tried.push(self.here);
+        self.here = lease.index();
+        self.origin.servers.sends(&lease, self.session);
+        repeat.sent();
+        (lease, request)
+    }
+
     fn again(&self) -> Option<Outgoing> {
         self.replay.as_ref()?.request()
     }
@@ -229,7 +262,7 @@ impl<'a> Sending<'a> {
     }
 
     /// One try.
-    async fn attempt(&mut self, lease: Lease, request: Outgoing) -> Result<OriginResponse, Failure> {
+    async fn attempt(&mut self, lease: Lease, request: Outgoing) -> Result<OriginResponse, Failure<'a>> {
         let server = lease.server().clone();
         let believed = if self.twice { Duration::MAX } else { BELIEVED };
         let kept = match self.fresh {
@@ -240,7 +273,14 @@ impl<'a> Sending<'a> {
         self.progress = request.body().progress();
         let mut end = self.end.take();
         let limits = self.limits(&end);
-        let exchanged = by(&mut end, pin!(self.exchange(&server, kept, request, limits))).await;
+        let refuge = Mutex::new(None);
+        let in_vain = || {
+            let found = self.refuge();
+            let is_found = found.is_some();
+            *refuge.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            is_found
+        };
+        let exchanged = by(&mut end, pin!(self.exchange(&server, kept, request, limits, &in_vain))).await;
         self.end = end;
         let Failed { error, unsent, unheard } = match exchanged {
             Some(Ok(answer)) => {
@@ -250,6 +290,16 @@ impl<'a> Sending<'a> {
             Some(Err(failed)) => failed,
             None => return Err(self.overdue(lease)),
         };
+        let refuge = refuge.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if refuge.is_some() {
+            // Its server is out already: what became of this request says nothing more of it.
+            tracing::debug!(
+                origin = self.origin.name(),
+                server = &**server.authority(),
+                "request leaves a server that is out"
+            );
+            return Err(Failure { error, unsent, lease: None, unheard, refuge });
+        }
         let (kind, error) = (error.kind(), error.at(server.authority()));
         tracing::debug!(origin = self.origin.name(), server = &**server.authority(), %kind, was_kept, "exchange failed");
         let lease = match was_kept && (unheard || unsent.is_some()) {
@@ -259,7 +309,7 @@ impl<'a> Sending<'a> {
                 None
             }
         };
-        Err(Failure { error, unsent, lease, unheard })
+        Err(Failure { error, unsent, lease, unheard, refuge })
     }
 
     /// Connects where there is no kept connection, sends the request and waits for the head of its response.
@@ -269,6 +319,7 @@ impl<'a> Sending<'a> {
         kept: Option<Connection>,
         mut request: Outgoing,
         limits: Timeouts,
+        in_vain: &(dyn Fn() -> bool + Sync),
     ) -> Result<Answer, Failed> {
         let connection = match kept {
             Some(connection) => connection,
@@ -281,7 +332,11 @@ impl<'a> Sending<'a> {
         if !self.has_host {
             request.headers_mut().insert(HOST, server.host().clone());
         }
-        connection.exchange(request, self.call.on_interim.as_ref(), limits.first_byte, server).await
+        let silence = match self.replay {
+            Some(_) => Silence::unless(limits.first_byte, in_vain),
+            None => limits.first_byte.into(),
+        };
+        connection.exchange(request, self.call.on_interim.as_ref(), silence, server).await
     }
 
     /// The limits of one try: of the time that is left for all of them, a server that swallows connections gets only a share.
@@ -314,7 +369,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Waits for the body, where it is to be whole before its head is given out.
-    async fn hold(&mut self, mut response: OriginResponse) -> Result<OriginResponse, Failure> {
+    async fn hold(&mut self, mut response: OriginResponse) -> Result<OriginResponse, Failure<'a>> {
         let limit = self.origin.settings.retry.hold;
         if limit == 0 || response.body.has_all() || self.replay.is_none() {
             return Ok(response);
@@ -341,17 +396,17 @@ impl<'a> Sending<'a> {
         };
         let kind = error.kind();
         tracing::debug!(origin = self.origin.name(), server = &*response.server, %kind, "held response broke off");
-        Err(Failure { error: error.at(&response.server), unsent: None, lease: None, unheard: false })
+        Err(Failure { error: error.at(&response.server), unsent: None, lease: None, unheard: false, refuge: None })
     }
 
     /// The time for all of it is over.
-    fn overdue(&self, lease: Lease) -> Failure {
+    fn overdue(&self, lease: Lease) -> Failure<'a> {
         let error = OriginError::new(Kind::TotalTimeout).at(lease.server().authority());
         // A later try had only what the first left of the time, and a client that sends slowly takes the server's.
         if self.tried.is_empty() && !self.progress.as_ref().is_some_and(|progress| progress.is_waiting()) {
             lease.failed(Kind::TotalTimeout);
         }
-        Failure { error, unsent: None, lease: None, unheard: false }
+        Failure { error, unsent: None, lease: None, unheard: false, refuge: None }
     }
 
     /// The response is given out; the time for all of it goes on with its body.

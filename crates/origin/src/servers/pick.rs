@@ -123,6 +123,7 @@ struct Standing {
     trial: Option<bool>,
     /// Sessions that live there are served.
     bindable: bool,
+    down: bool,
     ejected: bool,
 }
 
@@ -154,6 +155,7 @@ impl Table {
                     // A backup is tried when backups are needed.
                     trial: fact.trial.filter(|_| !all_out && fact.weight > 0 && (backups_first || !fact.backup)),
                     bindable: is_up(fact) || all_out && fact.state != ServerState::Drained,
+                    down: fact.state == ServerState::Down,
                     ejected: fact.state == ServerState::Ejected,
                 }
             })
@@ -208,6 +210,11 @@ impl Table {
             Some(Standing { ejected: true, .. }) => Probe::Last,
             _ => Probe::No,
         }
+    }
+
+    /// Whether a server is out, but by an operator's word, while another is up: there is little to be waited for.
+    pub(super) fn is_lost(&self, server: usize) -> bool {
+        !self.all_out && self.standings.get(server).is_some_and(|standing| standing.down || standing.ejected)
     }
 
     /// The tiers for a request that was sent to `tried`, of which each takes what those before have no room for: the first one with a

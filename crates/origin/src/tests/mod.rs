@@ -12,6 +12,7 @@ mod http2;
 mod http2_raw;
 mod names;
 mod proxy_protocol;
+mod refuge;
 mod retry;
 mod reuse;
 mod time;
