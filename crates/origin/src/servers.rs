@@ -160,7 +160,7 @@ impl Servers {
         self.sticky.learn(headers, lease.index());
     }
 
-    /// A place at a server for a request; waits for one where all have as many requests as they may. `None` when every
+    /// A place at a server for a request; waits for one where all, backups too, have as many requests as they may. `None` when every
     /// server was tried.
     ///
     /// # Errors
