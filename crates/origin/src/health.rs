@@ -135,7 +135,7 @@ impl Checker {
         let in_a_word = |error: OriginError| error.as_str().to_owned();
         let connection = server.connect_once(&self.settings, self.timeouts).await.map_err(in_a_word)?;
         let Some(request) = self.request(server) else { return Ok("connected".to_owned()) };
-        let exchanged = connection.exchange(request, None, self.timeouts.first_byte, server).await;
+        let exchanged = connection.exchange(request, None, self.timeouts.first_byte.into(), server).await;
         let (head, reading, _) = exchanged.map_err(|failed| in_a_word(failed.error))?;
         let body = OriginBody::new(reading, self.timeouts.between_bytes, None);
         self.judge_status(head.status)?;

@@ -35,6 +35,7 @@ mod server;
 mod servers;
 mod sessions;
 mod settings;
+mod silence;
 mod socket;
 mod status;
 mod stranger;

@@ -73,8 +73,9 @@ impl Origin {
     /// Another server gets the request when no connection can be established (any method: nothing was sent), or, where the
     /// method is idempotent (RFC 9110 §9.2.2) and the body can be sent again, when there is no answer, one that is not HTTP, one of
     /// [`Retry::statuses`](crate::Retry::statuses), or one that breaks off while it is held ([`Retry::hold`](crate::Retry::hold)):
-    /// [`Retry::tries`](crate::Retry::tries) times, as far as the [budget](crate::Retry::budget) goes. That a kept connection turns out
-    /// to have been closed (RFC 9112 §9.3.1) costs nothing of this. Interim responses may come from each server that was tried.
+    /// [`Retry::tries`](crate::Retry::tries) times, as far as the [budget](crate::Retry::budget) goes; also when its server is left out while
+    /// it waits for the first byte. That a kept connection turns out to have been closed (RFC 9112 §9.3.1) costs nothing of this, and up to
+    /// three servers that cannot be connected to cost no try. Interim responses may come from each server that was tried.
     ///
     /// A request that cannot be sent twice (another method, or a streamed body) takes a kept connection only where that was
     /// used within the last second: an older one may just be being closed by the server.

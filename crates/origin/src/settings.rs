@@ -82,7 +82,7 @@ pub struct ServerSettings {
     pub address: ServerAddress,
     /// Its share of the requests beside the others', 1 to 1,000,000; 0 = only what is bound to it.
     pub weight: u32,
-    /// It gets requests only while no server that is no backup can take one.
+    /// It gets requests only while no server that is no backup can take one: all are out, were tried, or are full.
     pub backup: bool,
     /// The most requests at a time; 0 = no limit.
     pub max_connections: usize,
@@ -272,7 +272,8 @@ impl Default for Timeouts {
 /// When a request is sent once more, to another server where there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How many times.
+    /// How many times what may have arrived is sent again. Servers of which no connection can be had cost none of it: up to three more
+    /// are asked, none twice. 0 = no other server is asked.
     pub tries: usize,
     /// The share of requests that may be sent again, in percent of those of the last ten seconds. A few a second always may.
     pub budget: u8,

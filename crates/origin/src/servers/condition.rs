@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use crate::link::after;
 use crate::settings::Ejection;
 use crate::status::ServerState;
 
@@ -175,12 +176,6 @@ impl Condition {
         }
         adopted
     }
-}
-
-/// `limit` later; a limit beyond what a clock can count is as good as none.
-pub(super) fn after(now: Instant, limit: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    now + limit.min(FAR)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod http2_raw;
 mod names;
 mod no_http;
 mod proxy_protocol;
+mod refuge;
 mod retry;
 mod reuse;
 mod time;

@@ -44,9 +44,20 @@ fn shares(reader: &mut Reader, section: &Section<'_>, origin: &OriginConfig) {
     if origin.servers.iter().all(|server| server.weight == 0) {
         let message = format!("every server of `{name}` has weight 0: none would get a request");
         reader.error(at, message, "give one of them a weight; `copal origins drain` takes one out for a while");
-    } else if origin.servers.iter().all(|server| server.backup) {
-        let message = format!("every server of `{name}` is a backup, and none is there to stand in for");
+        return;
+    }
+    let weighs: Vec<_> = origin.servers.iter().filter(|server| server.weight > 0).collect();
+    let all_weigh = weighs.len() == origin.servers.len();
+    if weighs.iter().all(|server| server.backup) {
+        let which = if all_weigh { "" } else { " that weighs something" };
+        let message = format!("every server of `{name}`{which} is a backup, and none is there to stand in for");
         reader.warning(at, message, "leave `backup` out of those that are to be used first");
+    } else if !all_weigh && let [only] = weighs[..] {
+        let only = only.url.name();
+        let message = format!(
+            "all requests of `{name}` but those of sessions go to `{only}`: a server of weight 0 does not stand in for it"
+        );
+        reader.warning(at, message, "`backup: true` with a weight makes a reserve");
     }
 }
 

@@ -327,6 +327,15 @@ const DOUBTS: &[(&str, &str)] = &[
         "{ servers: [{ url: \"http://a\", backup: true }, { url: \"http://b\", backup: true }] }",
         "every server of `cms` is a backup, and none is there to stand in for",
     ),
+    (
+        "{ servers: [{ url: \"http://a\", weight: 0 }, { url: \"http://b\", backup: true }, { url: \"http://c\", backup: true }] }",
+        "every server of `cms` that weighs something is a backup, and none is there to stand in for",
+    ),
+    (
+        "{ servers: [{ url: \"http://a\", weight: 0 }, \"http://b\"], sticky: x }",
+        "all requests of `cms` but those of sessions go to `b`: a server of weight 0 does not stand in for it",
+    ),
+    ("{ servers: [{ url: \"http://a\", weight: 0 }, \"http://b\", \"http://c\"], sticky: x }", ""),
     ("{ servers: [\"http://a\", \"http://a\"] }", "the server `a` stands twice"),
     ("{ servers: \"http://a\", sticky: x }", "`sticky` does nothing: `cms` has one server"),
     ("{ servers: \"http://a\", balance: first }", "`balance` does nothing: `cms` has one server"),
