@@ -33,7 +33,7 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
 /// Whether what the files of `tls` hold can be used: a key that belongs to another certificate looks right by itself.
 fn certificates(loaded: &Loaded) -> Result<(), Failure> {
     for origin in &loaded.config.origins {
-        let tls = settings::origin(origin, &loaded.config.names).tls;
+        let tls = settings::origin(origin, &loaded.config).tls;
         tls.check().map_err(|error| {
             let what = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             Failure::wrong(format_args!("`tls` of origin `{}`: {what}", origin.name))

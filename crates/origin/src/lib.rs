@@ -58,5 +58,5 @@ pub use settings::{
     Balance, Ejection, HealthCheck, NameSettings, OriginSettings, Pem, Protocol, ProxyProtocol, Queue, Retry,
     ServerAddress, ServerSettings, Timeouts, TlsSettings, Verdict,
 };
-pub use status::{OriginStatus, ServerState, ServerStatus};
+pub use status::{Failing, OriginStatus, ServerState, ServerStatus};
 pub use upgrade::{AsyncIo, Upgraded, Upgrading};

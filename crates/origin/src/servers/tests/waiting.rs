@@ -216,7 +216,7 @@ async fn nobody_is_forgotten(limits: Vec<usize>, balance: Balance, steps: Vec<St
             Step::Drain(of, out) => {
                 servers.drain(&format!("server{}:80", of.index(limits.len())), out);
             }
-            Step::Check(of, well) => servers.members()[of.index(limits.len())].checked(well, "a check", well),
+            Step::Check(of, well) => servers.members()[of.index(limits.len())].checked(well, "a check"),
             Step::Later(seconds) => advance(u32::from(seconds) * SECOND).await,
             Step::Leave(_) | Step::End { .. } => {}
         }
