@@ -40,18 +40,14 @@ pub fn store(config: &Config) -> StoreSettings {
 /// An origin that cannot be built.
 pub fn origins(config: &Config, before: Option<(&Config, &[Arc<Origin>])>) -> Result<Vec<Arc<Origin>>, BrokenOrigin> {
     let build = |wanted: &OriginConfig| {
-        let settings = origin(wanted, &config.names);
+        let settings = origin(wanted, config);
         let earlier = before.and_then(|(config, origins)| {
             let place = config.origins.iter().position(|origin| origin.name == wanted.name)?;
-            Some((origin(&config.origins[place], &config.names), origins.get(place)?))
+            Some((origin(&config.origins[place], config), origins.get(place)?))
         });
         match earlier {
             Some((same, origin)) if same == settings => Ok(Arc::clone(origin)),
-            Some((_, origin)) => {
-                let changed = Origin::new(settings)?;
-                changed.adopt(origin);
-                Ok(changed)
-            }
+            Some((_, origin)) => Origin::replacing(origin, settings),
             None => Origin::new(settings),
         }
     };

@@ -5,15 +5,17 @@ use copal_origin::{
     ServerSettings, Timeouts, TlsPart, TlsSettings, Verdict,
 };
 use copal_policy::{
-    EjectConfig, HealthConfig, OriginConfig, OriginProtocol, ResolverConfig, RetryConfig, ServerConfig, ServerUrl,
+    Config, EjectConfig, HealthConfig, OriginConfig, OriginProtocol, RetryConfig, ServerConfig, ServerUrl,
     TimeoutConfig, TlsConfig, TlsFault,
 };
 
-/// One origin's servers, and how they are spoken to.
+/// The servers of one origin of a configuration, and how they are spoken to.
 #[must_use]
-pub fn origin(config: &OriginConfig, names: &ResolverConfig) -> OriginSettings {
+pub fn origin(config: &OriginConfig, whole: &Config) -> OriginSettings {
+    let names = &whole.names;
     OriginSettings {
         name: config.name.to_string(),
+        fallback: config.fallback.and_then(|place| whole.origins.get(place)).map(|origin| origin.name.to_string()),
         servers: config.servers.iter().map(server).collect(),
         balance: balance(&config.balance),
         sticky: config.sticky.clone(),
@@ -152,7 +154,7 @@ mod tests {
 
     fn settings(yaml: &str) -> OriginSettings {
         let loaded = copal_policy::load_str("copal.yaml", yaml, None).unwrap_or_else(|errors| panic!("{errors}"));
-        origin(&loaded.config.origins[0], &loaded.config.names)
+        origin(&loaded.config.origins[0], &loaded.config)
     }
 
     const EVERY_KEY: &str = "
@@ -181,6 +183,8 @@ origins:
     tls: { server_name: cms.internal, verify: false }
     proxy_protocol: v2
     header_bytes: 22KiB
+    fallback: still
+  still: \"http://10.0.0.9\"
 ";
 
     #[test]
@@ -194,6 +198,7 @@ origins:
         let seconds = Duration::from_secs;
         let expected = OriginSettings {
             name: "cms".to_owned(),
+            fallback: Some("still".to_owned()),
             servers: vec![
                 server("http://10.0.0.5:9000", 3, false, 7),
                 server("unix:/run/site.sock", 1, true, 0),

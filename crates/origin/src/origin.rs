@@ -48,11 +48,32 @@ impl Origin {
     /// # Errors
     /// [`Kind::Settings`](crate::Kind::Settings) when there is no server, or one cannot be used.
     pub fn new(settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
+        Self::build(settings).map(Self::begun)
+    }
+
+    /// As [`new`](Self::new), in place of `before`: goes on from what that knows of the servers that are here too, before
+    /// the first check. That is who is out and why, what checks found, what was counted, requests under way, and which sessions
+    /// live where.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn replacing(before: &Self, settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
+        let origin = Self::build(settings)?;
+        origin.servers.adopt(&before.servers);
+        origin.repeats.adopt(&before.repeats);
+        Ok(Self::begun(origin))
+    }
+
+    fn build(settings: OriginSettings) -> Result<Self, OriginError> {
         let checks = Checks::new(&settings)?;
         let repeats = Repeats::new(settings.retry.budget);
-        let origin = Arc::new(Self { servers: Servers::new(&settings)?, repeats, checks, settings });
+        Ok(Self { servers: Servers::new(&settings)?, repeats, checks, settings })
+    }
+
+    fn begun(self) -> Arc<Self> {
+        let origin = Arc::new(self);
         origin.checks.start(&origin.servers);
-        Ok(origin)
+        origin
     }
 
     /// The origin's name.
@@ -100,7 +121,7 @@ impl Origin {
     }
 
     /// Takes a server out: requests under way are finished, sessions move to other servers. By its name in
-    /// [`ServerStatus`](crate::ServerStatus); false when there is none of it.
+    /// [`ServerStatus`](crate::ServerStatus), or by its URL as in the settings; false when there is none of it.
     pub fn drain(&self, server: &str) -> bool {
         self.servers.drain(server, true)
     }
@@ -108,13 +129,6 @@ impl Origin {
     /// Takes a drained server back in; it works its way up to its share. False when there is none of this name.
     pub fn resume(&self, server: &str) -> bool {
         self.servers.drain(server, false)
-    }
-
-    /// Goes on from what `before` knows of the servers that are here too: who is out and why, what was counted, requests
-    /// under way, and which sessions live where. To be called before the first request is sent.
-    pub fn adopt(&self, before: &Self) {
-        self.servers.adopt(&before.servers);
-        self.repeats.adopt(&before.repeats);
     }
 
     /// Which server a request would be sent to at this moment, `host[:port]`; `None` when none has room. That is a turn.

@@ -11,6 +11,7 @@ mod load;
 mod member;
 mod pick;
 mod queue;
+mod recovery;
 mod ring;
 mod schedule;
 mod sticky;
@@ -44,6 +45,8 @@ use sticky::Sticky;
 /// The servers behind one name.
 pub(crate) struct Servers {
     name: Arc<str>,
+    /// Who answers in its place; only for the log.
+    fallback: Option<String>,
     members: Vec<Arc<Member>>,
     balance: Balance,
     slow_start: Duration,
@@ -128,6 +131,7 @@ impl Servers {
             };
             Self {
                 name: settings.name.as_str().into(),
+                fallback: settings.fallback.clone(),
                 members: members.map(member).collect(),
                 balance: settings.balance,
                 slow_start: settings.slow_start,

@@ -23,6 +23,8 @@ pub struct OriginSettings {
     pub balance: Balance,
     /// Cookies of sessions that live on one server: the requests of one session go to the same one.
     pub sticky: Vec<String>,
+    /// The name of the origin that answers where this one cannot, for its log.
+    pub fallback: Option<String>,
     /// How servers are asked whether they are well; `None` = they are not.
     pub health: Option<HealthCheck>,
     /// When a server that fails is left out.
@@ -58,6 +60,7 @@ impl Default for OriginSettings {
             servers: Vec::new(),
             balance: Balance::RoundRobin,
             sticky: Vec::new(),
+            fallback: None,
             health: None,
             ejection: None,
             slow_start: Duration::ZERO,

@@ -236,7 +236,7 @@ async fn nobody_is_forgotten(limits: Vec<usize>, backups: Vec<bool>, balance: Ba
             Step::Drain(of, out) => {
                 servers.drain(&format!("server{}:80", of.index(limits.len())), out);
             }
-            Step::Check(of, well) => servers.members()[of.index(limits.len())].checked(well, "a check", well),
+            Step::Check(of, well) => servers.members()[of.index(limits.len())].checked(well, "a check"),
             Step::Later(seconds) => advance(u32::from(seconds) * SECOND).await,
             Step::Leave(_) | Step::End { .. } => {}
         }
