@@ -239,7 +239,9 @@ impl OnBehalf {
 
     /// By the fields of a request; `trusted` are the proxies that are believed, where the peer is one of them.
     pub(crate) fn of(headers: &HeaderMap, trusted: Option<&Networks>) -> Self {
-        let speaks = Self::SPEAK.iter().any(|name| headers.contains_key(*name));
+        // Gone through once: to look the names up would take longer than the few fields that there are.
+        let has = |names: &[&str]| headers.keys().any(|there| names.contains(&there.as_str()));
+        let speaks = has(&Self::SPEAK);
         let Some(trusted) = trusted else { return if speaks { Self::Somebody } else { Self::Itself } };
         let chain = headers.get_all(Self::SPEAK[0]).iter().rev();
         let mut chain = chain.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
@@ -254,7 +256,7 @@ impl OnBehalf {
         });
         match client.unwrap_or(first) {
             Some(client) => Self::Of(client),
-            None if speaks || Self::BETRAY.iter().any(|name| headers.contains_key(*name)) => Self::Somebody,
+            None if speaks || has(&Self::BETRAY) => Self::Somebody,
             None => Self::Itself,
         }
     }

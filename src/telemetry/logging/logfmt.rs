@@ -1,6 +1,7 @@
 //! The fields of a line of the text log, in the form of logfmt: `name=value`, quoted where a value would otherwise not end where it does.
 
-use std::fmt::{self, Debug};
+use std::borrow::Cow;
+use std::fmt::{self, Debug, Write as _};
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
@@ -32,12 +33,17 @@ impl Line<'_> {
         }
         let pad = if std::mem::replace(&mut self.begun, true) { " " } else { "" };
         let name = field.name().trim_start_matches("r#");
-        self.result = match (name, self.writer.has_ansi_escapes()) {
-            ("message", _) => write!(self.writer, "{pad}{value}"),
+        let pieces = match (name, self.writer.has_ansi_escapes()) {
+            ("message", _) => [pad, "", "", value],
             // Italic, and the sign dimmed.
-            (name, true) => write!(self.writer, "{pad}\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}"),
-            (name, false) => write!(self.writer, "{pad}{name}={value}"),
+            (name, true) => {
+                self.result = self.writer.write_str(pad);
+                ["\u{1b}[3m", name, "\u{1b}[0m\u{1b}[2m=\u{1b}[0m", value]
+            }
+            (name, false) => [pad, name, "=", value],
         };
+        // Piece by piece: of a line for each purge, most of the time would go into formatting.
+        self.result = self.result.and_then(|()| pieces.iter().try_for_each(|piece| self.writer.write_str(piece)));
     }
 }
 
@@ -49,8 +55,21 @@ impl Visit for Line<'_> {
         }
     }
 
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.write(field, itoa::Buffer::new().format(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.write(field, itoa::Buffer::new().format(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.write(field, if value { "true" } else { "false" });
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let text = format!("{value:?}");
+        let mut text = String::with_capacity(USUAL);
+        self.result = self.result.and_then(|()| write!(text, "{value:?}"));
         match field.name() {
             "message" => self.write(field, &harmless(&text)),
             _ if is_plain(&text) => self.write(field, &text),
@@ -59,14 +78,23 @@ impl Visit for Line<'_> {
     }
 }
 
+/// The usual length of a value, in bytes, and more.
+const USUAL: usize = 128;
+
 /// Whether a value is one word to whoever reads `name=value`.
 fn is_plain(value: &str) -> bool {
+    if value.is_ascii() {
+        return !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));
+    }
     let ends_it = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '=' | '\\');
     !value.is_empty() && !value.contains(ends_it)
 }
 
 /// What came from elsewhere must not write escape sequences to a terminal, nor begin a line.
-fn harmless(text: &str) -> String {
+fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -75,7 +103,7 @@ fn harmless(text: &str) -> String {
             c => clean.push(c),
         }
     }
-    clean
+    clean.into()
 }
 
 #[cfg(test)]

@@ -212,8 +212,10 @@ fn ban(call: Call<'_>, spoken: PurgeDialects) -> Option<(PurgeDialect, Form)> {
 }
 
 impl Call<'_> {
+    /// Goes through the few fields that there are: to look up one of the many names that dialects know, it would have to be
+    /// read and hashed first.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.headers.contains_key(name)
+        self.headers.keys().any(|there| there.as_str() == name)
     }
 
     pub(crate) fn has_any(&self, names: &[&str]) -> bool {
@@ -226,7 +228,8 @@ impl Call<'_> {
 
     /// The first line of a field, where it is text.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        let (_, value) = self.headers.iter().find(|(there, _)| there.as_str() == name)?;
+        value.to_str().ok()
     }
 
     /// A flag: there, and not `0` or `false`.

@@ -220,7 +220,7 @@ fn is_plain(form: Form) -> bool {
 pub(super) fn misread(exchange: &Exchange, spoken: PurgeDialects, form: Form) -> Option<String> {
     // Few requests have such a field, and only theirs are looked at more than once.
     let telling = dialect::XKEYS.iter().chain(&dialect::DRUPAL_TAGS).chain(&TELLING);
-    if !is_plain(form) || !telling.into_iter().any(|name| exchange.headers.contains_key(*name)) {
+    if !is_plain(form) || !telling.into_iter().any(|name| Call::of(exchange).has(name)) {
         return None;
     }
     Some(meant_elsewhere(exchange, spoken, form)).filter(|hint| !hint.is_empty()).map(|hint| hint[2..].to_owned())

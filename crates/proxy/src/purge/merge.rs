@@ -7,7 +7,7 @@ use std::sync::Arc;
 use copal_policy::Config;
 use copal_store::Store;
 
-use crate::purge::order::Order;
+use crate::purge::order::{Order, What};
 use crate::recent::Recent;
 
 /// Orders that are remembered.
@@ -31,7 +31,11 @@ impl Merging {
         Arc::as_ptr(config).addr().hash(&mut hasher);
         (order.hardness, order.refresh).hash(&mut hasher);
         for what in &order.what {
-            what.identity().hash(&mut hasher);
+            match what {
+                // By far the most purges.
+                What::Url(url) => url.hash(&mut hasher),
+                other => other.identity().hash(&mut hasher),
+            }
         }
         hasher.finish()
     }

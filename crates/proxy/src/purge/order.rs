@@ -62,7 +62,7 @@ pub enum What {
 }
 
 /// A URL to be purged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Url {
     /// The URL itself, normalised.
     pub(crate) target: Target,

@@ -365,7 +365,7 @@ impl<'a> Call<'a> {
     /// The lines of a field.
     fn lines(&self, name: &str) -> Result<Vec<&'a str>, WrongOrder> {
         let wrong = |_| WrongOrder::new(format!("the field {name} is not plain text"));
-        let lines = self.headers.get_all(name).iter();
+        let lines = self.headers.iter().filter(|(there, _)| there.as_str() == name).map(|(_, line)| line);
         lines.map(|line| std::str::from_utf8(line.as_bytes()).map_err(wrong)).filter(|line| *line != Ok("")).collect()
     }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use copal_policy::PurgeDialect;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::body::Body;
@@ -119,25 +120,37 @@ pub(crate) fn done(style: Style, done: Done, what: &[What]) -> Answer {
     respond(status, headers, text, Reason::Purged)
 }
 
-/// Copal's own words.
+/// Copal's own words, in the order of their names.
+#[derive(Serialize)]
+struct Own<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refreshing: Option<u64>,
+    removed: u64,
+    sequence: u64,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    what: &'a [String],
+}
+
 fn own(done: &Done, what: &[What]) -> String {
-    let mut value = serde_json::Map::new();
-    let status = if done.dry_run { "dry-run" } else { "purged" };
-    value.insert("status".to_owned(), status.into());
-    if let [What::Url(url)] = what {
-        value.insert("url".to_owned(), url.target.url().into());
-    }
-    let named: Vec<String> = what.iter().map(ToString::to_string).collect();
-    value.insert("what".to_owned(), named.into());
-    value.insert("removed".to_owned(), done.removed().into());
-    value.insert("sequence".to_owned(), done.sequence().into());
-    if done.refreshing() > 0 {
-        value.insert("refreshing".to_owned(), done.refreshing().into());
-    }
-    if done.hard.again || done.soft.again {
-        value.insert("again".to_owned(), true.into());
-    }
-    serde_json::Value::Object(value).to_string()
+    let words: Vec<String> = what.iter().map(ToString::to_string).collect();
+    let own = Own {
+        again: (done.hard.again || done.soft.again).then_some(true),
+        refreshing: Some(done.refreshing()).filter(|count| *count > 0),
+        removed: done.removed(),
+        sequence: done.sequence(),
+        status: if done.dry_run { "dry-run" } else { "purged" },
+        url: match what {
+            [What::Url(url)] => Some(url.target.url()),
+            _ => None,
+        },
+        what: &words,
+    };
+    // Numbers and texts: nothing in it can fail to be written.
+    serde_json::to_string(&own).unwrap_or_default()
 }
 
 /// The answer to whoever may not.

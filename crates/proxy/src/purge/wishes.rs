@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::purge::order::WrongOrder;
+
+static COPAL_PURGE: HeaderName = HeaderName::from_static("copal-purge");
 
 /// How a purge is to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +30,7 @@ impl Wishes {
     /// A word that is not known.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, WrongOrder> {
         let mut wishes = Self::default();
-        for line in headers.get_all("copal-purge") {
+        for line in headers.get_all(&COPAL_PURGE) {
             let line = line.to_str().map_err(|_| WrongOrder::new("Copal-Purge is not plain text"))?;
             for word in line.split(',').map(str::trim).filter(|word| !word.is_empty()) {
                 wishes.hear(word)?;
