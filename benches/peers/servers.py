@@ -91,7 +91,7 @@ admin:
   address: "127.0.0.1:{admin}"
 origins:
   site:
-    servers: ["http://127.0.0.1:{origin}"]
+{servers}
 cache:
   memory: 1GiB
 log:
@@ -108,6 +108,16 @@ rules:
   - name: pages
     cache: {{ grace: 1h }}
 """
+
+
+ONE_SERVER = """\
+    servers: ["http://127.0.0.1:{origin}"]"""
+
+# The same origin under two names: what it costs to choose, to count and to check, and nothing else.
+A_POOL = """\
+    servers: ["http://127.0.0.1:{origin}", "http://localhost:{origin}"]
+    balance: least_requests
+    health: {{ path: /1k/health, interval: 1s }}"""
 
 
 class Launcher:
@@ -152,12 +162,21 @@ class Launcher:
         return self._server("varnish", command, VARNISH)
 
     def copal_server(self):
-        return self._server("copal", [self.copal, "run", "--config", "{folder}/config"], COPAL, admin=free_port())
+        return self._copal("copal", ONE_SERVER)
+
+    def copal_pool(self):
+        """Copal with a pool of two servers that is balanced and checked; for what passes."""
+        return self._copal("copal-pool", A_POOL)
+
+    def _copal(self, name, servers):
+        command = [self.copal, "run", "--config", "{folder}/config"]
+        return self._server(name, command, COPAL.replace("{servers}", servers), admin=free_port())
 
     def proxies(self):
         """Every proxy, by name; Copal where there is one."""
         makers = {"haproxy": self.haproxy, "nginx": self.nginx, "varnish": self.varnish}
-        return ({"copal": self.copal_server} if self.copal else {}) | makers
+        ours = {"copal": self.copal_server, "copal-pool": self.copal_pool} if self.copal else {}
+        return ours | makers
 
 
 def versions(copal=None):

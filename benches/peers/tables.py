@@ -1,8 +1,8 @@
 """The figures as Markdown."""
 
 # Order of the rows: the floor first, then ours, then the others.
-ORDER = ["floor", "copal", "haproxy", "nginx", "varnish"]
-NAMES = {"floor": "floor", "copal": "**Copal**", "haproxy": "HAProxy", "nginx": "nginx", "varnish": "Varnish"}
+ORDER = ["floor", "copal", "copal-pool", "haproxy", "nginx", "varnish"]
+NAMES = {"floor": "floor", "copal": "**Copal**", "copal-pool": "Copal, pool of two", "haproxy": "HAProxy", "nginx": "nginx", "varnish": "Varnish"}
 # More work of others than this, in cores, and the figures say little.
 BUSY = 0.1
 
@@ -53,6 +53,9 @@ def verdict(loads):
         # Linear is 10 ×; the rest is room for what a difference of two figures may be off.
         ("what 50 fragments add at most 12 × what 5 add", beyond("esi-50", "hit-30k"), beyond("esi", "hit-12k"), 12),
         ("ESI page with a passed fragment at most 1.3 × a pass", cost("esi-pass"), cost("pass"), 1.3),
+        ("a pass at most 1.15 × HAProxy", cost("pass"), cost("pass", "haproxy"), 1.15),
+        ("a pass at most 1.15 × nginx", cost("pass"), cost("pass", "nginx"), 1.15),
+        ("a pool that is balanced and checked adds at most 3 % to a pass", cost("pass", "copal-pool"), cost("pass"), 1.03),
     ]
     lines = [f"- {text}: {ours / other:.3g} ({'holds' if ours / other <= limit else 'does not hold'})"
              for text, ours, other, limit in expected if ours and other and other > 0]
