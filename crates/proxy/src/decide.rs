@@ -520,8 +520,13 @@ pub(crate) fn is_internal(name: &HeaderName, cache: &CacheConfig) -> bool {
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
     trigger::fields_out(headers, rule.esi_options.triggers);
     let ttl_headers = rule.cache().map_or(&[][..], |cache| &cache.ttl_headers);
-    // Few of the many names are there, if any.
-    let is_out = |name: &&HeaderName| is_internal(name, &config.cache) || ttl_headers.contains(name);
+    // Few of the many names are there, if any: most fields are told by the length of their name to be none of them.
+    let length = |name: &HeaderName| 1_u64 << (name.as_str().len() % 64);
+    let others = config.cache.internal().chain(ttl_headers);
+    let lengths = others.fold(length(&SURROGATE_CONTROL), |lengths, name| lengths | length(name));
+    let is_out = |name: &&HeaderName| {
+        lengths & length(name) != 0 && (is_internal(name, &config.cache) || ttl_headers.contains(name))
+    };
     let out: Vec<HeaderName> = headers.keys().filter(is_out).cloned().collect();
     for name in out {
         headers.remove(name);

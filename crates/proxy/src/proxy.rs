@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwap;
 use copal_origin::{Origin, RequestBody};
@@ -27,7 +27,7 @@ use crate::hints::Hints;
 use crate::purge::{Again, Counting, Merging, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::report;
-use crate::request::{self, Begun};
+use crate::request::{self, Begun, Later};
 use crate::request_id::RequestIds;
 use crate::searching::Searching;
 use crate::trace::Trace;
@@ -161,7 +161,7 @@ impl Proxy {
     pub fn reconfigure(&self, config: Arc<Config>, origins: Vec<Arc<Origin>>) {
         let before = self.runtime.load();
         let (instance, via) = (Arc::clone(&before.instance), Arc::clone(&before.via));
-        let trace = Trace::new(&via, &instance);
+        let trace = before.trace.clone();
         let turns = Semaphore::new(config.esi.max_concurrent_total);
         self.runtime.store(Arc::new(Runtime { config, origins, instance, via, trace, turns }));
         self.merging.forget();
@@ -263,11 +263,7 @@ impl Proxy {
         match begun {
             Begun::Ready(answer) => Handling(State::Ready(Some(self.watched(answer, record, began)))),
             Begun::Later(later) => {
-                let proxy = Arc::clone(self);
-                Handling(State::Later(Box::pin(async move {
-                    let answer = later.await;
-                    proxy.watched(answer, record, began)
-                })))
+                Handling(State::Later { later, proxy: Arc::clone(self), record: Some(record), began })
             }
         }
     }
@@ -331,7 +327,13 @@ pub struct Handling(State);
 
 enum State {
     Ready(Option<Response<Body>>),
-    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+    Later {
+        later: Later,
+        proxy: Arc<Proxy>,
+        /// None once it is answered.
+        record: Option<Record>,
+        began: Instant,
+    },
 }
 
 impl Future for Handling {
@@ -343,7 +345,14 @@ impl Future for Handling {
                 Some(response) => Poll::Ready(response),
                 None => Poll::Pending,
             },
-            State::Later(later) => later.as_mut().poll(cx),
+            State::Later { record: None, .. } => Poll::Pending,
+            State::Later { later, proxy, record, began } => {
+                let answer = ready!(later.as_mut().poll(cx));
+                match record.take() {
+                    Some(record) => Poll::Ready(proxy.watched(answer, record, *began)),
+                    None => Poll::Pending,
+                }
+            }
         }
     }
 }

@@ -77,10 +77,7 @@ fn decided(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchange, once:
         Verdict::Pass(_) if decide::wants_cached_only(&runtime.config, rule, &exchange) => {
             Begun::Ready(Fault::only_if_cached().answer(NAME).under(rule))
         }
-        Verdict::Pass(reason) => {
-            let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
-            Begun::Later(Box::pin(async move { pass::pass(&proxy, &runtime, &rule, exchange, once, reason).await }))
-        }
+        Verdict::Pass(reason) => Begun::Later(pass::pass(proxy, runtime, rule, exchange, once, reason)),
         Verdict::Cache(plan) if slice::applies(rule, &exchange) => slice::begin(proxy, runtime, rule, exchange, plan),
         Verdict::Cache(mut plan) => {
             proxy.searching.apply(rule, &mut plan);
