@@ -223,8 +223,7 @@ impl<'a> Sending<'a> {
             true => &[],
             false => &self.tried[..],
         };
-        let wanted =
-            Wanted { hash: self.hash, session: self.session, twice: self.twice && self.tries_left > 0, tried };
+        let wanted = Wanted { hash: self.hash, session: self.session, twice: self.twice && self.tries_left > 0, tried };
         let picked = by(&mut self.end, pin!(self.origin.servers.pick(&wanted))).await;
         let lease = picked.unwrap_or_else(|| Err(OriginError::new(Kind::TotalTimeout)))?;
         self.here = lease.as_ref().map_or(self.here, Lease::index);

@@ -20,6 +20,7 @@ use crate::directed::Directed;
 use crate::exchange::Exchange;
 use crate::leave::{Leave, stated_only};
 use crate::media::is_encoded;
+use crate::names::Marks;
 use crate::reason::Reason;
 use crate::searching::Search;
 use crate::sub_key::SubKey;
@@ -520,12 +521,11 @@ pub(crate) fn is_internal(name: &HeaderName, cache: &CacheConfig) -> bool {
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
     trigger::fields_out(headers, rule.esi_options.triggers);
     let ttl_headers = rule.cache().map_or(&[][..], |cache| &cache.ttl_headers);
-    // Few of the many names are there, if any: most fields are told by the length of their name to be none of them.
-    let length = |name: &HeaderName| 1_u64 << (name.as_str().len() % 64);
-    let others = config.cache.internal().chain(ttl_headers);
-    let lengths = others.fold(length(&SURROGATE_CONTROL), |lengths, name| lengths | length(name));
+    // Few of the many names are there, if any.
+    let mut marks = const { Marks::of(&["surrogate-control"]) };
+    config.cache.internal().chain(ttl_headers).for_each(|name| marks.add(name.as_str()));
     let is_out = |name: &&HeaderName| {
-        lengths & length(name) != 0 && (is_internal(name, &config.cache) || ttl_headers.contains(name))
+        marks.may_have(name.as_str()) && (is_internal(name, &config.cache) || ttl_headers.contains(name))
     };
     let out: Vec<HeaderName> = headers.keys().filter(is_out).cloned().collect();
     for name in out {

@@ -270,9 +270,8 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Fault>
     if let Some(authority) = uri.authority() {
         return Ok(authority.as_str());
     }
-    let host = host.map(HeaderValue::to_str).transpose();
-    match host {
-        Ok(Some(host)) if !host.trim().is_empty() => Ok(host.trim()),
+    match host.map(HeaderValue::to_str).transpose() {
+        Ok(Some(host)) if !host.trim_ascii().is_empty() => Ok(host.trim_ascii()),
         Ok(_) => Err(Fault::bad_request("no Host field".to_owned())),
         Err(_) => Err(Fault::bad_request("the Host field is not text".to_owned())),
     }

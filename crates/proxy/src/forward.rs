@@ -8,6 +8,7 @@ use crate::address::AddressText;
 use crate::asked::Asked;
 use crate::exchange::Exchange;
 use crate::forwarded;
+use crate::names::Marks;
 use crate::proxy::Runtime;
 use crate::request_id::{self, RequestId};
 use crate::sub_key::Slice;
@@ -78,32 +79,16 @@ const ADDED: usize = 6;
 /// Names of fields, to be looked for in every request.
 struct Names {
     names: &'static [&'static str],
-    /// A bit for each [`mark`] that one of them has: most fields are told by it to be none of them.
-    marks: [u64; 4],
+    marks: Marks,
 }
 
 impl Names {
     const fn new(names: &'static [&'static str]) -> Self {
-        let (mut marks, mut index) = ([0; 4], 0);
-        while index < names.len() {
-            let mark = mark(names[index].as_bytes());
-            marks[mark / 64] |= 1 << (mark % 64);
-            index += 1;
-        }
-        Self { names, marks }
+        Self { names, marks: Marks::of(names) }
     }
 
     fn contains(&self, name: &str) -> bool {
-        let mark = mark(name.as_bytes());
-        self.marks[mark / 64] >> (mark % 64) & 1 == 1 && self.names.contains(&name)
-    }
-}
-
-/// A number below 256 by which names mostly differ: of their length, their first and their last byte.
-const fn mark(name: &[u8]) -> usize {
-    match name {
-        [first, .., last] => (name.len() * 11 + *first as usize * 5 + *last as usize * 3) % 256,
-        _ => 0,
+        self.marks.may_have(name) && self.names.contains(&name)
     }
 }
 
@@ -243,8 +228,10 @@ fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
     // At once and not bit by bit.
     headers.reserve(ADDED);
     fields::remove_hop_by_hop(&mut headers);
-    headers.remove(header::EXPECT);
-    headers.remove(&PROXY);
+    if headers.keys().any(|name| *name == header::EXPECT || *name == PROXY) {
+        headers.remove(header::EXPECT);
+        headers.remove(&PROXY);
+    }
     let host = runtime.host_for(rule).unwrap_or(&exchange.target.host);
     if headers.get(header::HOST).is_none_or(|said| said.as_bytes() != host.as_bytes()) {
         match HeaderValue::from_str(host) {

@@ -7,7 +7,7 @@ use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::{Target, announce_trailers, fields, resolve};
 use copal_store::{FillReader, Hardness, Invalidation, Sequence};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::answer::Answer;
 use crate::asked::Asked;
@@ -36,15 +36,20 @@ pub(crate) fn pass(
     exchange.request_id = Some(id.clone());
     let before = (exchange.method == Method::POST).then(|| proxy.store.begin());
     let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
-    let passing = Passing { proxy, runtime, rule, field, exchange, reason, before };
+    let passing = Passing { proxy, runtime, rule, exchange, reason, before };
     // All of it is lent to the futures in this one: each that had it would carry it twice.
     Box::pin(async move {
         let page = passing.exchange.depth == 0;
-        let field = passing.field.clone();
-        let mut answer = match passing.fetch(once.body).await {
+        let mut answer = match passing.fetch(once.body, &field).await {
             Ok(fetched) => match passing.fallback(fetched.status).await {
                 Some(answer) => answer,
-                None => passing.answer(fetched, once.upgrade),
+                None => match passing.answer(fetched, once.upgrade) {
+                    Ok(answer) => answer,
+                    Err(template) => {
+                        let Passing { proxy, runtime, rule, exchange, reason, .. } = passing;
+                        assemble::passed(&proxy, &runtime, &rule, exchange, *template, reason)
+                    }
+                },
             },
             Err(fault) => passing.failed(fault).await,
         };
@@ -60,8 +65,6 @@ struct Passing {
     proxy: Arc<Proxy>,
     runtime: Arc<Runtime>,
     rule: Arc<Rule>,
-    /// By which the request is known, as a field has it.
-    field: HeaderValue,
     exchange: Exchange,
     reason: Reason,
     /// When it was sent, of a POST.
@@ -69,17 +72,17 @@ struct Passing {
 }
 
 impl Passing {
-    async fn fetch(&self, body: RequestBody) -> Result<Fetched, Fault> {
-        let mut ready = send::ready(&self.proxy, &self.runtime, &self.rule, self.outgoing(body))?;
-        ready.readable(|| self.outgoing(RequestBody::Empty)).await
+    async fn fetch(&self, body: RequestBody, id: &HeaderValue) -> Result<Fetched, Fault> {
+        let mut ready = send::ready(&self.proxy, &self.runtime, &self.rule, self.outgoing(body, id))?;
+        ready.readable(|| self.outgoing(RequestBody::Empty, id)).await
     }
 
-    fn outgoing(&self, body: RequestBody) -> Outgoing<'static> {
+    fn outgoing(&self, body: RequestBody, id: &HeaderValue) -> Outgoing<'static> {
         let exchange = &self.exchange;
         Outgoing {
             method: exchange.method.clone(),
             path_and_query: exchange.target.path_and_query().into(),
-            headers: forward::pass_head(&self.runtime, &self.rule, exchange, self.field.clone()),
+            headers: forward::pass_head(&self.runtime, &self.rule, exchange, id.clone()),
             body,
             interim: exchange.interim.clone(),
             terms: Terms::of_pass(&self.runtime, &self.rule, exchange),
@@ -98,29 +101,33 @@ impl Passing {
     }
 
     /// The answer with what came from the origin.
-    fn answer(self, mut fetched: Fetched, client: Option<Upgrading>) -> Answer {
-        let Self { proxy, runtime, rule, exchange, reason, before, .. } = self;
+    ///
+    /// # Errors
+    /// What came, where it is a template that is to be assembled.
+    fn answer(&self, mut fetched: Fetched, client: Option<Upgrading>) -> Result<Answer, Box<Fetched>> {
+        let Self { proxy, runtime, rule, exchange, before, .. } = self;
+        let reason = self.reason;
         if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
-            return upgrade(&proxy, &runtime, client, fetched, reason).under(&rule);
+            return Ok(upgrade(proxy, runtime, client, fetched, reason).under(rule));
         }
-        let own = invalidates(&proxy, &runtime, &rule, &exchange, &fetched);
-        let posted = before.and_then(|before| posted::candidate(&proxy, &runtime, &rule, &exchange, &fetched, before));
+        let own = invalidates(proxy, runtime, rule, exchange, &fetched);
+        let posted = before.and_then(|before| posted::candidate(proxy, runtime, rule, exchange, &fetched, before));
         if let Some(candidate) = posted {
-            fetched = match posted::store(&proxy, candidate, fetched, &own) {
+            fetched = match posted::store(proxy, candidate, fetched, &own) {
                 Ok((mut headers, reader)) => {
-                    clean(&mut headers, &runtime, &rule);
-                    return being_stored(&exchange, headers, reader, reason).under(&rule);
+                    clean(&mut headers, runtime, rule);
+                    return Ok(being_stored(exchange, headers, reader, reason).under(rule));
                 }
                 Err(fetched) => *fetched,
             };
         } else if !own.is_empty() {
             proxy.store.invalidate_all(&own, Hardness::Hard);
         }
-        if is_assembled(&rule, &exchange, &fetched) {
-            return assemble::passed(&proxy, &runtime, &rule, exchange, fetched, reason);
+        if is_assembled(rule, exchange, &fetched) {
+            return Err(Box::new(fetched));
         }
-        head_of(&exchange, &runtime, &rule, &mut fetched.headers);
-        to_client(&exchange, &runtime, &rule, fetched, reason).under(&rule)
+        head_of(exchange, runtime, rule, &mut fetched.headers);
+        Ok(to_client(exchange, runtime, rule, fetched, reason).under(rule))
     }
 }
 
@@ -163,6 +170,7 @@ fn head_of(exchange: &Exchange, runtime: &Runtime, rule: &Rule, headers: &mut He
     }
 }
 
+/// The response to the client, whose fields [`head_of`] has made: `Via` is among them.
 fn to_client(exchange: &Exchange, runtime: &Runtime, rule: &Rule, fetched: Fetched, reason: Reason) -> Answer {
     let Fetched { status, mut headers, mut body, .. } = fetched;
     if media::is_event_stream(&headers) && rule.timeouts.as_ref().is_none_or(|own| own.between_bytes.is_none()) {
@@ -183,7 +191,10 @@ fn to_client(exchange: &Exchange, runtime: &Runtime, rule: &Rule, fetched: Fetch
         return deliver::fragment(status, &headers, body, reason);
     }
     deliver::fetched_status(&mut headers, exchange.told(reason), status, false);
-    deliver::respond_with(status, headers, body, reason)
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Answer::new(response, reason)
 }
 
 fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {

@@ -307,7 +307,8 @@ impl Proxy {
             record.rule = Arc::clone(&rule.name);
         }
         let watch = Box::new(Watch::new(Arc::clone(&self.observer), record, began));
-        response.map(|body| body.watched(watch))
+        response.body_mut().watch(watch);
+        response
     }
 }
 

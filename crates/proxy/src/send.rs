@@ -91,10 +91,8 @@ pub(crate) fn ready<'a>(
     let (Some(origin), Some(config)) = (runtime.origin(rule), runtime.config.origins.get(rule.origin)) else {
         return Err(Fault::internal("the rule's origin is not there"));
     };
-    let twice = rule.esi == EsiMode::Auto
-        && outgoing.method == Method::GET
-        && matches!(outgoing.body, RequestBody::Empty)
-        && outgoing.headers.get(header::ACCEPT_ENCODING) != Some(&forward::IDENTITY);
+    let twice =
+        rule.esi == EsiMode::Auto && outgoing.method == Method::GET && matches!(outgoing.body, RequestBody::Empty);
     let uri = match outgoing.path_and_query {
         Cow::Borrowed(text) => text.parse(),
         Cow::Owned(text) => Uri::try_from(text),
@@ -126,9 +124,12 @@ impl Ready<'_> {
         if !(self.twice && media::is_encoded(&fetched.headers) && media::is_template(self.rule, &fetched.headers)) {
             return Ok(fetched);
         }
-        drop(fetched);
         let mut again = again();
-        again.headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY);
+        if again.headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY) == Some(forward::IDENTITY) {
+            // It was asked for the plain text.
+            return Ok(fetched);
+        }
+        drop(fetched);
         // Boxed: it is the rare way, and every request would carry its size.
         let mut again = Box::new(ready(self.proxy, self.runtime, self.rule, again)?);
         Box::pin(again.send()).await
