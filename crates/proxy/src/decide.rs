@@ -517,13 +517,24 @@ pub(crate) fn is_internal(name: &HeaderName, cache: &CacheConfig) -> bool {
     *name == SURROGATE_CONTROL || cache.internal().any(|internal| internal == name)
 }
 
+/// What the names of those fields look like.
+pub(crate) fn marks_of_internal(cache: &CacheConfig) -> Marks {
+    let mut marks = Marks::of(&["surrogate-control"]);
+    cache.internal().for_each(|name| marks.add(name.as_str()));
+    marks
+}
+
 /// Removes the fields that are between the origin and Copal.
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
+    marked_fields_out(headers, marks_of_internal(&config.cache), config, rule);
+}
+
+/// The same, where it is known what the names of these fields look like.
+pub(crate) fn marked_fields_out(headers: &mut HeaderMap, mut marks: Marks, config: &Config, rule: &Rule) {
     trigger::fields_out(headers, rule.esi_options.triggers);
     let ttl_headers = rule.cache().map_or(&[][..], |cache| &cache.ttl_headers);
     // Few of the many names are there, if any.
-    let mut marks = const { Marks::of(&["surrogate-control"]) };
-    config.cache.internal().chain(ttl_headers).for_each(|name| marks.add(name.as_str()));
+    ttl_headers.iter().for_each(|name| marks.add(name.as_str()));
     let is_out = |name: &&HeaderName| {
         marks.may_have(name.as_str()) && (is_internal(name, &config.cache) || ttl_headers.contains(name))
     };

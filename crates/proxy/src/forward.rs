@@ -75,6 +75,8 @@ static SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-cap
 static PROXY: HeaderName = HeaderName::from_static("proxy");
 /// How many fields are added to a request, about.
 const ADDED: usize = 6;
+/// So many fields are copied one by one into room for those that are added; of more, the copy of them all is made larger.
+const FEW: usize = 4;
 
 /// Names of fields, to be looked for in every request.
 struct Names {
@@ -224,9 +226,7 @@ fn trailers(headers: &mut HeaderMap, rule: &Rule, exchange: &Exchange) {
 }
 
 fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
-    let mut headers = exchange.headers.clone();
-    // At once and not bit by bit.
-    headers.reserve(ADDED);
+    let mut headers = roomy(&exchange.headers);
     fields::remove_hop_by_hop(&mut headers);
     if headers.keys().any(|name| *name == header::EXPECT || *name == PROXY) {
         headers.remove(header::EXPECT);
@@ -241,6 +241,20 @@ fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
     }
     runtime.trace.leave(&mut headers);
     headers
+}
+
+/// A copy with room for the fields that are added: at once and not bit by bit.
+fn roomy(headers: &HeaderMap) -> HeaderMap {
+    if headers.len() > FEW {
+        let mut copy = headers.clone();
+        copy.reserve(ADDED);
+        return copy;
+    }
+    let mut copy = HeaderMap::with_capacity(headers.len() + ADDED);
+    for (name, value) in headers {
+        copy.append(name, value.clone());
+    }
+    copy
 }
 
 /// What the origin may rely on (Edge Architecture Specification): ESI, and that responses are purged by their tags;

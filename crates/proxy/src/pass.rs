@@ -207,7 +207,7 @@ fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
 /// End-to-end fields only (RFC 9110 §7.6.1), without those between the origin and Copal.
 pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
     fields::remove_hop_by_hop(headers);
-    decide::internal_fields_out(headers, &runtime.config, rule);
+    decide::marked_fields_out(headers, runtime.internal, &runtime.config, rule);
     headers.append(header::VIA, deliver::VIA);
 }
 

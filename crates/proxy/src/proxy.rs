@@ -19,11 +19,13 @@ use crate::asked::Asked;
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::context::{ContextUsage, Contexts};
+use crate::decide;
 use crate::deliver;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::failures::Failures;
 use crate::fault::Fault;
 use crate::hints::Hints;
+use crate::names::Marks;
 use crate::purge::{Again, Counting, Merging, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::report;
@@ -95,6 +97,8 @@ pub(crate) struct Runtime {
     pub(crate) via: Arc<str>,
     /// The same two, as requests carry them.
     pub(crate) trace: Trace,
+    /// What the names of fields look like that are between an origin and Copal.
+    pub(crate) internal: Marks,
     /// Turns of the fragments that are waited for, of all pages together. A reload hands out new ones.
     pub(crate) turns: Semaphore,
 }
@@ -106,7 +110,8 @@ impl Runtime {
         let (instance, via): (Arc<str>, Arc<str>) = ("test".into(), "copal (test)".into());
         let turns = Semaphore::new(1);
         let trace = Trace::new(&via, &instance);
-        Self { config: Arc::new(config), origins: Vec::new(), instance, via, trace, turns }
+        let internal = decide::marks_of_internal(&config.cache);
+        Self { config: Arc::new(config), origins: Vec::new(), instance, via, trace, internal, turns }
     }
 
     /// The `Host` that the rule's origin wants to see, when it is not the client's.
@@ -132,7 +137,8 @@ impl Proxy {
         let via: Arc<str> = format!("{NAME} ({instance})").into();
         let trace = Trace::new(&via, &instance);
         let turns = Semaphore::new(parts.config.esi.max_concurrent_total);
-        let runtime = Runtime { config: parts.config, origins: parts.origins, instance, via, trace, turns };
+        let internal = decide::marks_of_internal(&parts.config.cache);
+        let runtime = Runtime { config: parts.config, origins: parts.origins, instance, via, trace, internal, turns };
         Arc::new(Self {
             store: parts.store,
             observer: parts.observer,
@@ -163,7 +169,8 @@ impl Proxy {
         let (instance, via) = (Arc::clone(&before.instance), Arc::clone(&before.via));
         let trace = before.trace.clone();
         let turns = Semaphore::new(config.esi.max_concurrent_total);
-        self.runtime.store(Arc::new(Runtime { config, origins, instance, via, trace, turns }));
+        let internal = decide::marks_of_internal(&config.cache);
+        self.runtime.store(Arc::new(Runtime { config, origins, instance, via, trace, internal, turns }));
         self.merging.forget();
         self.failures.clear();
     }
