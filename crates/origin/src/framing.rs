@@ -19,6 +19,8 @@ pub(crate) fn framed(request: Request<RequestBody>) -> Result<Box<Request<Reques
     // Boxed: it is handed on several times before it is sent, and is large.
     let mut request = Box::new(request);
     *request.version_mut() = Version::HTTP_11;
+    // They are the caller's own.
+    request.extensions_mut().clear();
     if request.uri().authority().is_some() {
         origin_form(request.uri_mut());
     }
