@@ -22,7 +22,7 @@ use crate::listener::{Drain, Service, Terms};
 use crate::telemetry::{self, ConnectionCounts, Scrape, Telemetry};
 
 #[cfg(test)]
-pub(crate) use origins::CheckNow;
+pub(crate) use origins::{CheckNow, FailingNow};
 pub(crate) use origins::{Hand, InForce, Named, OriginList, OriginNow, ServerNow};
 pub(crate) use purge::{Conditions, Done, ItemError, PurgeRequest};
 
@@ -366,12 +366,15 @@ mod tests {
             let required = schema["required"].as_array().unwrap();
             assert!(known.keys().all(|key| required.iter().any(|name| name == key)), "all of it is always there");
         };
-        let server = ServerNow { check: Some(CheckNow::default()), ..ServerNow::default() };
+        let (check, failing) = (Some(CheckNow::default()), Some(FailingNow::default()));
+        let server = ServerNow { check, failing, ..ServerNow::default() };
         let origin = json!(OriginNow { servers: vec![server], ..OriginNow::default() });
         same(&json!(OriginList::default()), schema("Origins"));
         same(&origin, schema("Origin"));
         same(&origin["servers"][0], schema("Server"));
-        same(&origin["servers"][0]["check"], &schema("Server")["properties"]["check"]["anyOf"][0]);
+        for part in ["check", "failing"] {
+            same(&origin["servers"][0][part], &schema("Server")["properties"][part]["anyOf"][0]);
+        }
         same(&json!(Named { server: String::new() }), schema("Named"));
     }
 

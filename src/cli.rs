@@ -324,9 +324,10 @@ Examples:
   copal origins --admin http://127.0.0.1:8081 --json
   copal origins drain cms 10.0.0.5:9000         no more requests for it; those under way are finished
   copal origins resume cms 10.0.0.5:9000        requests again
+  copal origins drain cms http://10.0.0.5:9000  by its URL, as in the file
 
 A server is up, down (its checks say that it is not well), ejected (its requests failed, it is left out for a while) or \
-drained (taken out by hand). A reload of the configuration keeps all of that; a restart begins anew.
+drained (taken out by hand); failing: its requests fail, but no other server could take them. A reload of the configuration keeps all of that; a restart begins anew.
 
 Before you shut a machine down: drain it, wait until `copal origins` shows no active requests, do the work, resume it.
 
@@ -358,7 +359,7 @@ pub(crate) struct OneServer {
     /// The origin's name in the configuration
     #[arg(value_name = "ORIGIN")]
     pub(crate) origin: String,
-    /// The server, as `copal origins` names it
+    /// The server, as `copal origins` names it, or its URL as in the file
     #[arg(value_name = "SERVER")]
     pub(crate) server: String,
 }

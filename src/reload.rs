@@ -5,11 +5,12 @@ use std::path::Path;
 use copal_policy::{Loaded, Severity};
 
 use crate::server::Server;
+use crate::settings;
 
 /// Reads `path` anew and puts it in force as a whole; a file with an error changes nothing. What happened is logged
 /// and counted. `true` when it is in force.
 pub fn reload(server: &Server, path: &Path) -> bool {
-    let done = copal_policy::load(path).map_err(|diagnostics| diagnostics.0).and_then(|loaded| {
+    let done = settings::load(path).map_err(|diagnostics| diagnostics.0).and_then(|loaded| {
         log(&loaded.warnings);
         apply(server, loaded)
     });

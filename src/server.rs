@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use copal_origin::OriginError;
 use copal_policy::Config;
 use copal_proxy::{Clock, Parts, Proxy};
 use copal_store::Store;
@@ -248,8 +247,8 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// An origin cannot be built.
-    #[error("cannot set up an origin: {0}")]
-    Origin(#[from] OriginError),
+    #[error(transparent)]
+    Origin(#[from] settings::BrokenOrigin),
     /// The access log cannot be opened.
     #[error("{0}")]
     Log(#[source] io::Error),

@@ -3,14 +3,23 @@
 mod origin;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use copal_origin::{Origin, OriginError};
-use copal_policy::{Config, OriginConfig};
+use copal_policy::{Config, Diagnostics, Loaded, OriginConfig};
 use copal_store::StoreSettings;
 
-pub use self::origin::origin;
+pub use self::origin::{origin, tls_faults};
 use crate::telemetry::{AccessLog, Format, Sink};
+
+/// Reads a configuration file, and looks into the certificates that it names.
+///
+/// # Errors
+/// Every error, each in its place, and the warnings with them.
+pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    copal_policy::load_with(path, &tls_faults)
+}
 
 /// The store's limits.
 #[must_use]
@@ -29,24 +38,31 @@ pub fn store(config: &Config) -> StoreSettings {
 ///
 /// # Errors
 /// An origin that cannot be built.
-pub fn origins(config: &Config, before: Option<(&Config, &[Arc<Origin>])>) -> Result<Vec<Arc<Origin>>, OriginError> {
+pub fn origins(config: &Config, before: Option<(&Config, &[Arc<Origin>])>) -> Result<Vec<Arc<Origin>>, BrokenOrigin> {
     let build = |wanted: &OriginConfig| {
-        let settings = origin(wanted, &config.names);
+        let settings = origin(wanted, config);
         let earlier = before.and_then(|(config, origins)| {
             let place = config.origins.iter().position(|origin| origin.name == wanted.name)?;
-            Some((origin(&config.origins[place], &config.names), origins.get(place)?))
+            Some((origin(&config.origins[place], config), origins.get(place)?))
         });
         match earlier {
             Some((same, origin)) if same == settings => Ok(Arc::clone(origin)),
-            Some((_, origin)) => {
-                let changed = Origin::new(settings)?;
-                changed.adopt(origin);
-                Ok(changed)
-            }
+            Some((_, origin)) => Origin::replacing(origin, settings),
             None => Origin::new(settings),
         }
     };
-    config.origins.iter().map(build).collect()
+    let named =
+        |wanted: &OriginConfig| build(wanted).map_err(|error| BrokenOrigin { origin: Arc::clone(&wanted.name), error });
+    config.origins.iter().map(named).collect()
+}
+
+/// An origin that cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up origin `{origin}`: {error}")]
+pub struct BrokenOrigin {
+    origin: Arc<str>,
+    #[source]
+    error: OriginError,
 }
 
 /// The access log, open.
@@ -119,6 +135,14 @@ mod tests {
         assert!(Arc::ptr_eq(&second[0], &first[1]), "b is as it was, in another place");
         assert!(!Arc::ptr_eq(&second[1], &first[0]), "a has other settings");
         assert_eq!((second[0].name(), second[1].name()), ("b", "a"));
+    }
+
+    #[test]
+    fn an_origin_that_cannot_be_built_is_named() {
+        let mut broken = config("origins: { good: \"http://a\", bad: \"https://b\" }\n");
+        broken.origins[1].tls.ca = Some(b"no certificate".as_slice().into());
+        let error = origins(&broken, None).unwrap_err().to_string();
+        assert!(error.starts_with("cannot set up origin `bad`: ") && error.contains("`tls.ca`: "), "{error}");
     }
 
     #[test]

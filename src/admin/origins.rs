@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use copal_origin::{Origin, OriginStatus, ServerState, ServerStatus};
+use copal_origin::{Failing, Origin, OriginStatus, ServerState, ServerStatus};
 use copal_policy::Config;
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -47,6 +47,8 @@ pub(crate) struct ServerNow {
     pub(crate) since: String,
     /// Seconds that it has been so.
     pub(crate) seconds: u64,
+    /// Where its requests fail although it is up.
+    pub(crate) failing: Option<FailingNow>,
     pub(crate) weight: u32,
     /// Percent of its weight that it has at present.
     pub(crate) ramp: u8,
@@ -70,11 +72,21 @@ pub(crate) struct CheckNow {
     pub(crate) found: String,
 }
 
+/// A server whose requests fail, and that is not left out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct FailingNow {
+    pub(crate) reason: String,
+    /// RFC 3339, in UTC.
+    pub(crate) since: String,
+    /// For so many seconds.
+    pub(crate) seconds: u64,
+}
+
 /// What is posted to take a server out or back in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Named {
-    /// The server's name, as in `GET /origins`.
+    /// The server's name, as in `GET /origins`, or its URL, as in the file.
     pub(crate) server: String,
 }
 
@@ -127,7 +139,8 @@ pub(super) fn change(
     named: &Named,
     (peer, now): (IpAddr, u64),
 ) -> Result<OriginNow, Refusal> {
-    let all = origins.lock().clone();
+    // Held until it is done: a reload between would go on from what the servers were before.
+    let all = origins.lock();
     let Some(origin) = all.iter().find(|origin| origin.name() == name) else {
         let names = all.iter().map(|origin| origin.name().to_owned());
         return Err(missing(&format!("there is no origin `{}`", shown(name)), names));
@@ -177,14 +190,18 @@ fn one(origin: &Origin, config: &Config, now: u64) -> OriginNow {
 }
 
 fn server(status: ServerStatus, now: u64) -> ServerNow {
-    let since = status.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    let since = u64::try_from(since).unwrap_or(u64::MAX);
+    let (since, seconds) = ago(status.since, now);
+    let failing = status.failing.map(|Failing { reason, since }| {
+        let (since, seconds) = ago(since, now);
+        FailingNow { reason, since, seconds }
+    });
     ServerNow {
         server: status.name,
         state: status.state.as_str().to_owned(),
         reason: status.reason,
-        since: telemetry::rfc3339(since),
-        seconds: now.saturating_sub(since) / 1_000,
+        since,
+        seconds,
+        failing,
         weight: status.weight,
         ramp: status.ramp,
         backup: status.backup,
@@ -199,9 +216,71 @@ fn server(status: ServerStatus, now: u64) -> ServerNow {
     }
 }
 
+/// A time in RFC 3339, and how many seconds it is past at `now`, in milliseconds since the Unix epoch.
+fn ago(time: SystemTime, now: u64) -> (String, u64) {
+    let time = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let time = u64::try_from(time).unwrap_or(u64::MAX);
+    (telemetry::rfc3339(time), now.saturating_sub(time) / 1_000)
+}
+
 impl ServerNow {
     /// Whether it gets requests.
     pub(crate) fn is_up(&self) -> bool {
         self.state == ServerState::Up.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::span;
+
+    use super::*;
+
+    /// Hears what is told, and looks whether the origins in force could be replaced in that moment.
+    struct Watch {
+        origins: InForce,
+        told: Arc<AtomicUsize>,
+        open: Arc<AtomicUsize>,
+    }
+
+    impl tracing::Subscriber for Watch {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            metadata.target().starts_with("copal_origin")
+        }
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.told.fetch_add(1, Ordering::Relaxed);
+            if self.origins.try_lock().is_some() {
+                self.open.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[test]
+    fn no_reload_comes_between_while_a_server_is_taken_out() {
+        let yaml = "origins: { cms: [\"http://a:1\", \"http://b:1\"] }";
+        let config = copal_policy::load_str("copal.yaml", yaml, None).unwrap().config;
+        let origins: InForce = Arc::new(Mutex::new(crate::settings::origins(&config, None).unwrap()));
+        let (told, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let watch = Watch { origins: origins.clone(), told: told.clone(), open: open.clone() };
+        let named = Named { server: "a:1".to_owned() };
+        let (peer, now) = (IpAddr::from(Ipv4Addr::LOCALHOST), 0);
+        let done = tracing::subscriber::with_default(watch, || {
+            change(&origins, &config, ("cms", Hand::Drain), &named, (peer, now))
+        });
+        assert_eq!(done.unwrap().servers[0].state, "drained");
+        assert_eq!((told.load(Ordering::Relaxed), open.load(Ordering::Relaxed)), (1, 0));
     }
 }

@@ -1,6 +1,5 @@
 //! `copal check`: is this file good?
 
-use std::error::Error as _;
 use std::path::Path;
 
 use copal_policy::{Loaded, RuleSource};
@@ -15,7 +14,6 @@ pub(crate) fn run(arguments: &Check) -> Result<(), Failure> {
         Some(path) => {
             let loaded = load(path)?;
             output::warnings(&loaded.warnings);
-            certificates(&loaded)?;
             output::print(summary(&path.display().to_string(), &loaded))
         }
         None => output::print(copal_policy::schema_json().trim_end()),
@@ -27,19 +25,7 @@ pub(crate) fn run(arguments: &Check) -> Result<(), Failure> {
 /// # Errors
 /// Told already, each with its place; the failure counts them.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
-    copal_policy::load(path).map_err(|diagnostics| output::refused(&diagnostics))
-}
-
-/// Whether what the files of `tls` hold can be used: a key that belongs to another certificate looks right by itself.
-fn certificates(loaded: &Loaded) -> Result<(), Failure> {
-    for origin in &loaded.config.origins {
-        let tls = settings::origin(origin, &loaded.config.names).tls;
-        tls.check().map_err(|error| {
-            let what = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            Failure::wrong(format_args!("`tls` of origin `{}`: {what}", origin.name))
-        })?;
-    }
-    Ok(())
+    settings::load(path).map_err(|diagnostics| output::refused(&diagnostics))
 }
 
 fn summary(file: &str, loaded: &Loaded) -> String {

@@ -1,5 +1,6 @@
 //! `copal origins`: the servers behind a running Copal; takes one out and back in.
 
+use copal_origin::ServerAddress;
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
@@ -54,7 +55,9 @@ async fn by_hand(server: &str, hand: &Hand, json: bool) -> Result<(), Failure> {
     let body = serde_json::to_vec(&Named { server: named.server.clone() }).map_err(Failure::failed)?;
     let target = format!("/origins/{}/{}", named.origin, hand.as_str());
     let (origin, text): (OriginNow, _) = ask(server, &Method::POST, &target, body).await?;
-    output::print(if json { text } else { done(hand, &named.server, &origin) })
+    // By its URL, as it may be given too, it is not in the answer.
+    let name = named.server.parse().map_or_else(|_| named.server.clone(), |address: ServerAddress| address.name());
+    output::print(if json { text } else { done(hand, &name, &origin) })
 }
 
 /// What was done, and what to know now.
@@ -129,6 +132,8 @@ fn table(list: &OriginList) -> String {
 fn summary(origin: &OriginNow) -> String {
     let up = origin.servers.iter().filter(|server| server.is_up()).count();
     let mut words = vec![format!("{}: {up} of {} up", origin.name, origin.servers.len())];
+    let failing = origin.servers.iter().filter(|server| server.failing.is_some()).count();
+    words.extend((failing > 0).then(|| format!("{failing} failing")));
     words.extend(origin.fallback.as_ref().map(|fallback| format!("fallback {fallback}")));
     for (count, what) in [
         (origin.waiting as u64, "waiting"),
@@ -148,7 +153,11 @@ fn row(server: &ServerNow) -> [String; 7] {
         0 => server.active.to_string(),
         most => format!("{}/{most}", server.active),
     };
-    let mut why = vec![server.reason.clone()];
+    let (state, seconds, reason) = match &server.failing {
+        Some(failing) => ("failing", failing.seconds, &failing.reason),
+        None => (&*server.state, server.seconds, &server.reason),
+    };
+    let mut why = vec![reason.clone()];
     if server.backup {
         why.push("backup".to_owned());
     }
@@ -164,8 +173,8 @@ fn row(server: &ServerNow) -> [String; 7] {
     why.retain(|word| !word.is_empty());
     [
         server.server.clone(),
-        server.state.clone(),
-        span(server.seconds),
+        state.to_owned(),
+        span(seconds),
         active,
         server.requests.to_string(),
         server.failures.to_string(),
@@ -202,7 +211,7 @@ fn line(cells: &[String; 7], widths: &[usize; 7]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::CheckNow;
+    use crate::admin::{CheckNow, FailingNow};
 
     fn server(name: &str, state: &str, reason: &str) -> ServerNow {
         ServerNow {
@@ -244,21 +253,28 @@ mod tests {
                 },
                 OriginNow {
                     name: "static".to_owned(),
-                    servers: vec![server("c:80", "up", "")],
+                    servers: vec![ServerNow {
+                        failing: Some(FailingNow {
+                            reason: "5 failures in a row".to_owned(),
+                            seconds: 61,
+                            ..FailingNow::default()
+                        }),
+                        ..server("c:80", "up", "from the start")
+                    }],
                     ..OriginNow::default()
                 },
             ],
         };
         let expected = "\
 cms: 2 of 3 up, fallback static, 5 sent once more
-  SERVER           STATE  FOR    ACTIVE  REQUESTS  FAILED  WHY
-  10.0.0.5:9000    up     2h 5m    3/64     12345       0  it answers again; at 40% of its share
-  10.0.0.6:9000    down   12s         0     12345       7  3 bad checks; last check: status [31m 500
-  unix:/run/spare  up     2h 5m       0         0       0  backup; weight 2
+  SERVER           STATE    FOR    ACTIVE  REQUESTS  FAILED  WHY
+  10.0.0.5:9000    up       2h 5m    3/64     12345       0  it answers again; at 40% of its share
+  10.0.0.6:9000    down     12s         0     12345       7  3 bad checks; last check: status [31m 500
+  unix:/run/spare  up       2h 5m       0         0       0  backup; weight 2
 
-static: 1 of 1 up
-  SERVER           STATE  FOR    ACTIVE  REQUESTS  FAILED  WHY
-  c:80             up     2h 5m       0     12345       0";
+static: 1 of 1 up, 1 failing
+  SERVER           STATE    FOR    ACTIVE  REQUESTS  FAILED  WHY
+  c:80             failing  1m 1s       0     12345       0  5 failures in a row";
         assert_eq!(table(&list), expected);
     }
 

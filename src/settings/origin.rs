@@ -2,18 +2,20 @@
 
 use copal_origin::{
     Balance, Ejection, HealthCheck, NameSettings, OriginSettings, Protocol, ProxyProtocol, Queue, Retry, ServerAddress,
-    ServerSettings, Timeouts, TlsSettings, Verdict,
+    ServerSettings, Timeouts, TlsPart, TlsSettings, Verdict,
 };
 use copal_policy::{
-    EjectConfig, HealthConfig, OriginConfig, OriginProtocol, ResolverConfig, RetryConfig, ServerConfig, ServerUrl,
-    TimeoutConfig, TlsConfig,
+    Config, EjectConfig, HealthConfig, OriginConfig, OriginProtocol, RetryConfig, ServerConfig, ServerUrl,
+    TimeoutConfig, TlsConfig, TlsFault,
 };
 
-/// One origin's servers, and how they are spoken to.
+/// The servers of one origin of a configuration, and how they are spoken to.
 #[must_use]
-pub fn origin(config: &OriginConfig, names: &ResolverConfig) -> OriginSettings {
+pub fn origin(config: &OriginConfig, whole: &Config) -> OriginSettings {
+    let names = &whole.names;
     OriginSettings {
         name: config.name.to_string(),
+        fallback: config.fallback.and_then(|place| whole.origins.get(place)).map(|origin| origin.name.to_string()),
         servers: config.servers.iter().map(server).collect(),
         balance: balance(&config.balance),
         sticky: config.sticky.clone(),
@@ -118,6 +120,26 @@ fn tls(config: &TlsConfig) -> TlsSettings {
     }
 }
 
+/// What of `tls` cannot be used: a key that belongs to another certificate looks right by itself.
+#[must_use]
+pub fn tls_faults(config: &TlsConfig) -> Vec<TlsFault> {
+    let told = |fault: &copal_origin::TlsFault| {
+        let (key, hint) = match fault.part() {
+            TlsPart::ServerName => ("server_name", "a host without scheme and port"),
+            TlsPart::Ca => ("ca", "`openssl x509 -in FILE -noout -text` reads a certificate"),
+            TlsPart::Certificate => {
+                ("certificate", "the client's own certificate first, then those that lead to its authority")
+            }
+            TlsPart::Key => (
+                "key",
+                "of a pair, `openssl x509 -in CERTIFICATE -noout -pubkey` and `openssl pkey -in KEY -pubout` print the same",
+            ),
+        };
+        TlsFault { key, message: fault.to_string(), hint: hint.to_owned() }
+    };
+    tls(config).check().iter().map(told).collect()
+}
+
 fn bytes(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
@@ -132,7 +154,7 @@ mod tests {
 
     fn settings(yaml: &str) -> OriginSettings {
         let loaded = copal_policy::load_str("copal.yaml", yaml, None).unwrap_or_else(|errors| panic!("{errors}"));
-        origin(&loaded.config.origins[0], &loaded.config.names)
+        origin(&loaded.config.origins[0], &loaded.config)
     }
 
     const EVERY_KEY: &str = "
@@ -161,6 +183,8 @@ origins:
     tls: { server_name: cms.internal, verify: false }
     proxy_protocol: v2
     header_bytes: 22KiB
+    fallback: still
+  still: \"http://10.0.0.9\"
 ";
 
     #[test]
@@ -174,6 +198,7 @@ origins:
         let seconds = Duration::from_secs;
         let expected = OriginSettings {
             name: "cms".to_owned(),
+            fallback: Some("still".to_owned()),
             servers: vec![
                 server("http://10.0.0.5:9000", 3, false, 7),
                 server("unix:/run/site.sock", 1, true, 0),
@@ -227,6 +252,23 @@ origins:
             ..OriginSettings::default()
         };
         assert_eq!(settings(EVERY_KEY), expected);
+    }
+
+    #[test]
+    fn what_of_tls_cannot_be_used_is_told_by_its_key() {
+        let authority = copal_testkit::Authority::new();
+        let (one, other) = (authority.issue(&["one"]), authority.issue(&["other"]));
+        let faults = |chain: &str, key: &str, ca: &str| {
+            let pem = |text: &str| text.as_bytes().into();
+            let identity = Some((pem(chain), pem(key)));
+            tls_faults(&TlsConfig { ca: Some(pem(ca)), identity, ..TlsConfig::default() })
+        };
+        assert!(faults(&one.chain, &one.key, authority.pem()).is_empty());
+        let found = faults(&one.chain, &other.key, &one.key);
+        assert_eq!(found.iter().map(|fault| fault.key).collect::<Vec<_>>(), ["ca", "key"]);
+        assert!(found[1].message.contains("belongs to another certificate") && found[1].hint.contains("-pubkey"));
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(faults(broken, &one.key, authority.pem())[0].key, "certificate");
     }
 
     #[test]

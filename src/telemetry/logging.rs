@@ -1,13 +1,20 @@
 //! The server's own words, on standard error: text for people, JSON for machines.
 
+mod logfmt;
+
 use std::io;
 
 use copal_policy::LogLevel;
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Format;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Registry, fmt};
+
+use self::logfmt::Logfmt;
 
 /// The environment variable that beats the configured level: `RUST_LOG=copal_proxy=debug,info`.
 const VARIABLE: &str = "RUST_LOG";
@@ -53,15 +60,30 @@ pub fn init(level: LogLevel, style: Style) -> Result<Level, TryInitError> {
     };
     let (filter, reload) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = fmt::layer().with_writer(io::stderr).with_target(level >= LogLevel::Debug);
+    let target = level >= LogLevel::Debug;
     match style {
-        Style::Text => registry.with(layer.with_ansi(colours(&io::stderr()))).try_init()?,
-        Style::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
+        Style::Text => {
+            let layer = text(io::stderr).with_target(target).with_ansi(colours(&io::stderr()));
+            registry.with(layer).try_init()?;
+        }
+        Style::Json => {
+            let layer = fmt::layer().with_writer(io::stderr).with_target(target).json().flatten_event(true);
+            registry.with(layer).try_init()?;
+        }
     }
     if let Some(error) = complaint {
         tracing::warn!(%error, "{VARIABLE} cannot be understood and is ignored");
     }
     Ok(Level(handle.then_some(reload)))
+}
+
+/// Lines for people, whose fields a program can read too.
+fn text<S, W>(writer: W) -> fmt::Layer<S, Logfmt, Format, W>
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + 'static,
+{
+    fmt::layer().fmt_fields(Logfmt).with_writer(writer)
 }
 
 /// Whether colours are wanted on `stream`: on a terminal, and without `NO_COLOR` (<https://no-color.org>).

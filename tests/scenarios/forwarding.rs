@@ -50,6 +50,20 @@ async fn rewriting_fields_of_strangers_are_withheld() {
 }
 
 #[tokio::test]
+async fn the_visitors_address_goes_along_unless_a_rule_takes_it_off() {
+    let off = "request: {remove: [X-Forwarded-For]}";
+    let yaml = format!(
+        "rules: [{{name: off, match: {{path: /off}}, cache: {{ttl: 1h}}, {off}}}, {{name: pass, match: {{path: /pass}}, pass: true, {off}}}, {{name: p, cache: {{ttl: 1h}}}}]"
+    );
+    let front = Front::with(&yaml).await;
+    for (path, told) in [("/p", Some("127.0.0.1")), ("/off", None), ("/pass", None)] {
+        front.origin.on(path, Answer::ok("x"));
+        front.get(path).await;
+        assert_eq!(front.origin.last().header("x-forwarded-for"), told, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_is_believed_about_scheme_and_client() {
     let front = Front::with("trusted_proxies: [127.0.0.0/8]\nrules: [{name: p, cache: {ttl: 1h}}]").await;
     let mut scenario = front.scenario();

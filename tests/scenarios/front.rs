@@ -72,6 +72,11 @@ impl Front {
         Client::connect(self.address).await.with_host("test.example")
     }
 
+    /// A client of the admin address.
+    pub(crate) async fn admin(&self) -> Client {
+        Client::connect(self.server.admin_address().unwrap_or_else(|| panic!("no admin address"))).await
+    }
+
     /// GET on a connection of its own.
     pub(crate) async fn get(&self, target: &str) -> ClientResponse {
         self.client().await.get(target).send().await

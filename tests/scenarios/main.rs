@@ -10,6 +10,7 @@ mod collapsing;
 mod contexts;
 mod dialects;
 mod directives;
+mod errors;
 mod esi_by_heart;
 mod esi_errors;
 mod esi_hosts;

@@ -70,3 +70,45 @@ async fn rules_choose_the_origin() {
     assert_eq!(front.get("/p").await.text(), "cms");
     assert_eq!(front.get("/shop/p").await.text(), "shop");
 }
+
+#[tokio::test]
+async fn a_spare_takes_what_a_full_server_has_no_room_for() {
+    let (main, spare) = (ScriptedOrigin::start().await, ScriptedOrigin::start().await);
+    let (gate, answer) = Answer::gated("main");
+    main.on("/p", answer);
+    spare.on("/p", "spare");
+    let yaml = format!(
+        "origins: {{cms: {{servers: [{{url: '{}', max_connections: 1}}, {{url: '{}', backup: true}}], queue: {{size: 0}}}}}}\n\
+         rules: [{{name: all, pass: true}}]",
+        main.url(),
+        spare.url()
+    );
+    let front = Front::exactly(&yaml).await;
+    let others = async {
+        main.wait_for(1).await;
+        let got = [front.get("/p").await, front.get("/p").await];
+        gate.open();
+        got
+    };
+    let (first, others) = tokio::join!(front.get("/p"), others);
+    assert_eq!(first.text(), "main");
+    assert_eq!(others.each_ref().map(|got| got.text()), ["spare", "spare"]);
+}
+
+#[tokio::test]
+async fn a_spare_answers_when_two_servers_die_together() {
+    let spare = ScriptedOrigin::start().await;
+    spare.on("/p", "spare");
+    let dead = [refused_address().await, refused_address().await];
+    let yaml = format!(
+        "origins: {{cms: {{servers: ['http://{}', 'http://{}', {{url: '{}', backup: true}}]}}}}\nrules: [{{name: all, pass: true}}]",
+        dead[0],
+        dead[1],
+        spare.url()
+    );
+    let front = Front::exactly(&yaml).await;
+    for _ in 0..4 {
+        assert_eq!(front.get("/p").await.status, 200);
+        assert_eq!(front.client().await.post("/p", "order").send().await.status, 200);
+    }
+}

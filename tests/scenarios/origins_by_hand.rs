@@ -88,15 +88,46 @@ fn a_key_of_another_certificate_is_found_by_check() {
     let authority = Authority::new();
     let (one, other) = (authority.issue(&["one"]), authority.issue(&["other"]));
     let certificate = folder.file("one.pem", &one.chain);
-    let check = |key: &str| {
+    let check = |key: &str, more: &str| {
         let tls = format!("{{certificate: '{certificate}', key: '{key}'}}");
-        let yaml = format!("origins: {{cms: {{servers: 'https://127.0.0.1:1', tls: {tls}}}}}\n");
+        let yaml = format!("origins: {{cms: {{servers: 'https://127.0.0.1:1', tls: {tls}}}}}\n{more}");
         copal(&["check", &folder.file("copal.yaml", &yaml)])
     };
-    let right = check(&folder.file("one.key", &one.key));
+    let right = check(&folder.file("one.key", &one.key), "");
     assert!(right.status.success(), "{right:?}");
-    let wrong = check(&folder.file("other.key", &other.key));
+    let wrong = check(&folder.file("other.key", &other.key), "");
     assert_eq!(wrong.status.code(), Some(2));
     let said = text(&wrong.stderr);
-    assert!(said.contains("`tls` of origin `cms`: the client certificate and its key"), "{said}");
+    for part in
+        ["copal.yaml:1:", "`key` of origin `cms` cannot be used: it belongs to another", "openssl", "copal: 1 error"]
+    {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    // With all else that is wrong.
+    let wrong = check(&folder.file("other.key", &other.key), "cache: {memory: 512MB}\nrules: [{nam: x}]\n");
+    let said = text(&wrong.stderr);
+    for part in ["copal.yaml:1:", "copal.yaml:2:", "copal.yaml:3:", "another certificate", "unknown unit", "`nam`"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_with_a_key_of_another_certificate_names_the_origin_and_the_line() {
+    let folder = Folder::new("reload-tls");
+    let authority = Authority::new();
+    let (one, other) = (authority.issue(&["one"]), authority.issue(&["other"]));
+    let key = folder.file("one.key", &one.key);
+    let tls = format!("{{certificate: '{}', key: '{key}'}}", folder.file("one.pem", &one.chain));
+    let yaml = format!("listen: '127.0.0.1:0'\norigins:\n  cms: {{servers: 'https://127.0.0.1:1', tls: {tls}}}\n");
+    let config = folder.file("copal.yaml", &yaml);
+    let mut running = Running::start(&config);
+    running.hear("ready");
+    // The file that is named has another content now.
+    folder.file("one.key", &other.key);
+    running.signal("-HUP");
+    let line = running.hear("another certificate");
+    assert!(line.contains("`key` of origin `cms`") && line.contains("copal.yaml:3:"), "{line}");
+    running.hear("refused");
+    // And nobody starts by it.
+    assert_eq!(copal(&["run", "--config", &config]).status.code(), Some(2));
 }

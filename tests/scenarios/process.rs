@@ -80,6 +80,12 @@ impl Running {
         address.trim_end_matches(['.', ':']).parse().unwrap()
     }
 
+    /// All that it says until it ends.
+    pub(crate) fn rest(&mut self) -> String {
+        self.said.read_to_string(&mut self.heard).unwrap();
+        self.heard.clone()
+    }
+
     /// The number of its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

@@ -65,7 +65,7 @@ async fn a_site_whose_origin_dies_is_fresh_then_stale_then_its_fallback_then_an_
     for _ in 0..2 {
         let fallback = front.get("/p").await;
         assert_eq!((fallback.status, fallback.text()), (503, "We are back soon."));
-        assert_eq!(fallback.header("cache-status"), Some("copal; fwd=miss; fwd-status=503; detail=fallback"));
+        assert_eq!(fallback.header("cache-status"), Some("copal; fwd=stale; fwd-status=503; detail=fallback"));
         assert_eq!(fallback.all("cache-control").collect::<Vec<_>>(), ["no-store"]);
         assert_eq!(fallback.header("retry-after"), Some("120"));
         for name in ["expires", "etag", "set-cookie", "cdn-cache-control", "age"] {

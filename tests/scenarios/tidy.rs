@@ -268,6 +268,10 @@ fn the_page_for_operators_explains_every_reason() {
         let word = reason.as_str();
         assert!(page.contains(&format!("`{word}`")), "docs/OBSERVING.md does not explain `{word}`");
     }
+    let row = page.lines().find(|line| line.starts_with("| `fwd=…`")).unwrap_or_default();
+    for word in copal_proxy::Reason::ALL.iter().filter_map(|reason| reason.fwd()) {
+        assert!(row.contains(&format!("`{word}`")), "docs/OBSERVING.md does not list `fwd={word}`");
+    }
 }
 
 #[test]

@@ -34,17 +34,23 @@ impl Repeats {
         self.budget.request(self.began.elapsed());
     }
 
-    /// Whether one that was sent may be sent again.
-    pub(crate) fn may_repeat(&self) -> bool {
-        let may = self.budget.repeat(self.began.elapsed());
-        if !may {
+    /// Leave to send again what was sent, where there is some left.
+    pub(crate) fn repeat(&self) -> Option<Repeat<'_>> {
+        let leave = self.try_repeat();
+        if leave.is_none() {
             self.denied.fetch_add(1, Ordering::Relaxed);
         }
-        may
+        leave
     }
 
-    /// One is sent once more.
-    pub(crate) fn repeated(&self) {
+    /// As [`repeat`](Self::repeat), for one that may ask again.
+    pub(crate) fn try_repeat(&self) -> Option<Repeat<'_>> {
+        let now = self.began.elapsed();
+        self.budget.repeat(now).then(|| Repeat { repeats: self, leave: Some(now) })
+    }
+
+    /// One of which nothing was sent goes elsewhere.
+    pub(crate) fn moved(&self) {
         self.repeated.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -58,6 +64,30 @@ impl Repeats {
     /// How many were sent once more, and how many were not although they might have been.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (self.repeated.load(Ordering::Relaxed), self.denied.load(Ordering::Relaxed))
+    }
+}
+
+/// Leave to send a request again. It costs of the budget from the beginning, so that several at once never have more than there is; one
+/// that is dropped unsent, as there is no place for it or nobody waits for it any more, has cost nothing.
+pub(crate) struct Repeat<'a> {
+    repeats: &'a Repeats,
+    /// When it was given.
+    leave: Option<Duration>,
+}
+
+impl Repeat<'_> {
+    /// It is sent.
+    pub(crate) fn sent(mut self) {
+        self.leave = None;
+        self.repeats.moved();
+    }
+}
+
+impl Drop for Repeat<'_> {
+    fn drop(&mut self) {
+        if let Some(leave) = self.leave {
+            self.repeats.budget.take_back(leave);
+        }
     }
 }
 
@@ -94,6 +124,11 @@ impl Budget {
             self.repeats.take_back(now);
         }
         is_allowed
+    }
+
+    /// One that was allowed at `then` was not sent.
+    fn take_back(&self, then: Duration) {
+        self.repeats.take_back(then.as_secs());
     }
 }
 
@@ -203,6 +238,16 @@ mod tests {
         });
         assert!((10..=1000).contains(&got), "{got}");
         assert_eq!(got + allowed(&budget, at(0), 2000), 1000, "what was denied is still there");
+    }
+
+    #[test]
+    fn what_is_not_sent_is_taken_back() {
+        let repeats = Repeats::new(0);
+        (0..50).for_each(|_| drop(repeats.repeat().unwrap()));
+        let held: Vec<_> = (0..10).map(|_| repeats.repeat().unwrap()).collect();
+        assert!(repeats.repeat().is_none());
+        held.into_iter().for_each(Repeat::sent);
+        assert_eq!((repeats.repeat().is_none(), repeats.totals()), (true, (10, 2)));
     }
 
     proptest! {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode, Version, response};
 
@@ -11,6 +10,7 @@ use crate::http2::Lane;
 use crate::link::{Failed, Link, OnInterim};
 use crate::request::RequestBody;
 use crate::server::Server;
+use crate::silence::Silence;
 use crate::upgrade::Upgrading;
 
 /// A connection that waits for its one request.
@@ -43,7 +43,7 @@ impl Connection {
         self,
         request: Box<Request<RequestBody>>,
         on_interim: Option<&OnInterim>,
-        silence: Duration,
+        silence: Silence<'_>,
         server: &Arc<Server>,
     ) -> Result<(Head, Reading, Option<Upgrading>), Failed> {
         match self {

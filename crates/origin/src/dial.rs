@@ -60,6 +60,19 @@ impl Dial {
         self.tls.is_some()
     }
 
+    /// What to ask about a server that takes connections and does not answer: whether it is spoken to as it expects. A TLS server
+    /// has shown that by its handshake.
+    pub(crate) fn question(&self) -> Option<&'static str> {
+        match (self.proxy_protocol, &self.socket) {
+            _ if self.is_tls() => None,
+            (Some(_), _) => Some("it was sent the PROXY protocol's header (`proxy_protocol`): does it expect that?"),
+            (None, Target::Tcp(_)) => {
+                Some("does it expect the PROXY protocol (`proxy_protocol`), or TLS (`https://`)?")
+            }
+            (None, Target::Unix(_)) => Some("does it expect the PROXY protocol (`proxy_protocol`)?"),
+        }
+    }
+
     /// Whether the server is still where a connection leads to.
     pub(crate) fn leads_to(&self, peer: Option<SocketAddr>) -> bool {
         match (&self.socket, peer) {

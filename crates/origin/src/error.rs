@@ -197,6 +197,16 @@ impl OriginError {
         self
     }
 
+    /// The same with words for the operator; what is wrong with a response stays beside them.
+    pub(crate) fn advised(mut self, advice: &str) -> Self {
+        let text = match &self.source {
+            Some(what) if self.kind == Kind::Protocol => format!("{what}; {advice}"),
+            _ => advice.to_owned(),
+        };
+        self.source = Some(Arc::new(Advice(text)));
+        self
+    }
+
     /// What happened.
     pub fn kind(&self) -> Kind {
         self.kind

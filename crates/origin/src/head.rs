@@ -147,7 +147,9 @@ fn parse<const LINES: usize>(head: &Bytes) -> Result<ResponseHead, HeadError> {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Ok(_) => return Err(HeadError::Malformed("a head that ends where it does not")),
         Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
-        Err(httparse::Error::Version) => return Err(HeadError::Malformed("another version of HTTP")),
+        Err(httparse::Error::Version) if head.starts_with(b"HTTP/") => {
+            return Err(HeadError::Malformed("another version of HTTP"));
+        }
         Err(_) => return Err(HeadError::Malformed("a head that is not HTTP/1.1")),
     }
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());

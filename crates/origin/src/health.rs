@@ -19,7 +19,6 @@ use crate::request::RequestBody;
 use crate::server::Server;
 use crate::servers::{Member, Servers};
 use crate::settings::{OriginSettings, Timeouts};
-use crate::verdict::Judge;
 
 /// How much of a body is read, in bytes.
 const READ: usize = 64 << 10;
@@ -70,7 +69,6 @@ struct Checker {
     text: Option<Finder<'static>>,
     interval: Duration,
     timeouts: Timeouts,
-    judge: Judge,
 }
 
 impl Checker {
@@ -95,7 +93,6 @@ impl Checker {
                 between_bytes: limit,
                 total: Some(limit),
             },
-            judge: Judge::new(check.verdict),
             settings: settings.clone(),
         }))
     }
@@ -103,21 +100,12 @@ impl Checker {
     /// Asks one server for ever.
     async fn watch(self: Arc<Self>, member: Arc<Member>) {
         let mut jitter = Jitter::new(RandomState::new().hash_one(member.server().authority()));
-        let mut judge = self.judge.clone();
-        // Good checks in a row of those that began while it was left out.
-        let mut good_since = 0;
         sleep_until(deadline(jitter.up_to(SPREAD.min(self.interval / 10)))).await;
         loop {
             let next = deadline(jitter.around(self.interval).max(SHORTEST));
-            let was_ejected = member.is_ejected();
             let found = self.ask(member.server()).await;
             let (is_good, Ok(what) | Err(what)) = (found.is_ok(), &found);
-            member.checked(is_good, what, judge.hear(is_good));
-            good_since = if is_good && was_ejected { good_since + 1 } else { 0 };
-            if judge.brings_back(good_since) {
-                member.found_well(what);
-                good_since = 0;
-            }
+            member.checked(is_good, what);
             sleep_until(next).await;
         }
     }
@@ -135,7 +123,7 @@ impl Checker {
         let in_a_word = |error: OriginError| error.as_str().to_owned();
         let connection = server.connect_once(&self.settings, self.timeouts).await.map_err(in_a_word)?;
         let Some(request) = self.request(server) else { return Ok("connected".to_owned()) };
-        let exchanged = connection.exchange(request, None, self.timeouts.first_byte, server).await;
+        let exchanged = connection.exchange(request, None, self.timeouts.first_byte.into(), server).await;
         let (head, reading, _) = exchanged.map_err(|failed| in_a_word(failed.error))?;
         let body = OriginBody::new(reading, self.timeouts.between_bytes, None);
         self.judge_status(head.status)?;

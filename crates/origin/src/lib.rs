@@ -35,8 +35,10 @@ mod server;
 mod servers;
 mod sessions;
 mod settings;
+mod silence;
 mod socket;
 mod status;
+mod stranger;
 mod stream;
 mod tape;
 #[cfg(test)]
@@ -58,5 +60,6 @@ pub use settings::{
     Balance, Ejection, HealthCheck, NameSettings, OriginSettings, Pem, Protocol, ProxyProtocol, Queue, Retry,
     ServerAddress, ServerSettings, Timeouts, TlsSettings, Verdict,
 };
-pub use status::{OriginStatus, ServerState, ServerStatus};
+pub use status::{Failing, OriginStatus, ServerState, ServerStatus};
+pub use tls::{TlsFault, TlsPart};
 pub use upgrade::{AsyncIo, Upgraded, Upgrading};

@@ -24,6 +24,7 @@ use crate::head::{HeadError, HeadReader, ResponseHead, says_close};
 use crate::reading::Reading;
 use crate::request::RequestBody;
 use crate::server::Server;
+use crate::silence::Silence;
 use crate::socket::{Meter, Socket};
 use crate::stream::Stream;
 use crate::tls;
@@ -210,13 +211,12 @@ impl Link {
         Poll::Ready(Ok(self.input.split().freeze()))
     }
 
-    /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
-    /// request out, nor a head in.
+    /// Sends a request and waits for the head of its response.
     pub(crate) async fn exchange(
         mut self: Box<Self>,
         mut request: Box<Request<RequestBody>>,
         on_interim: Option<&OnInterim>,
-        silence: Duration,
+        silence: Silence<'_>,
         server: &Arc<Server>,
     ) -> Result<(Head, Reading, Option<Upgrading>), Failed> {
         if std::mem::take(&mut self.fresh) && !self.is_usable(&mut Context::from_waker(Waker::noop())) {
@@ -227,21 +227,28 @@ impl Link {
         self.writing.begin(&mut request);
         let read_before = self.meter.read();
         match self.head(on_interim, silence).await {
-            Ok(head) => self.answered(head, &asked, server).map_err(Failed::sent),
+            Ok(head) => {
+                server.answered();
+                self.answered(head, &asked, server).map_err(Failed::sent)
+            }
             Err(error) => {
                 let unheard = error.kind() == Kind::Closed && self.meter.read() == read_before;
-                Err(Failed { error, unsent: None, unheard })
+                Err(Failed { error: server.explained(error, &self.input), unsent: None, unheard })
             }
         }
     }
 
-    async fn head(&mut self, on_interim: Option<&OnInterim>, silence: Duration) -> Result<ResponseHead, OriginError> {
+    async fn head(
+        &mut self,
+        on_interim: Option<&OnInterim>,
+        silence: Silence<'_>,
+    ) -> Result<ResponseHead, OriginError> {
         let mut reader = HeadReader::new(self.max_head);
         // An interim response has no business to be longer than a final one may be.
         let most_read = self.meter.read() + 2 * self.max_head.max(ROOM.0) as u64;
         let mut interims_left = MOST_INTERIM;
         let endless = || OriginError::because(Kind::TooLarge, "interim responses without end");
-        let mut written = None;
+        let mut moved = None;
         poll_fn(|cx| {
             if !self.writing.is_done() {
                 // Whether all of it is out or not: the response may come before.
@@ -271,12 +278,23 @@ impl Link {
                     return Poll::Ready(Err(endless()));
                 }
             }
-            let written_now = Some(self.meter.written());
-            if written_now != written {
-                written = written_now;
-                self.timer.as_mut().reset(deadline(silence));
+            let written = self.meter.written();
+            let since = match moved {
+                Some((before, since)) if before == written => since,
+                _ => {
+                    let now = Instant::now();
+                    self.timer.as_mut().reset(silence.first_look(now));
+                    moved = Some((written, now));
+                    now
+                }
+            };
+            loop {
+                ready!(self.timer.as_mut().poll(cx));
+                match silence.next_look(since) {
+                    Some(look) => self.timer.as_mut().reset(look),
+                    None => return Poll::Ready(Err(late(&self.writing))),
+                }
             }
-            self.timer.as_mut().poll(cx).map(|()| Err(late(&self.writing)))
         })
         .await
     }
@@ -365,8 +383,13 @@ fn late(writing: &Writing) -> OriginError {
 
 /// `limit` from now; a limit beyond what a clock can count is as good as none.
 pub(crate) fn deadline(limit: Duration) -> Instant {
+    after(Instant::now(), limit)
+}
+
+/// As [`deadline`], from then on.
+pub(crate) fn after(then: Instant, limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    Instant::now() + limit.min(FAR)
+    then + limit.min(FAR)
 }
 
 #[cfg(test)]
@@ -391,7 +414,8 @@ mod tests {
         let server = Arc::new(Server::new(&settings, &OriginSettings::default(), &resolver, None).unwrap());
         let body = RequestBody::stream(http_body_util::Full::new(Bytes::from_static(b"body")));
         let request = Request::builder().method("POST").uri("/form").body(body).unwrap();
-        let failed = link.exchange(Box::new(request), None, Duration::from_secs(60), &server).await.err().unwrap();
+        let failed =
+            link.exchange(Box::new(request), None, Duration::from_secs(60).into(), &server).await.err().unwrap();
         assert_eq!(failed.error.kind(), Kind::Connect);
         let again = failed.unsent.unwrap();
         assert_eq!((again.method().as_str(), again.uri().path()), ("POST", "/form"));
@@ -449,7 +473,7 @@ mod tests {
             let mut link = Link::new(Stream::Tcp(stream), 64 << 10);
             peer.write_all("HTTP/1.1 103\r\n\r\n".repeat(count).as_bytes()).await.unwrap();
             peer.write_all(b"HTTP/1.1 204\r\n\r\n").await.unwrap();
-            let got = link.head(None, Duration::from_secs(60)).await;
+            let got = link.head(None, Duration::from_secs(60).into()).await;
             assert_eq!(
                 got.map(|head| head.status.as_u16()).map_err(|error| error.kind()),
                 if fine { Ok(204) } else { Err(Kind::TooLarge) }

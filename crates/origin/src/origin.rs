@@ -66,11 +66,32 @@ impl Origin {
     /// # Errors
     /// [`Kind::Settings`](crate::Kind::Settings) when there is no server, or one cannot be used.
     pub fn new(settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
+        Self::build(settings).map(Self::begun)
+    }
+
+    /// As [`new`](Self::new), in place of `before`: goes on from what that knows of the servers that are here too, before
+    /// the first check. That is who is out and why, what checks found, what was counted, requests under way, and which sessions
+    /// live where.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn replacing(before: &Self, settings: OriginSettings) -> Result<Arc<Self>, OriginError> {
+        let origin = Self::build(settings)?;
+        origin.servers.adopt(&before.servers);
+        origin.repeats.adopt(&before.repeats);
+        Ok(Self::begun(origin))
+    }
+
+    fn build(settings: OriginSettings) -> Result<Self, OriginError> {
         let checks = Checks::new(&settings)?;
         let repeats = Repeats::new(settings.retry.budget);
-        let origin = Arc::new(Self { servers: Servers::new(&settings)?, repeats, checks, settings });
+        Ok(Self { servers: Servers::new(&settings)?, repeats, checks, settings })
+    }
+
+    fn begun(self) -> Arc<Self> {
+        let origin = Arc::new(self);
         origin.checks.start(&origin.servers);
-        Ok(origin)
+        origin
     }
 
     /// The origin's name.
@@ -91,8 +112,9 @@ impl Origin {
     /// Another server gets the request when no connection can be established (any method: nothing was sent), or, where the
     /// method is idempotent (RFC 9110 §9.2.2) and the body can be sent again, when there is no answer, one that is not HTTP, one of
     /// [`Retry::statuses`](crate::Retry::statuses), or one that breaks off while it is held ([`Retry::hold`](crate::Retry::hold)):
-    /// [`Retry::tries`](crate::Retry::tries) times, as far as the [budget](crate::Retry::budget) goes. That a kept connection turns out
-    /// to have been closed (RFC 9112 §9.3.1) costs nothing of this. Interim responses may come from each server that was tried.
+    /// [`Retry::tries`](crate::Retry::tries) times, as far as the [budget](crate::Retry::budget) goes; also when its server is left out while
+    /// it waits for the first byte. That a kept connection turns out to have been closed (RFC 9112 §9.3.1) costs nothing of this, and up to
+    /// three servers that cannot be connected to cost no try. Interim responses may come from each server that was tried.
     ///
     /// A request that cannot be sent twice (another method, or a streamed body) takes a kept connection only where that was
     /// used within the last second: an older one may just be being closed by the server.
@@ -127,7 +149,7 @@ impl Origin {
     }
 
     /// Takes a server out: requests under way are finished, sessions move to other servers. By its name in
-    /// [`ServerStatus`](crate::ServerStatus); false when there is none of it.
+    /// [`ServerStatus`](crate::ServerStatus), or by its URL as in the settings; false when there is none of it.
     pub fn drain(&self, server: &str) -> bool {
         self.servers.drain(server, true)
     }
@@ -135,13 +157,6 @@ impl Origin {
     /// Takes a drained server back in; it works its way up to its share. False when there is none of this name.
     pub fn resume(&self, server: &str) -> bool {
         self.servers.drain(server, false)
-    }
-
-    /// Goes on from what `before` knows of the servers that are here too: who is out and why, what was counted, requests
-    /// under way, and which sessions live where. To be called before the first request is sent.
-    pub fn adopt(&self, before: &Self) {
-        self.servers.adopt(&before.servers);
-        self.repeats.adopt(&before.repeats);
     }
 
     /// Which server a request would be sent to at this moment, `host[:port]`; `None` when none has room. That is a turn.

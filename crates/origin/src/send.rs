@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use http::{HeaderMap, Request};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::{OriginBody, Reading};
+use crate::budget::Repeat;
 use crate::call::Call;
 use crate::connection::{Connection, Head, Needs};
 use crate::error::{Fault, Kind, OriginError};
@@ -27,11 +28,15 @@ use crate::request::{Progress, RequestBody};
 use crate::server::Server;
 use crate::servers::{Lease, Session, Wanted};
 use crate::settings::Timeouts;
+use crate::silence::Silence;
 use crate::upgrade::{self, Upgrading};
 
 /// How long an idle connection is believed to be still open, by a request that cannot be sent twice. Servers close idle connections
 /// after some seconds, and a request that meets the close on its way is lost (RFC 9112 §9.5).
 const BELIEVED: Duration = Duration::from_secs(1);
+
+/// How many servers a request may find dead beside those that it may be sent to: with many dead at once it does not walk through all.
+const UNSENT: usize = 3;
 
 type Outgoing = Box<Request<RequestBody>>;
 
@@ -58,16 +63,21 @@ pub(crate) struct Sending<'a> {
     here: usize,
     /// Those that had it before.
     tried: Vec<usize>,
-    /// How often it may still be sent.
+    /// How often it may still be sent again.
     tries_left: usize,
+    /// How many servers more it may go to for nothing, as nothing of it was sent.
+    unsent_left: usize,
     /// Only a fresh connection will do: a kept one turned out to be closed.
     fresh: bool,
     /// The end of all waiting.
     end: Option<Pin<Box<Sleep>>>,
 }
 
+/// A place elsewhere, leave to send the request there, and the request.
+type Refuge<'a> = (Lease, Repeat<'a>, Outgoing);
+
 /// A try that brought no response.
-struct Failure {
+struct Failure<'a> {
     error: OriginError,
     /// The request, where nothing of it was sent.
     unsent: Option<Outgoing>,
@@ -75,6 +85,8 @@ struct Failure {
     lease: Option<Lease>,
     /// The connection was closed before the first byte of a response.
     unheard: bool,
+    /// Where the request goes on, as its server went out while it waited there.
+    refuge: Option<Refuge<'a>>,
 }
 
 impl<'a> Sending<'a> {
@@ -114,6 +126,7 @@ impl<'a> Sending<'a> {
             here: 0,
             tried: Vec::new(),
             tries_left: origin.settings.retry.tries,
+            unsent_left: if origin.settings.retry.tries == 0 { 0 } else { UNSENT },
             fresh: false,
             end: timeouts.total.map(|total| Box::pin(sleep_until(deadline(total)))),
         };
@@ -157,8 +170,11 @@ impl<'a> Sending<'a> {
     }
 
     /// What may be done after a failure.
-    async fn after(&mut self, failure: Failure) -> Result<(Lease, Outgoing), OriginError> {
-        let Failure { error, unsent, lease, unheard } = failure;
+    async fn after(&mut self, failure: Failure<'a>) -> Result<(Lease, Outgoing), OriginError> {
+        let Failure { error, unsent, lease, unheard, refuge } = failure;
+        if let Some(refuge) = refuge {
+            return Ok(self.moves(refuge));
+        }
         if let Some(lease) = lease {
             // That a kept connection was closed says nothing about its server: it costs no try.
             self.fresh = true;
@@ -177,32 +193,60 @@ impl<'a> Sending<'a> {
 
     /// Another place for the request, and the request for it, where it may be sent once more: the one that came back unsent, or a copy.
     async fn next(&mut self, unsent: Option<Outgoing>, same_will_do: bool) -> Option<(Lease, Outgoing)> {
-        let elsewhere = self.has_another();
+        let elsewhere = self.origin.servers.another(&self.tried, self.here);
         let is_sent = unsent.is_none();
-        if self.tries_left == 0
-            || is_sent && self.replay.is_none()
-            || !elsewhere && !same_will_do
-            // What was not sent is no load on anybody: it is not repeated, it only goes elsewhere.
-            || is_sent && !self.origin.repeats.may_repeat()
-        {
+        let left =
+            if is_sent || !elsewhere || self.unsent_left == 0 { &mut self.tries_left } else { &mut self.unsent_left };
+        if *left == 0 || is_sent && self.replay.is_none() || !elsewhere && !same_will_do {
             return None;
         }
-        self.tries_left -= 1;
+        // What was not sent is no load on anybody: it is not repeated, it only goes elsewhere.
+        let repeat = match is_sent {
+            true => Some(self.origin.repeats.repeat()?),
+            false => None,
+        };
+        *left -= 1;
         if !self.tried.contains(&self.here) {
             self.tried.push(self.here);
         }
         self.fresh |= !elsewhere;
         let lease = self.place(!elsewhere).await.ok()??;
         let request = unsent.or_else(|| self.again())?;
-        self.origin.repeats.repeated();
+        match repeat {
+            Some(repeat) => repeat.sent(),
+            None => self.origin.repeats.moved(),
+        }
         Some((lease, request))
+    }
+
+    /// A place at another server right now, where the one that has the request went out and owes an answer to all of it.
+    fn refuge(&self) -> Option<Refuge<'a>> {
+        let origin = self.origin;
+        if self.replay.is_none() || self.tries_left == 0 || self.is_sending() || !origin.servers.is_lost(self.here) {
+            return None;
+        }
+        let repeat = origin.repeats.try_repeat()?;
+        let tried: Vec<usize> = self.tried.iter().copied().chain([self.here]).collect();
+        let wanted = Wanted { hash: self.hash, session: self.session, twice: false, tried: &tried };
+        let lease = origin.servers.try_pick(&wanted)?;
+        Some((lease, repeat, self.again()?))
+    }
+
+    /// Goes on there.
+    fn moves(&mut self, (lease, repeat, request): Refuge<'a>) -> (Lease, Outgoing) {
+        self.tries_left -= 1;
+        self.tried.push(self.here);
+        self.here = lease.index();
+        self.origin.servers.sends(&lease, self.session);
+        repeat.sent();
+        (lease, request)
     }
 
     fn again(&self) -> Option<Outgoing> {
         self.replay.as_ref()?.request()
     }
 
-    /// Whether another server may be tried.
+    /// Whether another server may be sent what this one was.
     fn has_another(&self) -> bool {
         self.tries_left > 0 && self.origin.servers.another(&self.tried, self.here)
     }
@@ -231,7 +275,7 @@ impl<'a> Sending<'a> {
     }
 
     /// One try.
-    async fn attempt(&mut self, lease: Lease, request: Outgoing) -> Result<Box<OriginResponse>, Failure> {
+    async fn attempt(&mut self, lease: Lease, request: Outgoing) -> Result<Box<OriginResponse>, Failure<'a>> {
         let server = lease.server().clone();
         let believed = if self.twice { Duration::MAX } else { BELIEVED };
         let kept = match self.fresh {
@@ -242,7 +286,14 @@ impl<'a> Sending<'a> {
         self.progress = request.body().progress();
         let mut end = self.end.take();
         let limits = self.limits(&end);
-        let exchanged = by(&mut end, pin!(self.exchange(&server, kept, request, &limits))).await;
+        let refuge = Mutex::new(None);
+        let in_vain = || {
+            let found = self.refuge();
+            let is_found = found.is_some();
+            *refuge.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            is_found
+        };
+        let exchanged = by(&mut end, pin!(self.exchange(&server, kept, request, &limits, &in_vain))).await;
         self.end = end;
         let Failed { error, unsent, unheard } = match exchanged {
             Some(Ok(answer)) => {
@@ -257,6 +308,16 @@ impl<'a> Sending<'a> {
             Some(Err(failed)) => failed,
             None => return Err(self.overdue(lease)),
         };
+        let refuge = refuge.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if refuge.is_some() {
+            // Its server is out already: what became of this request says nothing more of it.
+            tracing::debug!(
+                origin = self.origin.name(),
+                server = &**server.authority(),
+                "request leaves a server that is out"
+            );
+            return Err(Failure { error, unsent, lease: None, unheard, refuge });
+        }
         let (kind, error) = (error.kind(), error.at(server.authority()));
         tracing::debug!(origin = self.origin.name(), server = &**server.authority(), %kind, was_kept, "exchange failed");
         let lease = match was_kept && (unheard || unsent.is_some()) {
@@ -266,7 +327,7 @@ impl<'a> Sending<'a> {
                 None
             }
         };
-        Err(Failure { error, unsent, lease, unheard })
+        Err(Failure { error, unsent, lease, unheard, refuge })
     }
 
     /// Connects where there is no kept connection, sends the request and waits for the head of its response.
@@ -276,6 +337,7 @@ impl<'a> Sending<'a> {
         kept: Option<Connection>,
         mut request: Outgoing,
         limits: &Timeouts,
+        in_vain: &(dyn Fn() -> bool + Sync),
     ) -> Result<Answer, Failed> {
         let connection = match kept {
             Some(connection) => connection,
@@ -288,13 +350,19 @@ impl<'a> Sending<'a> {
         if !self.has_host {
             request.headers_mut().insert(HOST, server.host().clone());
         }
-        connection.exchange(request, self.on_interim.as_ref(), limits.first_byte, server).await
+        let silence = match self.replay {
+            Some(_) => Silence::unless(limits.first_byte, in_vain),
+            None => limits.first_byte.into(),
+        };
+        connection.exchange(request, self.on_interim.as_ref(), silence, server).await
     }
 
     /// The limits of one try: of the time that is left for all of them, a server that swallows connections gets only a share.
     fn limits(&self, end: &Option<Pin<Box<Sleep>>>) -> Timeouts {
         let Some(end) = end else { return self.timeouts };
-        let shares = u32::try_from(self.tries_left).unwrap_or(u32::MAX).saturating_add(1);
+        let others = self.origin.servers.members().len().saturating_sub(self.tried.len() + 1);
+        let left = others.min(self.tries_left + self.unsent_left).max(self.tries_left);
+        let shares = u32::try_from(left).unwrap_or(u32::MAX).saturating_add(1);
         let share = end.deadline().saturating_duration_since(Instant::now()) / shares;
         Timeouts { connect: self.timeouts.connect.min(share), ..self.timeouts }
     }
@@ -337,7 +405,7 @@ impl<'a> Sending<'a> {
         &mut self,
         mut response: Box<OriginResponse>,
         ahead: Option<Ahead>,
-    ) -> Result<Box<OriginResponse>, Failure> {
+    ) -> Result<Box<OriginResponse>, Failure<'a>> {
         let read = {
             // Boxed: most bodies come with their heads.
             let mut reading = Box::pin(response.body.read_ahead(ahead));
@@ -350,17 +418,17 @@ impl<'a> Sending<'a> {
         };
         let kind = error.kind();
         tracing::debug!(origin = self.origin.name(), server = &*response.server, %kind, "held response broke off");
-        Err(Failure { error: error.at(&response.server), unsent: None, lease: None, unheard: false })
+        Err(Failure { error: error.at(&response.server), unsent: None, lease: None, unheard: false, refuge: None })
     }
 
     /// The time for all of it is over.
-    fn overdue(&self, lease: Lease) -> Failure {
+    fn overdue(&self, lease: Lease) -> Failure<'a> {
         let error = OriginError::new(Kind::TotalTimeout).at(lease.server().authority());
         // A later try had only what the first left of the time, and a client that sends slowly takes the server's.
         if self.tried.is_empty() && !self.progress.as_ref().is_some_and(|progress| progress.is_waiting()) {
             lease.failed(Kind::TotalTimeout);
         }
-        Failure { error, unsent: None, lease: None, unheard: false }
+        Failure { error, unsent: None, lease: None, unheard: false, refuge: None }
     }
 
     /// The response is given out; the time for all of it goes on with its body.

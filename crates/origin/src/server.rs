@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -16,6 +17,7 @@ use crate::pool::Pool;
 use crate::resolve::Resolver;
 use crate::sessions::{Agreed, Sessions};
 use crate::settings::{OriginSettings, Protocol, ServerAddress, ServerSettings, Timeouts};
+use crate::stranger;
 use crate::tls::{Offer, Tls, Trust};
 
 /// A server, ready to be connected to.
@@ -26,6 +28,8 @@ pub(crate) struct Server {
     pool: Arc<Pool>,
     /// Where HTTP/2 may be spoken.
     sessions: Option<Arc<Sessions>>,
+    /// It has answered in HTTP/1.1 before: how it is spoken to is right.
+    has_answered: AtomicBool,
 }
 
 impl Server {
@@ -68,6 +72,7 @@ impl Server {
             pool,
             sessions: offer.map(|offer| Sessions::new(offer, &dial, settings)),
             dial,
+            has_answered: AtomicBool::new(false),
         })
     }
 
@@ -156,6 +161,22 @@ impl Server {
     /// The server was told whose the connection is: it is nobody else's.
     fn is_one_clients(&self, needs: Needs) -> bool {
         needs.client.is_some() && self.dial.is_told()
+    }
+
+    /// It answered in HTTP/1.1.
+    pub(crate) fn answered(&self) {
+        // Written once: it is read for each response, by every thread.
+        if !self.has_answered.load(Ordering::Relaxed) {
+            self.has_answered.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The error of an exchange in HTTP/1.1 with what came of a response; with advice, where the server has never answered.
+    pub(crate) fn explained(&self, error: OriginError, input: &[u8]) -> OriginError {
+        match self.has_answered.load(Ordering::Relaxed) {
+            true => error,
+            false => stranger::advised(error, input, self.dial.question()),
+        }
     }
 
     /// Begins with the addresses of the same server in other settings; only before the first request.

@@ -11,6 +11,7 @@ mod load;
 mod member;
 mod pick;
 mod queue;
+mod recovery;
 mod ring;
 mod schedule;
 mod sticky;
@@ -30,11 +31,12 @@ pub(crate) use sticky::Session;
 
 use crate::clock;
 use crate::error::{Kind, OriginError};
+use crate::link::after;
 use crate::resolve::Resolver;
 use crate::server::Server;
 use crate::settings::{Balance, OriginSettings, ServerAddress};
 use crate::tls::Trust;
-use condition::{Condition, after};
+use condition::Condition;
 use member::Common;
 use pick::{Ask, By, Fact, Loads, Picked, Table};
 use ring::Circle;
@@ -43,6 +45,8 @@ use sticky::Sticky;
 /// The servers behind one name.
 pub(crate) struct Servers {
     name: Arc<str>,
+    /// Who answers in its place; only for the log.
+    fallback: Option<String>,
     members: Vec<Arc<Member>>,
     balance: Balance,
     slow_start: Duration,
@@ -127,6 +131,7 @@ impl Servers {
             };
             Self {
                 name: settings.name.as_str().into(),
+                fallback: settings.fallback.clone(),
                 members: members.map(member).collect(),
                 balance: settings.balance,
                 slow_start: settings.slow_start,
@@ -159,7 +164,7 @@ impl Servers {
         self.sticky.learn(headers, lease.index());
     }
 
-    /// A place at a server for a request; waits for one where all have as many requests as they may. `None` when every
+    /// A place at a server for a request; waits for one where all, backups too, have as many requests as they may. `None` when every
     /// server was tried.
     ///
     /// # Errors
@@ -175,16 +180,25 @@ impl Servers {
             Picked::Full { only } => Box::pin(self.wait(wanted, only)).await?,
         };
         if let Some(lease) = &lease {
-            lease.member().load().sent();
-            if let Some(session) = wanted.session {
-                let natural = self.circle.as_ref().and_then(|circle| circle.home(session.hash));
-                if self.sticky.settle(session, lease.index(), natural.map(|server| server as usize)) {
-                    // Others of it may wait where it lived.
-                    self.again(|wants| wants.session == Some(session));
-                }
-            }
+            self.sends(lease, wanted.session);
         }
         Ok(lease)
+    }
+
+    /// A request goes to the lease's server.
+    pub(crate) fn sends(&self, lease: &Lease, session: Option<Session>) {
+        lease.member().load().sent();
+        let Some(session) = session else { return };
+        let natural = self.circle.as_ref().and_then(|circle| circle.home(session.hash));
+        if self.sticky.settle(session, lease.index(), natural.map(|server| server as usize)) {
+            // Others of it may wait where it lived.
+            self.again(|wants| wants.session == Some(session));
+        }
+    }
+
+    /// Whether a server went out that has a request, and another is up.
+    pub(crate) fn is_lost(&self, server: usize) -> bool {
+        self.table.load().is_lost(server)
     }
 
     /// Whether there is a server for a request that was sent to these, though it may have no room.
@@ -192,7 +206,7 @@ impl Servers {
         self.table.load().has_another(tried, here)
     }
 
-    /// A place at a server that has one right now.
+    /// A place at a server that has one right now; see [`sends`](Self::sends).
     pub(crate) fn try_pick(&self, wanted: &Wanted<'_>) -> Option<Lease> {
         self.lease(self.pick_now(wanted))
     }

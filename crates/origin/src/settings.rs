@@ -23,6 +23,8 @@ pub struct OriginSettings {
     pub balance: Balance,
     /// Cookies of sessions that live on one server: the requests of one session go to the same one.
     pub sticky: Vec<String>,
+    /// The name of the origin that answers where this one cannot, for its log.
+    pub fallback: Option<String>,
     /// How servers are asked whether they are well; `None` = they are not.
     pub health: Option<HealthCheck>,
     /// When a server that fails is left out.
@@ -58,6 +60,7 @@ impl Default for OriginSettings {
             servers: Vec::new(),
             balance: Balance::RoundRobin,
             sticky: Vec::new(),
+            fallback: None,
             health: None,
             ejection: None,
             slow_start: Duration::ZERO,
@@ -82,7 +85,7 @@ pub struct ServerSettings {
     pub address: ServerAddress,
     /// Its share of the requests beside the others', 1 to 1,000,000; 0 = only what is bound to it.
     pub weight: u32,
-    /// It gets requests only while no server that is no backup can take one.
+    /// It gets requests only while no server that is no backup can take one: all are out, were tried, or are full.
     pub backup: bool,
     /// The most requests at a time; 0 = no limit.
     pub max_connections: usize,
@@ -272,7 +275,8 @@ impl Default for Timeouts {
 /// When a request is sent once more, to another server where there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How many times.
+    /// How many times what may have arrived is sent again. Servers of which no connection can be had cost none of it: up to three more
+    /// are asked, none twice. 0 = no other server is asked.
     pub tries: usize,
     /// The share of requests that may be sent again, in percent of those of the last ten seconds. A few a second always may.
     pub budget: u8,

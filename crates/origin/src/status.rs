@@ -29,6 +29,8 @@ pub struct ServerStatus {
     pub reason: String,
     /// Since when.
     pub since: SystemTime,
+    /// Its requests fail although it is up: no other server could take them, or none is to be left out.
+    pub failing: Option<Failing>,
     /// Its share as configured.
     pub weight: u32,
     /// Its share at present, in percent of the configured one: less than 100 while it works its way up.
@@ -51,6 +53,15 @@ pub struct ServerStatus {
     pub check: Option<(bool, String)>,
     /// The addresses of its name, as last resolved.
     pub addresses: Vec<SocketAddr>,
+}
+
+/// A server whose requests fail, and that gets them all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// What failed.
+    pub reason: String,
+    /// Since when.
+    pub since: SystemTime,
 }
 
 /// Whether a server gets requests.

@@ -11,7 +11,12 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore,
+    SignatureScheme,
+};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -54,13 +59,115 @@ pub(crate) struct Trust {
     server_name: Option<ServerName<'static>>,
 }
 
+/// A part of [`TlsSettings`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsPart {
+    /// `server_name`.
+    ServerName,
+    /// `ca`.
+    Ca,
+    /// The certificates of `identity`.
+    Certificate,
+    /// The key of `identity`.
+    Key,
+}
+
+/// A part of [`TlsSettings`] that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFault {
+    part: TlsPart,
+    text: String,
+}
+
+impl TlsFault {
+    fn of(part: TlsPart, text: impl fmt::Display) -> Self {
+        Self { part, text: text.to_string() }
+    }
+
+    /// The part that has to change.
+    pub fn part(&self) -> TlsPart {
+        self.part
+    }
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl TlsSettings {
-    /// Whether servers can be spoken to by these settings; connects to nothing.
-    ///
-    /// # Errors
-    /// `Settings` for PEM that holds no certificate or no key, a key of another certificate, and a name that is none.
-    pub fn check(&self) -> Result<(), OriginError> {
-        Trust::new(self).map(drop)
+    /// What keeps servers from being spoken to by these settings: PEM that holds no certificate or no key, a key of another
+    /// certificate, a name that is none. Connects to nothing.
+    pub fn check(&self) -> Vec<TlsFault> {
+        let mut faults = Vec::new();
+        if let Some(name) = self.server_name.as_deref() {
+            faults.extend(server_name(name).err().map(|_| TlsFault::of(TlsPart::ServerName, NO_NAME)));
+        }
+        if let Some(pem) = self.ca.as_ref().filter(|_| self.verify) {
+            faults.extend(authorities(pem).err().map(|text| TlsFault::of(TlsPart::Ca, text)));
+        }
+        if let Some((chain, key)) = &self.identity {
+            faults.extend(check_identity(chain, key));
+        }
+        faults
+    }
+}
+
+/// What is wrong with a client certificate and its key, each by itself and then both together.
+fn check_identity(chain: &[u8], key: &[u8]) -> Vec<TlsFault> {
+    let provider = ring::default_provider();
+    let chain = certificates(chain).and_then(|chain| whole(&chain).map(|()| chain));
+    let key = private_key(key).and_then(|key| {
+        provider.key_provider.load_private_key(key).map_err(|error| format!("it is none that can be used: {error}"))
+    });
+    let (chain, key) = match (chain, key) {
+        (Ok(chain), Ok(key)) => (chain, key),
+        (chain, key) => {
+            let chain = chain.err().map(|text| TlsFault::of(TlsPart::Certificate, text));
+            return chain.into_iter().chain(key.err().map(|text| TlsFault::of(TlsPart::Key, text))).collect();
+        }
+    };
+    let is_of = |certificate: &CertificateDer<'static>| {
+        let pair = CertifiedKey::new(vec![certificate.clone()], key.clone()).keys_match();
+        // Where that cannot be told nothing is said.
+        !matches!(pair, Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)))
+    };
+    match chain.iter().position(is_of) {
+        Some(0) => Vec::new(),
+        Some(place) => {
+            let place = nth(place);
+            let text =
+                format!("the key belongs to the {place} certificate in it, and the client's own has to stand first");
+            vec![TlsFault::of(TlsPart::Certificate, text)]
+        }
+        None => {
+            let text = "it belongs to another certificate than the first one of the client certificate's file";
+            vec![TlsFault::of(TlsPart::Key, text)]
+        }
+    }
+}
+
+/// Whether each of them can be read.
+fn whole(chain: &[CertificateDer<'_>]) -> Result<(), String> {
+    let read = |certificate| ParsedCertificate::try_from(certificate).map(drop);
+    chain
+        .iter()
+        .enumerate()
+        .try_for_each(|(place, certificate)| read(certificate).map_err(|error| broken(place, &error)))
+}
+
+fn broken(place: usize, error: &rustls::Error) -> String {
+    format!("the {} certificate in it is broken: {error}", nth(place))
+}
+
+/// A place, counted from 0, in words.
+fn nth(place: usize) -> String {
+    match place {
+        0 => "1st".to_owned(),
+        1 => "2nd".to_owned(),
+        2 => "3rd".to_owned(),
+        more => format!("{}th", more + 1),
     }
 }
 
@@ -74,28 +181,33 @@ enum Roots {
 }
 
 impl Trust {
-    /// What the settings say, checked.
+    /// What the settings say.
     ///
     /// # Errors
-    /// `Settings` for PEM that holds no certificate or no key, a key of another certificate, and a name that is none.
+    /// `Settings` for what [`TlsSettings::check`] finds fault with.
     pub(crate) fn new(settings: &TlsSettings) -> Result<Arc<Self>, OriginError> {
+        if let Some(TlsFault { part, text }) = settings.check().into_iter().next() {
+            let part = match part {
+                TlsPart::ServerName => "server_name",
+                TlsPart::Ca => "ca",
+                TlsPart::Certificate => "certificate",
+                TlsPart::Key => "key",
+            };
+            return Err(settings_error(format!("`tls.{part}`: {text}")));
+        }
         let roots = match &settings.ca {
             _ if !settings.verify => Roots::Anybody,
-            Some(pem) => Roots::Own(Arc::new(authorities(pem)?)),
+            Some(pem) => Roots::Own(Arc::new(authorities(pem).map_err(settings_error)?)),
             None => Roots::System(OnceCell::new()),
         };
         let identity = match &settings.identity {
-            Some((chain, key)) => Some((certificates(chain, "the client certificate")?, private_key(key)?)),
+            Some((chain, key)) => {
+                Some((certificates(chain).map_err(settings_error)?, private_key(key).map_err(settings_error)?))
+            }
             None => None,
         };
         let server_name = settings.server_name.as_deref().map(server_name).transpose()?;
-        let trust = Self { provider: Arc::new(ring::default_provider()), roots, identity, server_name };
-        if trust.identity.is_some() {
-            // Whether key and certificate belong together is found out where a configuration is made of them.
-            let wrong = |error: rustls::Error| settings_error(format!("the client certificate and its key: {error}"));
-            trust.config(Arc::new(RootCertStore::empty())).map_err(wrong)?;
-        }
-        Ok(Arc::new(trust))
+        Ok(Arc::new(Self { provider: Arc::new(ring::default_provider()), roots, identity, server_name }))
     }
 
     async fn roots(&self) -> Result<Arc<RootCertStore>, OriginError> {
@@ -113,8 +225,6 @@ impl Trust {
             Roots::Anybody => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(Credulous(self.provider.clone())))
             }
-            // A verifier refuses to be made of no authority at all; here that only happens in a trial.
-            Roots::Own(_) | Roots::System(_) if roots.is_empty() => builder.with_root_certificates(roots),
             Roots::Own(_) | Roots::System(_) => {
                 let verifier = WebPkiServerVerifier::builder_with_provider(roots, self.provider.clone()).build();
                 builder.with_webpki_verifier(verifier.map_err(|error| rustls::Error::General(error.to_string()))?)
@@ -191,7 +301,7 @@ impl Tls {
             Some(error) => TlsFailure { what: What::Protocol, text: error.to_string() },
             None if error.kind() == io::ErrorKind::UnexpectedEof => TlsFailure {
                 what: What::Protocol,
-                text: "it closed the connection during the handshake; does it speak TLS at this port?".to_owned(),
+                text: "it closed the connection during the handshake; does it speak TLS at this port, and is `proxy_protocol` as it expects?".to_owned(),
             },
             None => TlsFailure { what: What::Protocol, text: error.to_string() },
         }
@@ -311,6 +421,8 @@ fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
+const NO_NAME: &str = "no certificate can be for this name";
+
 /// A host as in a URI (IPv6 in brackets) or a bare one, as certificates have it.
 fn server_name(host: &str) -> Result<ServerName<'static>, OriginError> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -319,28 +431,26 @@ fn server_name(host: &str) -> Result<ServerName<'static>, OriginError> {
     }
     // The root's dot is no part of a name in SNI (RFC 6066 §3).
     let bare = bare.strip_suffix('.').unwrap_or(bare);
-    ServerName::try_from(bare.to_owned())
-        .map_err(|_| settings_error(format!("{host}: no certificate can be for this name")))
+    ServerName::try_from(bare.to_owned()).map_err(|_| settings_error(format!("{host}: {NO_NAME}")))
 }
 
-fn certificates(pem: &[u8], whose: &str) -> Result<Vec<CertificateDer<'static>>, OriginError> {
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
-        Ok(found) if found.is_empty() => Err(settings_error(format!("{whose}: there is no certificate in this PEM"))),
+        Ok(found) if found.is_empty() => Err("there is no certificate in it".to_owned()),
         Ok(found) => Ok(found),
-        Err(error) => Err(settings_error(format!("{whose}: {error}"))),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, OriginError> {
-    let wrong = |error| settings_error(format!("the client certificate's key: {error}"));
-    PrivateKeyDer::from_pem_slice(pem).map_err(wrong)
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| error.to_string())
 }
 
-fn authorities(pem: &[u8]) -> Result<RootCertStore, OriginError> {
+fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem, "the own CA")? {
-        roots.add(certificate).map_err(|error| settings_error(format!("the own CA: {error}")))?;
+    for (place, certificate) in certificates(pem)?.into_iter().enumerate() {
+        roots.add(certificate).map_err(|error| broken(place, &error))?;
     }
     Ok(roots)
 }

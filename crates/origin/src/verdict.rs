@@ -48,13 +48,9 @@ impl Judge {
         self.well
     }
 
-    /// Whether the good checks of late are enough to bring in a server that was left out for another reason.
-    pub(crate) fn brings_back(&self, good_since: u32) -> bool {
-        good_since
-            >= match self.verdict {
-                Verdict::InARow { rise, .. } => rise.max(1),
-                Verdict::Window { threshold, .. } => threshold.max(1),
-            }
+    /// Goes on from the checks that another one has heard of, by its own verdict.
+    pub(crate) fn adopt(&mut self, before: &Self) {
+        *self = Self { verdict: self.verdict, ..before.clone() };
     }
 
     fn decided(&self) -> bool {
@@ -126,11 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn what_brings_back_a_server_that_was_left_out() {
-        let brings = |verdict, since| Judge::new(verdict).brings_back(since);
-        assert_eq!([0, 1, 2].map(|since| brings(ROW, since)), [false, false, true]);
-        assert_eq!([0, 2, 3].map(|since| brings(WINDOW, since)), [false, false, true]);
-        assert!(!brings(Verdict::InARow { rise: 0, fall: 0 }, 0));
+    fn another_verdict_goes_on_from_the_same_checks() {
+        let mut before = Judge::new(ROW);
+        for (check, well) in [(false, false), (true, false)] {
+            assert_eq!(before.hear(check), well);
+        }
+        for (verdict, checks, wanted) in
+            [(ROW, [true, true], [true, true]), (Verdict::InARow { rise: 3, fall: 1 }, [true, true], [false, true])]
+        {
+            let mut after = Judge::new(verdict);
+            after.adopt(&before);
+            assert_eq!(checks.map(|check| after.hear(check)), wanted, "{verdict:?}");
+        }
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use crate::matcher::HostGlob;
 use crate::reader::Reader;
 use crate::rules::Written;
 use crate::units::format_size;
-use crate::{ServerConfig, ServerUrl};
+use crate::{OriginConfig, RuleSource, ServerConfig, ServerUrl};
 
 /// A cookie cannot be the visitor's own and part of a key that visitors share.
 pub(crate) fn key_cookies(parts: &mut [Part]) {
@@ -141,6 +141,34 @@ pub(crate) fn slices(parts: &mut [Part], max_body: u64) {
                     format!("`slice` ({shown}) is larger than `cache.max_body` ({limit}): no such slice is stored");
                 part.reader.warning(*at, message, "make slices smaller, or raise `cache.max_body`");
             }
+        }
+    }
+}
+
+/// Servers that stand in for each other, and nothing for when none of them can: told at the first rule that stores their pages.
+/// The default policy serves stale when an origin fails.
+pub(crate) fn grace(parts: &mut [Part], origins: &[OriginConfig]) {
+    let several = |origin: &OriginConfig| origin.servers.len() > 1 || origin.fallback.is_some();
+    for (index, origin) in origins.iter().enumerate().filter(|(_, origin)| several(origin)) {
+        let caches = |written: &Written| {
+            let rule = &written.rule;
+            rule.origin == index && rule.source != RuleSource::Default && rule.cache().is_some()
+        };
+        if parts.iter().flat_map(|part| &part.rules).any(|written| caches(written) && written.says_stale) {
+            continue;
+        }
+        let first = parts.iter_mut().find_map(|part| {
+            let written = part.rules.iter().find(|written| caches(written))?;
+            Some((&mut part.reader, written))
+        });
+        if let Some((reader, Written { rule, at, .. })) = first {
+            let message = format!(
+                "no rule that caches what `{}` answers has `grace`: while its servers are down, what is past its lifetime is not served",
+                origin.name
+            );
+            let hint =
+                format!("for example `grace: 6h` in `cache` of rule `{}`; `grace: 0` if that is meant", rule.name);
+            reader.warning(*at, message, hint);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! YAML to compiled rules to answers.
 //!
 //! [`load`] reads a configuration file with the policies it names and gives a [`Config`] that is ready to run, or every
-//! error at once, each with its place and a hint. [`Policy::answer`] then finds the rule for a request, and
+//! error at once, each with its place and a hint; [`load_with`] also tells what somebody who speaks TLS finds. [`Policy::answer`] then finds the rule for a request, and
 //! [`Policy::classify`] says what the request's cookies are. Nothing here waits, logs, or reads a clock; only [`load`]
 //! and [`cases::load`] read files.
 
@@ -53,11 +53,11 @@ pub use error_page::{ErrorPage, Placeholder};
 pub use esi::{EsiDialect, EsiOnError, EsiOptions, EsiTriggers};
 pub use facts::RequestFacts;
 pub use key::{KeyRule, Parameters, QueryRule};
-pub use load::{Loaded, for_origin, load, load_str};
+pub use load::{Loaded, for_origin, load, load_str, load_with};
 pub use networks::{Networks, NotANetwork};
 pub use origin_config::{
     Balance, EjectConfig, HashBy, HealthConfig, OriginConfig, OriginProtocol, Pem, ProxyProtocol, QueueConfig,
-    ResolverConfig, RetryConfig, ServerConfig, ServerUrl, TimeoutConfig, TlsConfig, Verdict,
+    ResolverConfig, RetryConfig, ServerConfig, ServerUrl, TimeoutConfig, TlsCheck, TlsConfig, TlsFault, Verdict,
 };
 pub use policy::{CookieKind, CookieVerdict, Policy, UnknownCookies};
 pub use purge::{HtcpConfig, PurgeConfig, PurgeDialect, PurgeDialects, PurgeSecret, Require, Secret};

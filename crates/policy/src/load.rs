@@ -8,14 +8,15 @@ use crate::diagnostic::{At, Source};
 use crate::glob::NameGlob;
 use crate::keys;
 use crate::names::NameSet;
+use crate::origins::Files;
 use crate::reader::{Reader, Section, Wrong};
 use crate::rules::{self, Known, Written};
 use crate::sessions::{self, SessionCookie, Sessions};
 use crate::table::{POLICY_KEYS, UNKNOWN};
 use crate::yaml::{Entry, Node, Value};
 use crate::{
-    Config, Context, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, UnknownCookies, checks,
-    contexts, error_page, origins, purge, settings, shipped, shipped_names, values, yaml,
+    Config, Context, Diagnostic, Diagnostics, OriginConfig, Policy, RuleSource, Severity, TlsCheck, UnknownCookies,
+    checks, contexts, error_page, origins, purge, settings, shipped, shipped_names, values, yaml,
 };
 
 /// The name of the policy that always applies, last.
@@ -35,19 +36,34 @@ pub struct Loaded {
 /// # Errors
 /// Every error in all of the files, and the warnings with them.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    load_with(path, NO_CHECK)
+}
+
+/// The same; what `tls` finds wrong with an origin's `tls` is an error in its place.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(path: &Path, tls: TlsCheck<'_>) -> Result<Loaded, Diagnostics> {
     let name = path.display().to_string();
     let text = read(path).map_err(|reason| unreadable(&name, &reason))?;
-    load_str(&name, &text, path.parent())
+    from_text(&name, &text, path.parent(), tls)
 }
+
+/// Takes every certificate for right.
+const NO_CHECK: TlsCheck<'_> = &|_| Vec::new();
 
 /// Reads a configuration from text. `file_name` is for messages; policies by path are looked for in `base`.
 ///
 /// # Errors
 /// As [`load`].
 pub fn load_str(file_name: &str, text: &str, base: Option<&Path>) -> Result<Loaded, Diagnostics> {
+    from_text(file_name, text, base, NO_CHECK)
+}
+
+fn from_text(file_name: &str, text: &str, base: Option<&Path>, tls: TlsCheck<'_>) -> Result<Loaded, Diagnostics> {
     let (mut reader, root) = Reader::new(file_name, text);
     match root {
-        Some(root) => assemble(reader, &root, base, Vec::new()),
+        Some(root) => assemble(reader, &root, base, Vec::new(), tls),
         None => {
             if !reader.has_errors() {
                 let hint = "the shortest that works: `origins: { cms: \"http://127.0.0.1:9000\" }`";
@@ -97,7 +113,7 @@ pub fn for_origin(origin: &str, listen: Option<&str>) -> Result<Loaded, Diagnost
     if reader.has_errors() {
         return Err(Diagnostics(reader.finish()));
     }
-    assemble(reader, &map(entries), None, Vec::new())
+    assemble(reader, &map(entries), None, Vec::new(), NO_CHECK)
 }
 
 /// Says what is wrong with an argument in the words of the command line: the hints of a file would not help there.
@@ -122,7 +138,7 @@ pub(crate) struct PolicyText {
 pub(crate) fn for_policy(policy: PolicyText) -> Result<Loaded, Diagnostics> {
     let (reader, root) = Reader::new("cases", "origins: { origin: \"http://127.0.0.1:80\" }");
     let root = root.ok_or_else(Diagnostics::default)?;
-    assemble(reader, &root, None, vec![policy])
+    assemble(reader, &root, None, vec![policy], NO_CHECK)
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, String> {
@@ -157,13 +173,14 @@ fn assemble(
     root: &Node,
     base: Option<&Path>,
     mut policies: Vec<PolicyText>,
+    tls: TlsCheck<'_>,
 ) -> Result<Loaded, Diagnostics> {
     let Some(file) = reader.section(root, "") else {
         return Err(Diagnostics(reader.finish()));
     };
     let (listen, admin) = settings::addresses(&mut reader, &file);
     let own = base.unwrap_or(Path::new(""));
-    let origins = origins::read(&mut reader, &file, &listen, own);
+    let origins = origins::read(&mut reader, &file, &listen, &Files { base: own, tls });
     let names = origins::names(&mut reader, &file);
     let cache = settings::cache(&mut reader, &file);
     let esi = settings::esi(&mut reader, &file);
@@ -184,6 +201,7 @@ fn assemble(
     checks::unreachable(&mut parts);
     checks::slices(&mut parts, cache.max_body);
     checks::esi_hosts(&mut parts);
+    checks::grace(&mut parts, &origins);
 
     let purge = purge::together(parts.iter_mut().map(|part| std::mem::take(&mut part.purge)));
     let sessions = Sessions::new(parts.iter().flat_map(|part| &part.sessions).map(|(cookie, _)| cookie));

@@ -285,6 +285,20 @@ impl fmt::Debug for TlsConfig {
     }
 }
 
+/// Something in what a [`TlsConfig`] holds that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFault {
+    /// The key of `tls` that has to change: `server_name`, `ca`, `certificate` or `key`.
+    pub key: &'static str,
+    /// What is wrong, without a full stop.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// Finds out what of a [`TlsConfig`] cannot be used. Here only the form of its files is known; what is in them, whoever speaks TLS knows.
+pub type TlsCheck<'a> = &'a dyn Fn(&TlsConfig) -> Vec<TlsFault>;
+
 /// A version of the PROXY protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyProtocol {

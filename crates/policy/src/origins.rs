@@ -17,16 +17,25 @@ use crate::settings::plain;
 use crate::yaml::{Entry, Node, Value};
 use crate::{
     Balance, HashBy, OriginConfig, OriginProtocol, ProxyProtocol, QueueConfig, ResolverConfig, RetryConfig,
-    ServerConfig, ServerUrl, TimeoutConfig, checks, values,
+    ServerConfig, ServerUrl, TimeoutConfig, TlsCheck, checks, values,
 };
 
 /// What all origins of a file have in common.
 struct Common<'a> {
     timeouts: TimeoutConfig,
+    /// `timeouts` as written.
+    general: Section<'a>,
     idle_timeout: std::time::Duration,
     listen: &'a [SocketAddr],
-    /// Where the file's relative paths begin.
-    base: &'a Path,
+    files: &'a Files<'a>,
+}
+
+/// The files that an origin names.
+pub(crate) struct Files<'a> {
+    /// Where relative paths begin.
+    pub(crate) base: &'a Path,
+    /// Who looks into them.
+    pub(crate) tls: TlsCheck<'a>,
 }
 
 /// An origin, and the name of its fallback, which may be one that is read later.
@@ -36,7 +45,12 @@ struct Written {
 }
 
 /// `origins` and `timeouts`.
-pub(crate) fn read(reader: &mut Reader, file: &Section<'_>, listen: &[SocketAddr], base: &Path) -> Vec<OriginConfig> {
+pub(crate) fn read(
+    reader: &mut Reader,
+    file: &Section<'_>,
+    listen: &[SocketAddr],
+    files: &Files<'_>,
+) -> Vec<OriginConfig> {
     let general = reader.part(file, "timeouts");
     let common = Common {
         timeouts: TimeoutConfig {
@@ -48,8 +62,10 @@ pub(crate) fn read(reader: &mut Reader, file: &Section<'_>, listen: &[SocketAddr
         },
         idle_timeout: reader.value(&general, "idle", values::timeout).unwrap_or_default(),
         listen,
-        base,
+        files,
+        general,
     };
+    doubts::general(reader, &common.general, &common.timeouts);
     let Some(entry) = file.entry("origins") else {
         if !file.misspells("origins") {
             let hint = "for example `origins: { cms: \"http://127.0.0.1:9000\" }`";
@@ -96,7 +112,10 @@ fn origin(reader: &mut Reader, entry: &Entry, common: &Common<'_>) -> Written {
     let short = !matches!(node.value, Value::Map(_));
     let empty = Section::empty("origins.NAME", node.at);
     let section = if short { empty } else { reader.section(node, "origins.NAME").unwrap_or(empty) };
+    let errors = reader.errors();
     let servers = servers(reader, name, short.then_some(node), &section);
+    // What is said of few servers may not be true of those that are meant.
+    let doubtful = reader.errors() > errors;
     checks::own_address(reader, &servers, common.listen);
     let one = servers.len() < 2;
     let protocols = [OriginProtocol::Http1, OriginProtocol::Http2, OriginProtocol::Auto];
@@ -114,14 +133,17 @@ fn origin(reader: &mut Reader, entry: &Entry, common: &Common<'_>) -> Written {
         timeouts: timeouts(reader, &section, &common.timeouts),
         idle_timeout: reader.value(&section, "idle_timeout", values::timeout).unwrap_or(common.idle_timeout),
         protocol: reader.value(&section, "protocol", values::word(PROTOCOLS, &protocols)).unwrap_or_default(),
-        tls: tls::read(reader, &section, common.base),
+        tls: tls::read(reader, name, &section, common.files),
         proxy_protocol: reader.value(&section, "proxy_protocol", values::word(PROXY_PROTOCOLS, &proxy_protocols)),
         header_bytes: reader.value(&section, "header_bytes", values::size).unwrap_or(512 << 10),
         host: reader.value(&section, "host", values::host),
         forwarded: reader.value(&section, "forwarded", values::boolean).unwrap_or_default(),
         servers: servers.iter().map(|(server, _)| server.clone()).collect(),
     };
-    doubts::tell(reader, &section, &config, &servers);
+    tls::hosts(reader, &servers, &config.tls);
+    if !doubtful {
+        doubts::tell(reader, &section, &common.general, &config, &servers);
+    }
     let fallback = reader.value(&section, "fallback", values::text);
     Written { config, fallback: fallback.zip(section.entry("fallback").map(|entry| entry.node.at)) }
 }
@@ -243,18 +265,21 @@ fn retries(reader: &mut Reader, origin: &Section<'_>) -> RetryConfig {
     RetryConfig {
         tries: tries.unwrap_or(1),
         budget: reader.value(&section, "budget", values::percent(0, 100)).unwrap_or_default(),
-        statuses: plain(reader.list(&section, "status", error_status)),
+        statuses: failures(reader, &section),
         hold: reader.value(&section, "hold", held).unwrap_or_default(),
         replay: reader.value(&section, "replay", held).unwrap_or_default(),
     }
 }
 
-/// A status that tells of a failure: no other makes sense as one.
-fn error_status(text: &str) -> Result<http::StatusCode, Wrong> {
-    match values::status(text)? {
-        status if status.as_u16() >= 400 => Ok(status),
-        _ => Err(Wrong::because("is no status of an error").hint("from 400 to 599: `[502, 503, 504]`")),
+/// `status` where it says what counts as a failure: each once.
+fn failures(reader: &mut Reader, section: &Section<'_>) -> Vec<http::StatusCode> {
+    let mut statuses = Vec::new();
+    for status in plain(reader.list(section, "status", values::failures)).into_iter().flatten() {
+        if !statuses.contains(&status) {
+            statuses.push(status);
+        }
     }
+    statuses
 }
 
 /// What is held for each request under way.

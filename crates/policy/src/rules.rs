@@ -24,6 +24,8 @@ pub(crate) struct Written {
     pub(crate) cookies: NamedCookies,
     /// Where its `slice` stands, for the check against the largest body that is stored.
     pub(crate) slice: Option<At>,
+    /// It says itself how long what is stale may be served, if only that it may not.
+    pub(crate) says_stale: bool,
     /// Its `match` has an error, so what it fits is not known.
     pub(crate) doubtful: bool,
 }
@@ -79,16 +81,21 @@ fn rule(
     let (esi, esi_options) = crate::esi::read(reader, &section, name.as_deref().unwrap_or("?"));
     let origin = reader.value(&section, "origin", |text| origin_index(text, known.origins)).unwrap_or(0);
     let timeouts = timeouts::read(reader, &section);
+    if let Some(origin) = known.origins.get(origin) {
+        timeouts::doubt(reader, &section, timeouts.as_deref(), &origin.timeouts);
+    }
     let context = reader.value(&section, "context", |text| match contexts::find(text, known.contexts) {
         Err(_) if known.broken_contexts.iter().any(|broken| broken == text) => Ok(None),
         found => found.map(Some),
     });
     let context = context.flatten();
     let cached = matches!(action, Some(Action::Cache(_)));
-    let slice = section.entry("cache").and_then(|cache| match &cache.node.value {
-        Value::Map(entries) => entries.iter().find(|entry| entry.key == "slice").map(|entry| entry.key_at),
+    let in_cache = |name: &str| match &section.entry("cache")?.node.value {
+        Value::Map(entries) => entries.iter().find(|entry| entry.key == name).map(|entry| entry.key_at),
         _ => None,
-    });
+    };
+    let slice = in_cache("slice");
+    let says_stale = in_cache("grace").or(in_cache("stale_if_error")).is_some();
     let with_body = |method: &&Method| matches!(method.as_str(), "QUERY" | "POST");
     let storable = |method: &Method| method == Method::GET || method == Method::HEAD || with_body(&method);
     if let Some(Action::Cache(cache)) = &mut action {
@@ -132,7 +139,7 @@ fn rule(
         matcher,
     };
     check_edits(reader, &section, &rule);
-    Some(Written { rule, at, cookies, slice, doubtful })
+    Some(Written { rule, at, cookies, slice, says_stale, doubtful })
 }
 
 /// Fields that the key has, and that the origin would not see as they are keyed.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::diagnostic::At;
 use crate::reader::{Reader, Section};
-use crate::values;
+use crate::units::format_duration;
+use crate::{TimeoutConfig, values};
 
 /// Limits of time of one exchange with an origin; where there is none, the origin's own holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,4 +34,26 @@ pub(crate) fn read(reader: &mut Reader, of: &Section<'_>) -> Option<Box<RuleTime
         total: limit("total"),
     };
     (timeouts != RuleTimeouts::default()).then(|| Box::new(timeouts))
+}
+
+/// Tells of a rule's limit that the origin's limit for all of it comes before.
+pub(crate) fn doubt(reader: &mut Reader, of: &Section<'_>, own: Option<&RuleTimeouts>, origin: &TimeoutConfig) {
+    let Some((own, first_byte)) = own.and_then(|own| Some((own, own.first_byte?))) else { return };
+    let whole = match (own.total, origin.total) {
+        (Some(total), _) => ("`total`", total),
+        (None, Some(total)) => ("the origin's `total`", total),
+        (None, None) => return,
+    };
+    let at = reader.part(of, "timeouts").at_of("first_byte");
+    never(reader, at, ("`first_byte`", first_byte), whole);
+}
+
+/// A limit for the first byte that is longer than that for all of it; each with what it is called.
+pub(crate) fn never(reader: &mut Reader, at: At, first_byte: (&str, Duration), whole: (&str, Duration)) {
+    if first_byte.1 <= whole.1 {
+        return;
+    }
+    let shown = |(name, limit): (&str, Duration)| format!("{name} ({})", format_duration(limit));
+    let message = format!("{} is longer than {}, so it never ends a request", shown(first_byte), shown(whole));
+    reader.warning(at, message, "make the first one shorter, or the second one longer");
 }

@@ -17,6 +17,9 @@ pub enum UnitError {
     /// A number without its unit.
     #[error("has no unit")]
     NoUnit,
+    /// A number with a decimal point, or a comma in its place.
+    #[error("has a fraction")]
+    Fraction,
     /// Something else than a known unit after the number.
     #[error("has an unknown unit")]
     Unit,
@@ -64,7 +67,43 @@ pub fn format_size(bytes: u64) -> String {
     format(&SIZE_UNITS, bytes, "0B")
 }
 
+/// The duration in whole milliseconds nearest to a number with a fraction: `1500ms` for `1.5` and `s`.
+pub(crate) fn whole_duration(number: &str, unit: &str) -> Option<String> {
+    let millis = whole(number, factor(&DURATION_UNITS, unit).ok()?)?;
+    Some(format_duration(Duration::from_millis(millis))).filter(|text| parse_duration(text).is_ok())
+}
+
+/// The size in whole bytes nearest to a number with a fraction: `1536KiB` for `1.5` and `MiB`.
+pub(crate) fn whole_size(number: &str, unit: &str) -> Option<String> {
+    whole(number, factor(&SIZE_UNITS, unit).ok()?).map(format_size)
+}
+
+/// So many times `factor`, rounded; none where that is nothing, or too much.
+fn whole(number: &str, factor: u64) -> Option<u64> {
+    /// More places are less than a nanosecond of a second.
+    const PLACES: usize = 9;
+    let (integer, fraction) = number.split_once(['.', ','])?;
+    let integer: u128 = if integer.is_empty() { 0 } else { integer.parse::<u64>().ok()?.into() };
+    let fraction = fraction.get(..PLACES).unwrap_or(fraction);
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let fraction: u128 = fraction.parse::<u64>().ok()?.into();
+    let factor = u128::from(factor);
+    let value = integer * factor + (fraction * factor + scale / 2) / scale;
+    u64::try_from(value).ok().filter(|value| *value > 0)
+}
+
+/// Where a number with digits on both sides of a point, or a comma, or behind it only, ends; 0 where none stands first.
+pub(crate) fn fraction_end(text: &str) -> usize {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let integer = digits(text);
+    let places = text[integer..].strip_prefix(['.', ',']).map_or(0, digits);
+    if places == 0 { 0 } else { integer + 1 + places }
+}
+
 fn split(text: &str) -> Result<(u64, &str), UnitError> {
+    if fraction_end(text) > 0 {
+        return Err(UnitError::Fraction);
+    }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
@@ -101,7 +140,10 @@ mod tests {
             ("s", UnitError::Number),
             ("-1s", UnitError::Number),
             ("30", UnitError::NoUnit),
-            ("1.5h", UnitError::Unit),
+            ("1.5h", UnitError::Fraction),
+            ("0,5s", UnitError::Fraction),
+            (".5s", UnitError::Fraction),
+            ("1.s", UnitError::Unit),
             ("30 s", UnitError::Unit),
             ("3S", UnitError::Unit),
             ("36501d", UnitError::TooLarge),
@@ -127,6 +169,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn fractions_become_whole_numbers_of_a_smaller_unit() {
+        for (number, unit, whole) in [
+            ("1.5", "s", Some("1500ms")),
+            ("0,5", "m", Some("30s")),
+            (".25", "h", Some("15m")),
+            ("2.0", "d", Some("2d")),
+            ("0.3333", "s", Some("333ms")),
+            ("0.0001", "ms", None),
+            ("0.0", "s", None),
+            ("36500.5", "d", None),
+            ("1.5", "fortnights", None),
+            ("99999999999999999999.5", "s", None),
+            ("18446744073709551615.9", "d", None),
+        ] {
+            assert_eq!(whole_duration(number, unit).as_deref(), whole, "{number}{unit}");
+        }
+        assert_eq!(whole_size("1.5", "MiB").as_deref(), Some("1536KiB"));
+        assert_eq!(whole_size("0.1", "GiB").as_deref(), Some("107374182B"));
+    }
+
     proptest! {
         #[test]
         fn durations_round_trip(millis in 0..=LONGEST.as_millis() as u64) {
@@ -143,6 +206,14 @@ mod tests {
         fn any_text_is_read_without_panic(text in ".*") {
             let _ = parse_duration(&text);
             let _ = parse_size(&text);
+        }
+
+        #[test]
+        fn any_fraction_is_read_without_panic(integer in "[0-9]{0,25}", places in "[0-9]{1,25}", unit in "(ms|s|m|h|d|B|KiB|TiB)") {
+            let number = format!("{integer}.{places}");
+            let duration = whole_duration(&number, &unit);
+            prop_assert!(duration.is_none_or(|text| parse_duration(&text).is_ok()));
+            prop_assert!(whole_size(&number, &unit).is_none_or(|text| parse_size(&text).is_ok()));
         }
     }
 }

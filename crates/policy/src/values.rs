@@ -10,11 +10,11 @@ use crate::glob::{GlobError, NameGlob, PathGlob};
 use crate::keys::nearest;
 use crate::matcher::HostGlob;
 use crate::reader::{Read, Wrong};
-use crate::units::{UnitError, parse_duration, parse_size};
+use crate::units::{UnitError, fraction_end, parse_duration, parse_size, whole_duration, whole_size};
 use crate::{Networks, ServerUrl};
 
 pub(crate) fn duration(text: &str) -> Read<Duration> {
-    parse_duration(text).map_err(|error| unit_error(error, text, "s", &["ms", "s", "m", "h", "d"]))
+    parse_duration(text).map_err(|error| unit_error(error, text, "s", &["ms", "s", "m", "h", "d"], whole_duration))
 }
 
 /// A duration that something waits for.
@@ -26,12 +26,20 @@ pub(crate) fn timeout(text: &str) -> Read<Duration> {
 }
 
 pub(crate) fn size(text: &str) -> Read<u64> {
-    parse_size(text).map_err(|error| unit_error(error, text, "MiB", &["KiB", "MiB", "GiB"]))
+    parse_size(text).map_err(|error| unit_error(error, text, "MiB", &["KiB", "MiB", "GiB"], whole_size))
 }
 
-fn unit_error(error: UnitError, text: &str, usual: &str, units: &[&str]) -> Wrong {
-    let number: String = text.chars().take_while(char::is_ascii_digit).collect();
-    let unit = text[number.len()..].trim();
+/// `whole` makes whole numbers of fractions.
+fn unit_error(
+    error: UnitError,
+    text: &str,
+    usual: &str,
+    units: &[&str],
+    whole: fn(&str, &str) -> Option<String>,
+) -> Wrong {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits.max(fraction_end(text)));
+    let unit = unit.trim();
     let better = match unit.to_ascii_lowercase().as_str() {
         "sec" | "secs" | "second" | "seconds" => Some("s"),
         "min" | "mins" | "minute" | "minutes" => Some("m"),
@@ -51,6 +59,10 @@ fn unit_error(error: UnitError, text: &str, usual: &str, units: &[&str]) -> Wron
         UnitError::Unit => match better {
             Some(unit) => wrong.hint(format!("write `{number}{unit}`")),
             None => wrong.hint(format!("units: {}; one number and one unit", units.join(" "))),
+        },
+        UnitError::Fraction => match whole(number, better.unwrap_or(if unit.is_empty() { usual } else { unit })) {
+            Some(whole) => wrong.hint(format!("write `{whole}`: numbers are whole")),
+            None => wrong.hint(format!("one whole number and one unit: {}", units.join(" "))),
         },
         UnitError::TooLarge => wrong.hint("a smaller number"),
         UnitError::Number => Wrong::PLAIN,
@@ -94,12 +106,18 @@ pub(crate) fn count(least: u64, most: u64) -> impl Fn(&str) -> Read<usize> {
 /// `10%`.
 pub(crate) fn percent<T: TryFrom<u16>>(least: u16, most: u16) -> impl Fn(&str) -> Read<T> {
     move |text| {
+        let within = |number: &u16| (least..=most).contains(number);
         let Some(number) = text.strip_suffix('%') else {
-            let number = text.parse::<u16>().ok().filter(|number| (least..=most).contains(number));
-            return Err(
-                Wrong::because("has no percent sign").hint(format!("write `{}%`", number.unwrap_or(least.max(10))))
-            );
+            let number = if fraction_end(text) == text.len() { hundredths(text) } else { text.parse::<u16>().ok() };
+            let number = number.filter(within).unwrap_or(least.max(10));
+            return Err(Wrong::because("has no percent sign").hint(format!("write `{number}%`")));
         };
+        if !number.is_empty() && fraction_end(number) == number.len() {
+            let whole = number.split(['.', ',']).next().and_then(|whole| whole.parse::<u16>().ok());
+            // Nothing is another thing than little.
+            let whole = whole.map(|whole| whole.max(1)).filter(within).unwrap_or(least.max(10));
+            return Err(Wrong::because("has a fraction").hint(format!("write `{whole}%`")));
+        }
         match number.parse::<u16>() {
             Ok(percent) if (least..=most).contains(&percent) => T::try_from(percent).map_err(|_| Wrong::PLAIN),
             Ok(percent) if percent < least => Err(Wrong::because(format!("is less than {least}%"))),
@@ -107,6 +125,14 @@ pub(crate) fn percent<T: TryFrom<u16>>(least: u16, most: u16) -> impl Fn(&str) -
             Err(_) => Err(Wrong::PLAIN),
         }
     }
+}
+
+/// `0.5` as somebody writes a share who is used to parts of one: 50.
+fn hundredths(text: &str) -> Option<u16> {
+    let (integer, places) = text.split_once(['.', ','])?;
+    let hundreds = if integer.is_empty() { 0 } else { integer.parse::<u16>().ok()? };
+    let places: String = places.chars().chain("00".chars()).take(2).collect();
+    hundreds.checked_mul(100)?.checked_add(places.parse::<u16>().ok()?)
 }
 
 pub(crate) fn text(text: &str) -> Read<String> {
@@ -145,6 +171,11 @@ fn address_or(text: &str, ip: &str, port: u16) -> Read<SocketAddr> {
         return Err(Wrong::because("has no port").hint(quoted(&format!("{shown}:{port}"))));
     }
     let (host, own_port) = text.rsplit_once(':').unwrap_or(("", text));
+    if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+        && let Some(reason) = wrong_port(own_port)
+    {
+        return Err(Wrong::because(reason).hint(quoted(&format!("{host}:{port}"))));
+    }
     match (host, own_port.parse::<u16>()) {
         ("" | "*", Ok(port)) => Err(Wrong::because("has no IP address").hint(quoted(&format!("{ip}:{port}")))),
         ("localhost", Ok(port)) => Err(Wrong::because("has a name").hint(quoted(&format!("127.0.0.1:{port}")))),
@@ -181,10 +212,24 @@ pub(crate) fn server(text: &str) -> Read<ServerUrl> {
         return Err(Wrong::because("has a path")
             .hint(format!("write `{scheme}://{authority}`; paths go to the server as they come")));
     }
-    if authority.as_str() != uri.host().unwrap_or_default() && authority.port_u16().is_none_or(|port| port == 0) {
-        return Err(Wrong::because("has no port behind its colon").hint("from 1 to 65535"));
+    let behind =
+        authority.as_str().strip_prefix(uri.host().unwrap_or_default()).and_then(|rest| rest.strip_prefix(':'));
+    if let Some(reason) = behind.and_then(wrong_port) {
+        return Err(Wrong::because(reason).hint("from 1 to 65535"));
     }
     Ok(if secure { ServerUrl::Https(authority.clone()) } else { ServerUrl::Http(authority.clone()) })
+}
+
+/// What is wrong with what stands behind the colon of a host.
+fn wrong_port(text: &str) -> Option<&'static str> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<u16>() {
+        Ok(0) => Some("has a port that is none"),
+        Ok(_) => None,
+        Err(_) if text.is_empty() => Some("has no port behind its colon"),
+        Err(_) if is_number => Some("has a port that is too large"),
+        Err(_) => Some("has a port that is no number"),
+    }
 }
 
 /// What stands after `unix:`.
@@ -286,6 +331,16 @@ pub(crate) fn status_range(text: &str) -> Read<(u16, u16)> {
         (Some(first), Some(last)) if first <= last => Ok((first, last)),
         (Some(first), Some(last)) => Err(Wrong::because("is upside down").hint(format!("write `{last}-{first}`"))),
         _ => Err(Wrong::because("is not between 100 and 599")),
+    }
+}
+
+/// The statuses of `502`, `500-504` or `5xx`, where all of them tell of a failure: no other makes sense as one.
+pub(crate) fn failures(text: &str) -> Read<Vec<StatusCode>> {
+    match status_range(text)? {
+        (first, last) if first >= 400 => {
+            Ok((first..=last).filter_map(|code| StatusCode::from_u16(code).ok()).collect())
+        }
+        _ => Err(Wrong::because("is no status of an error").hint("from 400 to 599: `[502, 503, 504]`, or `5xx`")),
     }
 }
 

@@ -118,15 +118,16 @@ pub(crate) fn whole(
     let Told { mut headers, made } = told;
     let at_hand = made.is_some();
     let age = template.freshness.current_age(exchange.now);
-    if let Some((tag, keep)) = made {
-        let told = rule.cache().is_some_and(|cache| cache.client_cache_control.is_some());
-        if let Some(max_age) = keep.filter(|_| !told).and_then(|keep| made::max_age(keep, age)) {
-            headers.insert(header::CACHE_CONTROL, max_age);
-        }
-        if let Some(tag) = tag {
-            headers.insert(header::ETAG, tag);
-        }
+    let (tag, keep) = made.unwrap_or_default();
+    let told = rule.cache().is_some_and(|cache| cache.client_cache_control.is_some());
+    if let Some(keep) = keep.filter(|_| !told) {
+        headers.insert(header::CACHE_CONTROL, made::max_age(keep, age));
     }
+    // What stands there is at most a place for it.
+    match tag {
+        Some(tag) => headers.insert(header::ETAG, tag),
+        None => headers.remove(header::ETAG),
+    };
     // By its tag alone: the dates in its fields are the template's, and a fragment that is newer has not changed them.
     let by_tag = at_hand && exchange.headers.contains_key(header::IF_NONE_MATCH);
     let unchanged = conditional::evaluate(&exchange.method, &exchange.headers, template.status, &headers);
@@ -578,7 +579,7 @@ impl Assembly {
                     Some(Err(error)) => {
                         // What came of it is out: ended here, the page would pass for whole.
                         self.page.broke_off(&error);
-                        return Poll::Ready(Err(error));
+                        return Poll::Ready(Err(error.to_string().into()));
                     }
                 }
             },

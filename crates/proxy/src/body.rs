@@ -318,7 +318,11 @@ impl http_body::Body for Body {
                     watch.complete();
                 }
             }
-            Some(Err(_)) => {}
+            Some(Err(error)) => {
+                if let Some(watch) = &this.watch {
+                    watch.broke_off(error);
+                }
+            }
         }
         Poll::Ready(frame)
     }

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 pub(crate) struct Told<'a> {
     pub(crate) status: StatusCode,
     pub(crate) reason: &'static str,
+    pub(crate) title: &'static str,
     pub(crate) message: &'static str,
     pub(crate) request_id: &'a str,
 }
@@ -65,19 +66,18 @@ fn thousandths(weight: &str) -> u16 {
 
 /// The body in a form.
 pub(crate) fn render(form: Form, page: &ErrorPage, told: &Told<'_>) -> String {
-    let Told { status, reason, message, request_id } = *told;
+    let Told { status, reason, title, message, request_id } = *told;
     match form {
         Form::Html => page.render(|placeholder| match placeholder {
             Placeholder::Status => Cow::Owned(status.as_str().to_owned()),
             Placeholder::Reason => reason.into(),
-            Placeholder::Title => title(status).into(),
+            Placeholder::Title => title.into(),
             Placeholder::Message => message.into(),
             Placeholder::RequestId => request_id.into(),
         }),
         Form::Json => {
             let mut text = format!("{{\"status\":{}", status.as_u16());
-            let fields =
-                [("title", title(status)), ("message", message), ("reason", reason), ("request_id", request_id)];
+            let fields = [("title", title), ("message", message), ("reason", reason), ("request_id", request_id)];
             for (name, value) in fields {
                 let _ = write!(text, ",\"{name}\":\"");
                 escape(value, &mut text);
@@ -104,16 +104,6 @@ fn escape(text: &str, into: &mut String) {
             }
             other => into.push(other),
         }
-    }
-}
-
-/// What happened, in a visitor's words.
-fn title(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => "The site is busy right now",
-        StatusCode::GATEWAY_TIMEOUT => "The site is taking too long",
-        StatusCode::BAD_GATEWAY => "The site cannot be reached right now",
-        _ => "This page cannot be shown",
     }
 }
 
@@ -149,8 +139,9 @@ mod tests {
     #[test]
     fn json_and_text_tell_the_same() {
         let page = copal_policy::load_str("x", "origins: {a: 'http://127.0.0.1:1'}", None).unwrap().config.error_page;
-        let told =
-            Told { status: StatusCode::BAD_GATEWAY, reason: "origin-dns", message: "Try \"x\".", request_id: "1" };
+        let title = "The site cannot be reached right now";
+        let message = "Try \"x\".";
+        let told = Told { status: StatusCode::BAD_GATEWAY, reason: "origin-dns", title, message, request_id: "1" };
         assert_eq!(
             render(Form::Json, &page, &told),
             "{\"status\":502,\"title\":\"The site cannot be reached right now\",\"message\":\"Try \\\"x\\\".\",\

@@ -1,6 +1,7 @@
 //! Fetches that failed a moment ago (`failure_ttl`): within that time the origin is not asked for them again, and whoever
 //! wants one is answered at once.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,6 +31,8 @@ struct Failure {
     /// Of other variants by cookie, field or rule nothing is known: they may have another origin.
     extras: Box<str>,
     fault: Fault,
+    /// The one client that met it; none where that does not matter.
+    by: Option<IpAddr>,
     until: Timestamp,
     /// The newest purge when its fetch began: one that came later may end it.
     began: Sequence,
@@ -46,13 +49,15 @@ impl Failures {
         Self { known: Recent::new(KEYS), until: AtomicU64::new(0) }
     }
 
-    /// Remembers that a fetch that began at `began` failed at `now`, where the origin is to blame.
+    /// Remembers that a fetch that began at `began` failed at `now`, where the origin is to blame. What failed after the request was
+    /// sent may have failed at something odd in it, which the key does not tell from others: it counts for others once a second
+    /// client has met it.
     pub(crate) fn remember(&self, asked: &Asked, fault: &Fault, began: Sequence, now: Timestamp) {
         let ttl = asked.cache_rule().map(|cache| cache.failure_ttl).unwrap_or_default();
         // What fails with this client's credentials may not fail without them.
         let for_others = fault.is_of_origin() && !is_own(asked);
-        // Full is full for this moment, and says so at once.
-        let for_others = for_others && fault.reason != Reason::OriginBusy;
+        // Full is full for this moment, and whoever drained the last server brings one back: both are known at once.
+        let for_others = for_others && !matches!(fault.reason, Reason::OriginBusy | Reason::OriginDrained);
         // An origin that fails at a HEAD or at a part may have the whole all the same.
         let for_others = for_others && asked.exchange.method != Method::HEAD && asked.wanted.is_whole();
         let extras = &asked.plan.extras;
@@ -60,7 +65,9 @@ impl Failures {
             return;
         }
         let until = now.plus(ttl);
-        let failure = Failure { extras: extras.as_str().into(), fault: fault.clone(), until, began };
+        let by =
+            fault.is_of_what_was_sent().then(|| client(asked)).filter(|by| !self.was_met_by_another(asked, *by, now));
+        let failure = Failure { extras: extras.as_str().into(), fault: fault.clone(), by, until, began };
         self.known.put(asked.key.clone(), failure);
         self.until.fetch_max(until.as_millis(), Ordering::Relaxed);
     }
@@ -75,9 +82,19 @@ impl Failures {
             if failure.until <= now || failure.is_named(store, &asked.key) {
                 return None;
             }
-            Some((*failure.extras == *asked.plan.extras).then(|| failure.fault.clone()))
+            let same = *failure.extras == *asked.plan.extras && failure.by.is_none_or(|by| by == client(asked));
+            Some(same.then(|| failure.fault.clone()))
         };
         self.known.look(&asked.key, look).flatten()
+    }
+
+    /// Whether the page failed for somebody else too, so that the cause is not what this client sent.
+    fn was_met_by_another(&self, asked: &Asked, by: IpAddr, now: Timestamp) -> bool {
+        let look = |failure: &mut Failure| {
+            let still = failure.until > now && *failure.extras == *asked.plan.extras;
+            Some(still && failure.by != Some(by))
+        };
+        self.known.look(&asked.key, look).unwrap_or_default()
     }
 
     /// The origin has answered: it is well again.
@@ -95,6 +112,14 @@ impl Failures {
     /// Forgets what has been purged, before the log of the store forgets that, and what is over.
     pub(crate) fn sweep(&self, store: &Store, now: Timestamp) {
         self.known.retain(|key, failure| failure.until > now && !failure.is_named(store, key));
+    }
+}
+
+/// Who asks, as far as addresses tell: somebody has a whole /64 of IPv6.
+fn client(asked: &Asked) -> IpAddr {
+    match asked.exchange.asker().to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        v4 => v4,
     }
 }
 

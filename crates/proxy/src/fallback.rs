@@ -18,21 +18,22 @@ use crate::deliver;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::proxy::{NAME, Proxy, Runtime};
-use crate::reason::Reason;
-use crate::{fault, forward, pass, request_id};
+use crate::reason::{Reason, Told};
+use crate::{forward, pass, request_id};
 
 /// A fallback's own fallback is asked too; beyond that nobody is.
 const DEEPEST: usize = 2;
 
-/// The answer to a client whose request failed at the origin.
+/// The answer to a client whose request failed at the origin; `why` it was forwarded, or would have been.
 pub(crate) async fn answer(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
     rule: &Arc<Rule>,
     exchange: &Exchange,
     fault: Fault,
+    why: Told,
 ) -> Answer {
-    match ask(proxy, runtime, rule, exchange, &fault).await {
+    match ask(proxy, runtime, rule, exchange, &fault, why).await {
         Some(answer) => answer,
         None => fault.page(proxy, runtime, exchange).under(rule),
     }
@@ -62,6 +63,7 @@ pub(crate) async fn ask(
     rule: &Arc<Rule>,
     exchange: &Exchange,
     because: &Fault,
+    why: Told,
 ) -> Option<Answer> {
     if !because.is_of_origin() || !applies(runtime, rule, exchange) {
         return None;
@@ -71,7 +73,7 @@ pub(crate) async fn ask(
         let last = *asked.last()?;
         let next = runtime.config.origins.get(last)?.fallback.filter(|next| !asked.contains(next))?;
         match send(proxy, runtime, next, exchange).await {
-            Ok(response) => return Some(deliver(proxy, runtime, rule, exchange, because, response)),
+            Ok(response) => return Some(deliver(proxy, runtime, rule, exchange, (because, why), response)),
             Err(why) => {
                 let origin = runtime.config.origins.get(next).map_or("?", |origin| &*origin.name);
                 tracing::warn!(origin, why, "the fallback failed too");
@@ -107,6 +109,8 @@ async fn send(proxy: &Proxy, runtime: &Runtime, origin: usize, exchange: &Exchan
     let response = result.map_err(|error| Fault::of_origin(&error).to_string())?;
     match response.status {
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Err(format!("it answered {}", response.status)),
+        // The client's conditions were not sent; what it has of the page it has from elsewhere.
+        StatusCode::NOT_MODIFIED => Err("it answered 304 to a request without a condition".to_owned()),
         status => Ok(Fetched { status, headers: response.headers, body: response.body }),
     }
 }
@@ -117,7 +121,7 @@ fn deliver(
     runtime: &Runtime,
     rule: &Arc<Rule>,
     exchange: &Exchange,
-    because: &Fault,
+    (because, why): (&Fault, Told),
     response: Fetched,
 ) -> Answer {
     let Fetched { status, mut headers, body } = response;
@@ -131,13 +135,13 @@ fn deliver(
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let cache_status = CacheStatus {
-        fwd: Reason::Fallback.fwd(),
+        fwd: why.fwd.or(Reason::Fallback.fwd()),
         fwd_status: Some(status.as_u16()),
         detail: Some(Reason::Fallback.as_str()),
         ..CacheStatus::default()
     };
     cache_status.append_to(NAME, &mut headers);
-    fault::refused(because.reason, &mut headers);
+    because.tell(&mut headers);
     let id = proxy.ids.of(exchange);
     headers.insert(request_id::FIELD, id.to_value());
     let body = if exchange.method == Method::HEAD { Body::empty() } else { Body::origin(body) };

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use copal_origin::{Kind, OriginError};
 use copal_semantics::{CacheStatus, ProxyError, ProxyStatus};
 use copal_store::FillError;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
+use crate::advice::Advice;
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::deliver;
@@ -42,11 +43,13 @@ pub(crate) struct Fault {
     fwd: Option<&'static str>,
     /// What `Proxy-Status` calls it (RFC 9209 §2.3); none where nothing went wrong.
     error: Option<ProxyError>,
+    /// The request was sent, or a part of it: it may have been carried out.
+    sent: bool,
 }
 
 impl Fault {
     pub(crate) fn new(reason: Reason, status: StatusCode, detail: String) -> Self {
-        Self { reason, status, detail, fwd: reason.fwd(), error: error_of(reason) }
+        Self { reason, status, detail, fwd: reason.fwd(), error: error_of(reason), sent: false }
     }
 
     /// The fault as it is told to this client, whose request was forwarded for this reason.
@@ -77,12 +80,22 @@ impl Fault {
 
     /// An origin that says itself that it is down.
     pub(crate) fn of_status(status: StatusCode) -> Self {
-        Self::new(Reason::OriginStatus, status, format!("the origin answered {status}"))
+        Self::new(Reason::OriginStatus, status, format!("the origin answered {status}")).sent()
+    }
+
+    /// After the request, or a part of it, had been sent.
+    pub(crate) fn sent(self) -> Self {
+        Self { sent: true, ..self }
+    }
+
+    /// Whether something of the request was sent: then the request itself may be the cause.
+    pub(crate) fn is_of_what_was_sent(&self) -> bool {
+        self.sent
     }
 
     /// The same for a request that came a moment later, and for which nobody was asked.
     pub(crate) fn of_late(self) -> Self {
-        Self { reason: Reason::OriginFailedRecently, fwd: None, ..self }
+        Self { reason: Reason::OriginFailedRecently, fwd: None, sent: false, ..self }
     }
 
     /// Whether another origin might have done better.
@@ -103,7 +116,8 @@ impl Fault {
             }
             Kind::Closed | Kind::Incomplete => (Reason::OriginClosed, StatusCode::BAD_GATEWAY),
             // Waiting is of use: it is told when to come back.
-            Kind::Busy | Kind::NoServer => (Reason::OriginBusy, StatusCode::SERVICE_UNAVAILABLE),
+            Kind::Busy => (Reason::OriginBusy, StatusCode::SERVICE_UNAVAILABLE),
+            Kind::NoServer => (Reason::OriginDrained, StatusCode::SERVICE_UNAVAILABLE),
             Kind::RequestBody => (Reason::ClientBody, StatusCode::BAD_REQUEST),
             Kind::Request => (Reason::BadRequest, StatusCode::BAD_REQUEST),
             Kind::Settings => (Reason::Internal, StatusCode::INTERNAL_SERVER_ERROR),
@@ -114,7 +128,6 @@ impl Fault {
             Kind::ConnectTimeout | Kind::TlsTimeout => Some(ProxyError::ConnectionTimeout),
             // By what was wrong: a certificate, an alert, or the protocol.
             Kind::Tls => ProxyError::ALL.iter().copied().find(|known| known.as_str() == error.proxy_status()),
-            Kind::NoServer => Some(ProxyError::DestinationUnavailable),
             Kind::Closed => Some(ProxyError::ConnectionTerminated),
             Kind::Incomplete => Some(ProxyError::HttpResponseIncomplete),
             Kind::TooLarge => Some(ProxyError::HttpResponseHeaderSectionSize),
@@ -122,7 +135,9 @@ impl Fault {
             _ => None,
         };
         let fault = Self::new(reason, status, error.to_string());
-        Self { error: exactly.or(fault.error), ..fault }
+        // The time for all of it may be over before there is a server.
+        let waited = error.kind() == Kind::TotalTimeout && error.server().is_none();
+        Self { error: exactly.or(fault.error), sent: !waited && !error.kind().nothing_sent(), ..fault }
     }
 
     /// The fault that a fill's leader told its followers of.
@@ -160,10 +175,12 @@ impl Fault {
             tracing::warn!(request_id = %id, url, reason = self.reason.as_str(), detail = %self.detail, "request failed");
         }
         let form = Form::of(&exchange.headers);
+        let advice = self.advice(&exchange.method);
         let told = error_page::Told {
             status: self.status,
             reason: self.reason.as_str(),
-            message: self.advice(),
+            title: advice.title,
+            message: advice.message,
             request_id: &id.to_string(),
         };
         let body = error_page::render(form, &runtime.config.error_page, &told);
@@ -183,7 +200,7 @@ impl Fault {
             "{} {}\n\n{}\nReason: {}\n",
             self.status.as_u16(),
             self.status.canonical_reason().unwrap_or("Error"),
-            self.advice(),
+            self.advice(&Method::GET).message,
             self.reason.as_str()
         );
         self.response(name, text, Form::Text.content_type())
@@ -208,21 +225,14 @@ impl Fault {
         Answer::new(response, self.reason)
     }
 
-    fn advice(&self) -> &'static str {
-        match (self.whose(), self.status) {
-            (Whose::Client, StatusCode::METHOD_NOT_ALLOWED) => "This method is not served here.",
-            (Whose::Client, StatusCode::GATEWAY_TIMEOUT) => "Nothing is stored that could answer this request.",
-            (Whose::Client, _) => "The request could not be understood.",
-            (Whose::Origin, StatusCode::GATEWAY_TIMEOUT) => {
-                "The site's server did not answer in time. Please try again."
-            }
-            _ if self.reason == Reason::FragmentFailed => "A part of the page could not be had. Please try again.",
-            (Whose::Origin, StatusCode::SERVICE_UNAVAILABLE) => {
-                "The site has more to do than it can at this moment. Please try again in a little while."
-            }
-            (Whose::Origin, StatusCode::BAD_GATEWAY) => "The site's server could not be reached. Please try again.",
-            _ => "The request could not be served.",
-        }
+    /// What a visitor is told who asked by this method.
+    fn advice(&self, method: &Method) -> Advice {
+        Advice::of(self.whose(), self.status, self.reason, self.sent.then_some(method))
+    }
+
+    /// Says in `Proxy-Status` (RFC 9209) that a response stands here in the place of the origin's.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        proxy_status(self.error, self.reason, headers);
     }
 }
 
@@ -246,7 +256,7 @@ fn error_of(reason: Reason) -> Option<ProxyError> {
         Reason::Loop => ProxyError::ProxyLoopDetected,
         Reason::OriginDns => ProxyError::DnsError,
         Reason::OriginRefused => ProxyError::ConnectionRefused,
-        Reason::OriginConnect => ProxyError::DestinationUnavailable,
+        Reason::OriginConnect | Reason::OriginDrained => ProxyError::DestinationUnavailable,
         Reason::OriginConnectTimeout => ProxyError::ConnectionTimeout,
         Reason::OriginTls => ProxyError::TlsProtocolError,
         Reason::OriginTimeout => ProxyError::HttpResponseTimeout,

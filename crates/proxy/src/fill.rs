@@ -80,7 +80,7 @@ pub(crate) async fn fetch(
                     if !answers_for(asked, stale.as_deref(), &fault) {
                         return alone(proxy, asked, stale, why).await;
                     }
-                    return failed(proxy, asked, stale, fault).await;
+                    return failed(proxy, asked, stale, fault, why).await;
                 }
                 Announced::Abandoned | Announced::OtherVariant => {}
             },
@@ -158,7 +158,7 @@ async fn lead(
             again(proxy, asked, reason).await
         }
         Ok(Led::Private(fetched, reason)) => pass::private(proxy, asked, fetched, reason),
-        Ok(Led::Failed(fault)) => failed(proxy, asked, stale, fault).await,
+        Ok(Led::Failed(fault)) => failed(proxy, asked, stale, fault, why).await,
         Err(_) => {
             let fault = Fault::internal("the fill's task ended without a word");
             fault.page(proxy, &asked.runtime, &asked.exchange).under(&asked.rule)
@@ -191,20 +191,21 @@ fn growing(proxy: &Arc<Proxy>, asked: &Arc<Asked>, reader: FillReader, reason: R
 }
 
 /// The origin failed: stale, if there is something and it may be used (RFC 9111 §4.2.4, RFC 5861 §4); else the fallback, or the
-/// error page.
+/// error page. `why` it was to be fetched.
 pub(crate) async fn failed(
     proxy: &Arc<Proxy>,
     asked: &Arc<Asked>,
     stale: Option<Arc<StoredResponse>>,
     fault: Fault,
+    why: Reason,
 ) -> Answer {
     match stale.filter(|stale| usable_on_error(asked, stale, asked.exchange.now)) {
         Some(stale) => request::usable(proxy, asked, &stale, Reason::StaleError),
         None => {
-            let told = asked.exchange.told(fault.reason);
-            let fault = fault.forwarded(told);
+            let why = asked.exchange.told(why);
+            let fault = fault.forwarded(why);
             // Boxed: it is the rare way, and every miss would carry its size.
-            Box::pin(fallback::answer(proxy, &asked.runtime, &asked.rule, &asked.exchange, fault)).await
+            Box::pin(fallback::answer(proxy, &asked.runtime, &asked.rule, &asked.exchange, fault, why)).await
         }
     }
 }
@@ -241,7 +242,7 @@ pub(crate) async fn run(
             if fetched.status.is_server_error() && stale_covers(&asked, stale.as_ref(), proxy.clock.now()) =>
         {
             let detail = format!("the origin answered {}", fetched.status);
-            let fault = Fault::new(Reason::OriginStatus, StatusCode::BAD_GATEWAY, detail);
+            let fault = Fault::new(Reason::OriginStatus, StatusCode::BAD_GATEWAY, detail).sent();
             fill_failed(&proxy, &asked, stale.as_deref(), fault, permit, tell);
         }
         Ok(Heard::Response(fetched)) => {
@@ -438,9 +439,8 @@ pub(crate) async fn pump(
             Ok(Ok(chunk)) => chunk,
             Ok(Err(_trailers)) => continue,
             Err(error) => {
-                let fault = Fault::of_origin(&error);
-                tracing::warn!(key = asked.key.as_str(), %fault, "the origin's response broke off; not stored");
-                writer.abort(fault.shared());
+                proxy.broke_off(asked.key.as_str(), &error);
+                writer.abort(Fault::of_origin(&error).shared());
                 return;
             }
         };

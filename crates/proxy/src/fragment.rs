@@ -233,7 +233,12 @@ impl Page {
     /// A fragment's body broke off after its head.
     pub(crate) fn broke_off(&self, error: &crate::BodyError) {
         self.proxy.observer.fragment(Reason::OriginClosed, true);
-        tracing::warn!(page = %self.target.url(), %error, "an ESI fragment broke off, and its page with it");
+        match error.downcast_ref() {
+            Some(error) => self.proxy.broke_off(&self.target.url(), error),
+            None => {
+                tracing::warn!(page = %self.target.url(), %error, "an ESI fragment broke off, and its page with it")
+            }
+        }
     }
 
     /// Where the report tells of an include, if there is one.

@@ -35,7 +35,7 @@ pub(crate) async fn fetch(
             Ok(Heard::Response(fetched) | Heard::Confirmed(fetched, _)) => private(proxy, asked, fetched, why).await,
             Err(fault) => {
                 proxy.failures.remember(asked, &fault, began, proxy.clock.now());
-                fill::failed(proxy, asked, None, fault).await
+                fill::failed(proxy, asked, None, fault, why).await
             }
         };
     };
@@ -43,7 +43,7 @@ pub(crate) async fn fetch(
     let permit = proxy.store.fill_alone(&asked.key, Arc::clone(asked) as _);
     let candidates = Candidates::of(proxy, asked, Some(&stale));
     match validate::ask(proxy, asked, Method::HEAD, candidates, interim(asked)).await {
-        Err(fault) => fill::failed(proxy, asked, Some(stale), fault).await,
+        Err(fault) => fill::failed(proxy, asked, Some(stale), fault, why).await,
         Ok(Heard::Confirmed(fetched, named)) => agreed(proxy, asked, &named, &fetched, &permit),
         Ok(Heard::Response(fetched)) if fetched.status.is_server_error() => {
             let now = proxy.clock.now();
@@ -59,7 +59,7 @@ pub(crate) async fn fetch(
 /// What the origin answered, unless it says that it is down and another answers in its place.
 async fn private(proxy: &Arc<Proxy>, asked: &Arc<Asked>, fetched: Fetched, why: Reason) -> Answer {
     match fallback::takes_over(&asked.runtime, &asked.rule, &asked.exchange, fetched.status) {
-        Some(fault) => fill::failed(proxy, asked, None, fault).await,
+        Some(fault) => fill::failed(proxy, asked, None, fault, why).await,
         None => pass::private(proxy, asked, fetched, why),
     }
 }

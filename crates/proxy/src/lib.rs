@@ -4,11 +4,13 @@
 //! pass → assemble → deliver. A page and an ESI fragment walk the same path; it is told in `request.rs`.
 
 mod address;
+mod advice;
 mod answer;
 mod asked;
 mod assemble;
 mod body;
 mod body_key;
+mod broken_off;
 mod clock;
 mod context;
 mod credentials;

@@ -1,7 +1,6 @@
 //! What an assembled page is made of: enough to tell whether a client has it already, and how long it may keep it.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fmt::Write as _;
 use std::hash::Hasher as _;
 use std::time::Duration;
 
@@ -66,6 +65,7 @@ pub(crate) fn as_part(response: &StoredResponse) -> &AsPart {
         identity: identity(&response.body),
         max_age: max_age_for_clients(&response.headers),
         varies: response.headers.get_all(header::VARY).iter().any(|vary| !names_codings_only(vary)),
+        coded: response.headers.contains_key(header::CONTENT_ENCODING),
     })
 }
 
@@ -179,10 +179,8 @@ impl Making {
 }
 
 /// `max-age` for a page that may be kept for so long from now on and is told to be so old already.
-pub(crate) fn max_age(keep: Duration, age: Duration) -> Option<HeaderValue> {
-    let mut text = String::new();
-    let _ = write!(text, "max-age={}", keep.as_secs().saturating_add(age.as_secs()));
-    HeaderValue::try_from(text).ok()
+pub(crate) fn max_age(keep: Duration, age: Duration) -> HeaderValue {
+    copal_semantics::max_age(keep.saturating_add(age))
 }
 
 #[cfg(test)]
@@ -213,6 +211,6 @@ mod tests {
 
     #[test]
     fn of_max_age_a_client_takes_off_the_age() {
-        assert_eq!(max_age(Duration::from_secs(20), Duration::from_secs(10)).unwrap(), "max-age=30");
+        assert_eq!(max_age(Duration::from_secs(20), Duration::from_secs(10)), "max-age=30");
     }
 }

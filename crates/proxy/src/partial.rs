@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use copal_esi::Piece;
+use copal_origin::OriginError;
 use copal_policy::{EsiMode, Rule};
 use copal_semantics::{
     ByteRange, ContentRange, Span, byte_ranges, combined_fields, fields, if_range, if_range_holds, may_combine,
@@ -331,8 +332,12 @@ pub(crate) async fn complete(
             }
         }
         Err(Broken::NoReaders) => {}
+        Err(Broken::Server(error)) => {
+            proxy.broke_off(asked.key.as_str(), &error);
+            writer.abort(Fault::of_origin(&error).shared());
+        }
         Err(Broken::Origin(fault)) => {
-            tracing::warn!(key = asked.key.as_str(), %fault, "the missing part broke off; not stored");
+            tracing::warn!(key = asked.key.as_str(), %fault, "the missing part is not what it says; not stored");
             writer.abort(fault.shared());
         }
     }
@@ -341,6 +346,7 @@ pub(crate) async fn complete(
 /// Why the whole did not come together.
 enum Broken {
     NoReaders,
+    Server(OriginError),
     Origin(Fault),
 }
 
@@ -372,7 +378,7 @@ async fn joined(
         Broken::Origin(Fault::new(Reason::OriginProtocol, StatusCode::BAD_GATEWAY, detail))
     };
     while let Some(frame) = fetched.body.frame().await {
-        let frame = frame.map_err(|error| Broken::Origin(Fault::of_origin(&error)))?;
+        let frame = frame.map_err(Broken::Server)?;
         let Ok(chunk) = frame.into_data() else { continue };
         left = left.checked_sub(chunk.len() as u64).ok_or_else(wrong)?;
         writer.push(Piece::Text(chunk)).await?;

@@ -90,14 +90,16 @@ impl Passing {
     }
 
     async fn failed(&self, fault: Fault) -> Answer {
-        let fault = fault.forwarded(self.exchange.told(self.reason));
-        Box::pin(fallback::answer(&self.proxy, &self.runtime, &self.rule, &self.exchange, fault)).await
+        let why = self.exchange.told(self.reason);
+        let fault = fault.forwarded(why);
+        Box::pin(fallback::answer(&self.proxy, &self.runtime, &self.rule, &self.exchange, fault, why)).await
     }
 
     /// The answer of whoever stands in for an origin that answers so.
     async fn fallback(&self, status: StatusCode) -> Option<Answer> {
         let fault = fallback::takes_over(&self.runtime, &self.rule, &self.exchange, status)?;
-        Box::pin(fallback::ask(&self.proxy, &self.runtime, &self.rule, &self.exchange, &fault)).await
+        let why = self.exchange.told(self.reason);
+        Box::pin(fallback::ask(&self.proxy, &self.runtime, &self.rule, &self.exchange, &fault, why)).await
     }
 
     /// The answer with what came from the origin.
@@ -242,7 +244,7 @@ fn invalidates(
 }
 
 /// Safe by RFC 9110 §9.2.1 or by the registry of methods; one that is not known may change anything (RFC 9111 §4.4).
-fn is_safe(method: &Method) -> bool {
+pub(crate) fn is_safe(method: &Method) -> bool {
     method.is_safe() || matches!(method.as_str(), "QUERY" | "PROPFIND" | "REPORT" | "SEARCH")
 }
 

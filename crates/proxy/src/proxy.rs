@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::Body;
+use crate::broken_off::BrokenOff;
 use crate::clock::Clock;
 use crate::context::{ContextUsage, Contexts};
 use crate::decide;
@@ -62,6 +63,7 @@ pub struct Proxy {
     pub(crate) searching: Searching,
     pub(crate) contexts: Contexts,
     pub(crate) failures: Failures,
+    pub(crate) broken_off: BrokenOff,
     pub(crate) ids: RequestIds,
     pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) again: Again,
@@ -147,6 +149,7 @@ impl Proxy {
             searching: Searching::new(),
             contexts: Contexts::new([seed(), seed()]),
             failures: Failures::new(),
+            broken_off: BrokenOff::default(),
             ids: RequestIds::default(),
             tunnels: Tunnels::new(),
             again: Again::default(),
@@ -173,6 +176,7 @@ impl Proxy {
         self.runtime.store(Arc::new(Runtime { config, origins, instance, via, trace, internal, turns }));
         self.merging.forget();
         self.failures.clear();
+        self.broken_off.clear();
     }
 
     /// A number that nobody can foretell who does not see all of them: a step of SplitMix64 (Steele, Lea, Flood 2014).
@@ -302,7 +306,7 @@ impl Proxy {
         }
     }
 
-    fn watched(&self, answer: Answer, mut record: Record, began: Instant) -> Response<Body> {
+    fn watched(self: &Arc<Self>, answer: Answer, mut record: Record, began: Instant) -> Response<Body> {
         let Answer { mut response, reason, rule, request_id, .. } = answer;
         if let Some(rule) = rule.as_ref().filter(|rule| !rule.response.is_empty()) {
             deliver::edited(&mut response, rule, reason);
@@ -313,7 +317,7 @@ impl Proxy {
         if let Some(rule) = rule {
             record.rule = Arc::clone(&rule.name);
         }
-        let watch = Box::new(Watch::new(Arc::clone(&self.observer), record, began));
+        let watch = Box::new(Watch::new(Arc::clone(self), record, began));
         response.body_mut().watch(watch);
         response
     }

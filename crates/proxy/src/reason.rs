@@ -190,6 +190,8 @@ reasons! {
     OriginProtocol = "origin-protocol", Error, Some("miss");
     /// Every server of the origin has as many requests as it may, and the queue is full or took too long.
     OriginBusy = "origin-busy", Error, Some("miss");
+    /// No server of the origin takes requests: all of them are drained.
+    OriginDrained = "origin-drained", Error, Some("miss");
     /// The origin failed to give this a moment ago; it was not asked again.
     OriginFailedRecently = "origin-failed-recently", Error, None;
     /// The client's request body broke off.

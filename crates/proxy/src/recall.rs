@@ -12,14 +12,15 @@ use std::sync::{Arc, Weak};
 use copal_esi::{Include, Piece};
 use copal_policy::Rule;
 use copal_semantics::{FreshnessState, Target, Timestamp};
-use copal_store::{CacheKey, Lookup, Selector, StoredResponse};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, COOKIE};
+use copal_store::{CacheKey, Lookup, Place, Selector, StoredResponse};
+use http::header::{ACCEPT_ENCODING, AGE, CACHE_STATUS, COOKIE, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::answer::Answer;
 use crate::assemble::{self, Told};
 use crate::body::Body;
 use crate::decide::{self, CachePlan};
+use crate::deliver;
 use crate::exchange::Exchange;
 use crate::fragment::Page;
 use crate::made::{self, Identity, Made};
@@ -56,6 +57,7 @@ struct Part {
     key: CacheKey,
     extras: Box<str>,
     rule: Arc<Rule>,
+    place: Place,
 }
 
 /// What became of it.
@@ -103,7 +105,7 @@ pub(crate) fn page(
     }
 }
 
-/// The head of a template's page, as [`page_head::page_head`] makes it, where that is known.
+/// The head of a template's page, as [`page_head::page_head`] makes it, where that is known; for [`assemble::whole`].
 pub(crate) fn head(runtime: &Arc<Runtime>, rule: &Arc<Rule>, template: &StoredResponse) -> Option<HeaderMap> {
     let head = |known: &Known| {
         let kind = &known.kind;
@@ -154,7 +156,7 @@ impl Known {
         exchange: &Exchange,
         template: &StoredResponse,
     ) -> Self {
-        let head = page_head::page_head(&template.headers, &runtime.config, rule, true);
+        let head = with_places(page_head::page_head(&template.headers, &runtime.config, rule, true));
         let kind = Kind {
             runtime: Arc::downgrade(runtime),
             rule: Arc::clone(rule),
@@ -212,6 +214,16 @@ impl Known {
     }
 }
 
+/// The head of a template's pages with what is the same for all of them, and empty fields where each page says something of its own: a
+/// field that is there is replaced in its place, and one that is added makes the copy of a map grow.
+fn with_places(mut head: HeaderMap) -> HeaderMap {
+    deliver::via(&mut head);
+    for name in [AGE, CACHE_STATUS, ETAG] {
+        head.entry(name).or_insert(HeaderValue::from_static(""));
+    }
+    head
+}
+
 /// How each fragment of a template is looked up; none where that is not the same for all requests of a kind.
 fn parts(
     proxy: &Arc<Proxy>,
@@ -241,7 +253,7 @@ fn parts(
             return None;
         }
         let (rule, plan) = request::only_looked_up(runtime, &asked)?;
-        Some(Part { key: proxy.store.key(plan.key), extras: plan.extras.into(), rule })
+        Some(Part { key: proxy.store.key(plan.key), extras: plan.extras.into(), rule, place: Place::default() })
     };
     includes.into_iter().map(part).collect()
 }
@@ -250,13 +262,14 @@ impl Part {
     /// The stored response, where it is whole, fresh and no template, as it would be found on the long way.
     fn look_up(&self, proxy: &Proxy, now: Timestamp) -> Option<Arc<StoredResponse>> {
         let by = Unasked { extras: &self.extras, asked: Cell::new(false) };
-        let Lookup::Found { response, soft_invalidated } = proxy.store.lookup(&self.key, &by, now) else { return None };
+        let found = proxy.store.lookup_at(&self.key, &self.place, &by, now);
+        let Lookup::Found { response, soft_invalidated } = found else { return None };
         let hit = !by.asked.get()
             && decide::reuse(&response, soft_invalidated, now) == FreshnessState::Fresh
             && !response.body.template
             && response.parts.is_none()
             && response.status.is_success()
-            && !response.headers.contains_key(CONTENT_ENCODING);
+            && !made::as_part(&response).coded;
         hit.then_some(response)
     }
 }

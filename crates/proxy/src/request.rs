@@ -197,7 +197,7 @@ fn fetch(proxy: &Arc<Proxy>, mut asked: Asked, stale: Option<Arc<StoredResponse>
         && fill::answers_for(&asked, stale.as_deref(), &fault)
     {
         let asked = Arc::new(asked);
-        let failed = async move { fill::failed(&proxy, &asked, stale, fault.of_late()).await.known_as(id) };
+        let failed = async move { fill::failed(&proxy, &asked, stale, fault.of_late(), why).await.known_as(id) };
         return Begun::Later(Box::pin(failed));
     }
     asked.exchange.fwd = why.fwd();

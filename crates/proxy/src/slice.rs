@@ -376,13 +376,13 @@ impl Slices {
     fn otherwise(self: &Arc<Self>, client: Exchange, number: u64, missed: Missed) -> Begun {
         match missed {
             Missed::Failed(fault) => {
-                let told = client.told(fault.reason);
-                let fault = fault.forwarded(told);
+                let why = client.told(Reason::Miss);
+                let fault = fault.forwarded(why);
                 let slices = Arc::clone(self);
                 Begun::Later(Box::pin(async move {
                     let id = slices.proxy.ids.of(&client);
                     let client = Exchange { request_id: Some(id), ..client };
-                    fallback::answer(&slices.proxy, &slices.runtime, &slices.rule, &client, fault).await
+                    fallback::answer(&slices.proxy, &slices.runtime, &slices.rule, &client, fault, why).await
                 }))
             }
             // A part that cannot be used; or nothing at all to have a part of.

@@ -127,7 +127,7 @@ pub(crate) async fn ask(
     let fetched = send::fill(proxy, asked, method, Vec::new(), interim).await?;
     if fetched.status == StatusCode::NOT_MODIFIED {
         let detail = "304 to a request without conditions".to_owned();
-        return Err(Fault::new(Reason::OriginProtocol, StatusCode::BAD_GATEWAY, detail));
+        return Err(Fault::new(Reason::OriginProtocol, StatusCode::BAD_GATEWAY, detail).sent());
     }
     Ok(Heard::Response(fetched))
 }

@@ -1,6 +1,6 @@
 //! The `Cache-Status` field (RFC 9211), written by hand because every response carries one.
 
-use http::header::{CACHE_STATUS, HeaderMap, HeaderValue};
+use http::header::{CACHE_STATUS, Entry, HeaderMap, HeaderValue};
 
 use crate::field_text::{FieldText, is_token};
 
@@ -24,9 +24,19 @@ pub struct CacheStatus<'a> {
 }
 
 impl CacheStatus<'_> {
-    /// Appends this member under the cache's `name`; what caches nearer to the origin said stays before it (§2). One small allocation.
+    /// Appends this member under the cache's `name`; what caches nearer to the origin said stays before it (§2). A field without
+    /// members says nothing and gives up its place. One small allocation.
     pub fn append_to(&self, name: &str, headers: &mut HeaderMap) {
-        headers.append(CACHE_STATUS, self.to_value(name));
+        let value = self.to_value(name);
+        match headers.entry(CACHE_STATUS) {
+            Entry::Occupied(mut said) if said.get().is_empty() && said.iter().nth(1).is_none() => {
+                said.insert(value);
+            }
+            Entry::Occupied(mut said) => said.append(value),
+            Entry::Vacant(place) => {
+                place.insert(value);
+            }
+        }
     }
 
     /// This member as a field value.

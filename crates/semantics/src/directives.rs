@@ -3,10 +3,20 @@
 use std::time::Duration;
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, PRAGMA, VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, PRAGMA,
+    VARY,
 };
 
+use crate::field_text::FieldText;
 use crate::list::{Argument, directive, elements};
+
+/// `Cache-Control` that says no more than how long a response is fresh, in whole seconds (RFC 9111 §5.2.2.1).
+pub fn max_age(limit: Duration) -> HeaderValue {
+    let mut text = FieldText::new();
+    text.push(b"max-age=");
+    text.push_number(limit.as_secs());
+    text.to_value()
+}
 
 /// A directive that may name fields: `no-cache` and `private` (RFC 9111 §5.2.2.4, §5.2.2.7).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

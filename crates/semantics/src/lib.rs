@@ -61,7 +61,7 @@ pub use conditional::{
     strip_conditionals, validators, validators_of,
 };
 pub use content_range::{Brought, ContentRange, content_range, unsatisfied_range};
-pub use directives::{FieldList, RequestDirectives, ResponseDirectives};
+pub use directives::{FieldList, RequestDirectives, ResponseDirectives, max_age};
 pub use fields::{
     CDN_LOOP, append_cdn_loop, append_via, cdn_loop, cdn_loop_member, content_length, remove_hop_by_hop, via_loop,
 };

@@ -43,6 +43,7 @@ pub use freshening::{Freshened, Freshening, TagChange};
 pub use invalidation::{Invalidation, Match, TagMatch, expression};
 pub use key::CacheKey;
 pub use log::{Hardness, Sequence};
+pub use memory::Place;
 pub use note::Note;
 pub use parts::{Part, Parts, slices};
 pub use provenance::Provenance;

@@ -7,10 +7,12 @@
 //! entries together that would have to go for it, counted up to 15 each: in a full store of small pages an image of a
 //! megabyte would never be stored, however popular.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapWeak;
 use copal_semantics::Timestamp;
 use moka::Expiry;
 use moka::ops::compute::Op;
@@ -92,7 +94,7 @@ impl KeyEntry {
 
     /// Takes it from the counters; whether this was the first time.
     fn leave(&self) -> bool {
-        let first = !self.left.swap(true, Ordering::Relaxed);
+        let first = !self.left.swap(true, Ordering::AcqRel);
         if first {
             usage::take(&self.counters.stored_responses, self.known.variants.len() as u64);
             usage::take(&self.counters.stored_bytes, self.weight as u64);
@@ -108,6 +110,45 @@ impl Drop for KeyEntry {
         if self.leave() {
             usage::add(&self.counters.evicted, self.known.variants.len() as u64);
         }
+    }
+}
+
+/// Where a key's entry was found, for whoever looks for the same one again and again: it is not searched for in the map each time.
+///
+/// It keeps nothing alive, and an entry that has left the map is not found by it. The map counts a use when it is asked, so
+/// it is asked once a second all the same: what is used in this way is not evicted before what is not.
+pub struct Place {
+    entry: ArcSwapWeak<KeyEntry>,
+    /// The second in which the map was asked.
+    asked: AtomicU64,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { entry: ArcSwapWeak::new(Weak::new()), asked: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+impl Place {
+    fn entry(&self, second: u64) -> Option<Arc<KeyEntry>> {
+        if self.asked.load(Ordering::Relaxed) != second {
+            return None;
+        }
+        self.entry.load().upgrade().filter(|entry| !entry.left.load(Ordering::Acquire))
+    }
+
+    fn note(&self, entry: &Arc<KeyEntry>, second: u64) {
+        // Writing waits for readers.
+        if !std::ptr::eq(self.entry.load().as_ptr(), Arc::as_ptr(entry)) {
+            self.entry.store(Arc::downgrade(entry));
+        }
+        self.asked.store(second, Ordering::Relaxed);
     }
 }
 
@@ -145,6 +186,16 @@ impl Memory {
     /// What is known for a key.
     pub(crate) fn get(&self, key: &CacheKey) -> Option<Arc<KeyEntry>> {
         self.cache.get(key)
+    }
+
+    /// As [`Memory::get`], for a key that is looked for again and again.
+    pub(crate) fn get_at(&self, key: &CacheKey, place: &Place, now: Timestamp) -> Option<Arc<KeyEntry>> {
+        let second = now.as_secs();
+        place.entry(second).or_else(|| {
+            let entry = self.get(key)?;
+            place.note(&entry, second);
+            Some(entry)
+        })
     }
 
     /// Bytes that it may hold.

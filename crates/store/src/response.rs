@@ -130,6 +130,8 @@ pub struct AsPart {
     pub max_age: Option<Duration>,
     /// Whether it is not the same for all requests for its URL.
     pub varies: bool,
+    /// Whether its bytes are under a content coding, so that they cannot be put into a page (RFC 9110 §8.4).
+    pub coded: bool,
 }
 
 /// Which of a store's responses it is, and when its fetch began.

@@ -20,7 +20,7 @@ use crate::growing::{Budget, Growing};
 use crate::invalidation::Subject;
 use crate::key::CacheKey;
 use crate::log::{Log, Sequence, Verdict};
-use crate::memory::{Change, HitForMiss, Known, Memory};
+use crate::memory::{Change, HitForMiss, Known, Memory, Place};
 use crate::parts::{self, Bounds, Meeting};
 use crate::response::{Head, HeadInfo, Made, StoredResponse};
 use crate::settings::StoreSettings;
@@ -132,8 +132,15 @@ impl Store {
     /// What is there for a request. A hit costs one look into the map and compares two integers, unless something has
     /// been invalidated since the response was last checked.
     pub fn lookup(&self, key: &CacheKey, by: &dyn Selector, now: Timestamp) -> Lookup {
-        let Some(entry) = self.memory.get(key) else { return Lookup::Miss };
-        let known = &entry.known;
+        self.memory.get(key).map_or(Lookup::Miss, |entry| self.look_among(key, &entry.known, by, now))
+    }
+
+    /// As [`Store::lookup`], for whoever looks for the same key again and again.
+    pub fn lookup_at(&self, key: &CacheKey, place: &Place, by: &dyn Selector, now: Timestamp) -> Lookup {
+        self.memory.get_at(key, place, now).map_or(Lookup::Miss, |entry| self.look_among(key, &entry.known, by, now))
+    }
+
+    fn look_among(&self, key: &CacheKey, known: &Known, by: &dyn Selector, now: Timestamp) -> Lookup {
         let selected = self.select(key, known, by);
         if let Some((response, soft_invalidated)) = selected
             && parts::suffices(response, by)

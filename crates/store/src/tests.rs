@@ -9,6 +9,7 @@ mod lookup;
 mod model;
 mod negotiation;
 mod parts;
+mod place;
 mod provenance;
 mod purge;
 mod soft;
@@ -231,7 +232,11 @@ fn shown(response: &StoredResponse) -> String {
 
 /// What a lookup says, with the body where there is one.
 fn looked_up(store: &Store, key: &CacheKey, by: &Request, now: Timestamp) -> String {
-    match store.lookup(key, by, now) {
+    said(store.lookup(key, by, now))
+}
+
+fn said(lookup: Lookup) -> String {
+    match lookup {
         Lookup::Found { response, soft_invalidated: false } => shown(&response),
         Lookup::Found { response, soft_invalidated: true } => format!("soft {}", shown(&response)),
         Lookup::Partial { response, .. } => format!("partial {}", shown(&response)),

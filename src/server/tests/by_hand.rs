@@ -155,3 +155,42 @@ async fn the_command_speaks_to_the_running_server() {
         assert!(failure.message().unwrap().contains(message), "{failure:?}");
     }
 }
+
+#[tokio::test]
+async fn a_server_may_be_named_by_its_url_as_in_the_file() {
+    let (first, second, server, names) = two().await;
+    let (status, origin) = drain(&server, &first.url()).await;
+    assert_eq!((status, &origin["servers"][0]["state"]), (200, &json!("drained")), "{origin}");
+    assert_eq!(spread(&server, [&first, &second], 2).await, [0, 2]);
+    let named = OneServer { origin: "cms".to_owned(), server: first.url() };
+    let admin = server.admin_address().unwrap().to_string();
+    let resume = Origins { hand: Some(Hand::Resume(named)), config: None, admin: Some(admin), json: false };
+    commands::origins::origins(&resume).await.unwrap();
+    assert_eq!(spread(&server, [&first, &second], 2).await, [1, 1]);
+    assert_eq!(drain(&server, &format!("https://{}", names[0])).await.0, 404, "of another scheme there is none");
+}
+
+#[tokio::test]
+async fn a_server_that_fails_behind_a_fallback_is_shown_as_failing() {
+    let still = ScriptedOrigin::start().await;
+    still.on("GET /", Answer::ok("still"));
+    let dead = copal_testkit::refused_address().await;
+    let server = server(&format!(
+        "listen: ['127.0.0.1:0']\nadmin: '127.0.0.1:0'\nlog: {{access: off}}\n\
+         origins: {{cms: {{servers: 'http://{dead}', fallback: still}}, still: '{}'}}\n\
+         rules: [{{name: all, pass: true}}]\n",
+        still.url()
+    ));
+    assert_eq!(spread(&server, [&still, &still], 4).await, [4, 4]);
+    assert_eq!(ask(&server, "GET", "/origins", "").await.1["origins"][0]["servers"][0]["failing"], Value::Null);
+    spread(&server, [&still, &still], 1).await;
+    let (_, body) = ask(&server, "GET", "/origins", "").await;
+    let cms = &body["origins"][0]["servers"][0];
+    assert_eq!((&cms["state"], &cms["reason"]), (&json!("up"), &json!("from the start")));
+    assert_eq!(cms["failing"]["reason"], "5 failures in a row, the last: connect-refused");
+    assert!(cms["failing"]["since"].as_str().unwrap().ends_with('Z'));
+    let back = ScriptedOrigin::start_at(dead).await;
+    back.on("GET /", Answer::ok("back"));
+    assert_eq!(spread(&server, [&back, &still], 1).await, [1, 0]);
+    assert_eq!(ask(&server, "GET", "/origins", "").await.1["origins"][0]["servers"][0]["failing"], Value::Null);
+}

@@ -7,7 +7,13 @@ use super::Page;
 /// A number of something: the family's name, kind and help, and how the number is had.
 type Number<T> = (&'static str, &'static str, &'static str, fn(&T) -> u64);
 
-const NUMBERS: [Number<ServerStatus>; 5] = [
+const NUMBERS: [Number<ServerStatus>; 6] = [
+    (
+        "copal_origin_server_failing",
+        "gauge",
+        "1 while a server's requests fail although it is up, 0 otherwise.",
+        |server| u64::from(server.failing.is_some()),
+    ),
     ("copal_origin_server_active", "gauge", "Requests under way at a server.", |server| server.active as u64),
     ("copal_origin_server_idle", "gauge", "Kept connections to a server without a request.", |server| {
         server.idle as u64
@@ -79,6 +85,7 @@ fn once_each(servers: &[ServerStatus]) -> Vec<ServerStatus> {
         known.requests += server.requests;
         known.failures += server.failures;
         known.ejections += server.ejections;
+        known.failing = known.failing.take().or_else(|| server.failing.clone());
         if server.state == ServerState::Up {
             known.state = ServerState::Up;
         }
@@ -90,6 +97,8 @@ fn once_each(servers: &[ServerStatus]) -> Vec<ServerStatus> {
 pub(super) mod tests {
     use std::time::SystemTime;
 
+    use copal_origin::Failing;
+
     use super::*;
 
     pub(in super::super) fn origins() -> Vec<(String, OriginStatus)> {
@@ -98,6 +107,7 @@ pub(super) mod tests {
             state,
             reason: String::new(),
             since: SystemTime::UNIX_EPOCH,
+            failing: (requests == 9).then(|| Failing { reason: String::new(), since: SystemTime::UNIX_EPOCH }),
             weight: 1,
             ramp: 100,
             backup: false,
@@ -127,6 +137,8 @@ pub(super) mod tests {
             r#"copal_origin_server_state{origin="cms",server="a:1",state="ejected"} 0"#,
             r#"copal_origin_server_state{origin="cms",server="unix:/x",state="up"} 1"#,
             r#"copal_origin_server_state{origin="cms",server="unix:/x",state="drained"} 0"#,
+            r#"copal_origin_server_failing{origin="cms",server="a:1"} 0"#,
+            r#"copal_origin_server_failing{origin="cms",server="unix:/x"} 1"#,
             r#"copal_origin_server_active{origin="cms",server="a:1"} 4"#,
             r#"copal_origin_server_idle{origin="cms",server="unix:/x"} 3"#,
             r#"copal_origin_server_requests_total{origin="cms",server="a:1"} 10"#,

@@ -4,14 +4,13 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, response};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use crate::error::{Kind, OriginError};
 use crate::head::MAX_HEADER_LINES;
@@ -19,8 +18,9 @@ use crate::http2::fields;
 use crate::http2::reading::{Reading, UploadTask};
 use crate::http2::session::{Limits, Slot};
 use crate::http2::upload::{Upload, Uploaded};
-use crate::link::{Failed, OnInterim, deadline};
+use crate::link::{Failed, OnInterim};
 use crate::request::{Kept, RequestBody};
+use crate::silence::Silence;
 
 /// How many interim responses an exchange may have: they are all memory and no progress.
 const MAX_INTERIM: usize = 100;
@@ -67,13 +67,12 @@ impl Lane {
         Self { sender, slot, limits }
     }
 
-    /// Sends a request and waits for the head of its response. `silence` is how long nothing may move: neither a byte of the
-    /// request out, nor a head in. Dropped, it takes the request back (RFC 9113 §5.4.2, `CANCEL`); the connection stays.
+    /// Sends a request and waits for the head of its response. Dropped, it takes the request back (RFC 9113 §5.4.2, `CANCEL`); the connection stays.
     pub(crate) async fn exchange(
         mut self: Box<Self>,
         request: Box<Request<RequestBody>>,
         on_interim: Option<&OnInterim>,
-        silence: Duration,
+        silence: Silence<'_>,
         server: Arc<str>,
     ) -> Result<(response::Parts, Reading), Failed> {
         let head = match fields::head(&request, self.limits.tls) {
@@ -139,10 +138,10 @@ async fn await_head(
     response: &mut ResponseFuture,
     upload: &mut Upload,
     on_interim: Option<&OnInterim>,
-    silence: Duration,
+    silence: Silence<'_>,
 ) -> Outcome {
-    let mut timer = pin!(sleep_until(deadline(silence)));
-    let mut moved = upload.moved();
+    let (mut moved, mut since) = (upload.moved(), Instant::now());
+    let mut timer = pin!(sleep_until(silence.first_look(since)));
     let mut interim = 0;
     poll_fn(|cx| {
         if !upload.is_over()
@@ -155,9 +154,16 @@ async fn await_head(
         }
         if upload.moved() != moved {
             moved = upload.moved();
-            timer.as_mut().reset(deadline(silence));
+            since = Instant::now();
+            timer.as_mut().reset(silence.first_look(since));
         }
-        timer.as_mut().poll(cx).map(|()| Outcome::Late)
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            match silence.next_look(since) {
+                Some(look) => timer.as_mut().reset(look),
+                None => return Poll::Ready(Outcome::Late),
+            }
+        }
     })
     .await
 }

@@ -8,7 +8,7 @@ use super::condition::{Condition, Effect, Event};
 use super::pick::{Fact, Picked, Table};
 use super::{Member, Servers, Wants};
 use crate::clock;
-use crate::status::{OriginStatus, ServerState, ServerStatus};
+use crate::status::{Failing, OriginStatus, ServerState, ServerStatus};
 
 impl Servers {
     /// Takes in what happened to a server, and tells it where its state changes.
@@ -32,13 +32,11 @@ impl Servers {
             return;
         }
         let reason = reason();
-        if effect != Effect::Spared {
-            condition.reason.clone_from(&reason);
-        }
+        condition.note(effect, &reason, clock::now());
         if let Effect::Changed { .. } = effect {
-            condition.since = clock::now();
             member.load().forgive();
         }
+        member.recovery.expect(condition.good_wanted());
         let changed = self.tabulate(&conditions, now);
         drop(conditions);
         self.tell(member, effect, &reason);
@@ -46,15 +44,10 @@ impl Servers {
         self.again(|_| true);
     }
 
-    /// Whether failures keep it out.
-    pub(super) fn is_ejected(&self, index: usize) -> bool {
-        self.conditions().get(index).is_some_and(Condition::is_ejected)
-    }
-
-    /// Takes an operator's word on all servers of this name; false when there is none.
+    /// Takes an operator's word on all servers of this name, or with this URL; false when there is none.
     pub(crate) fn drain(&self, name: &str, out: bool) -> bool {
         let mut known = false;
-        for member in self.members.iter().filter(|member| member.settings.address.name() == name) {
+        for member in self.members.iter().filter(|member| member.is_called(name)) {
             known = true;
             let reason = if out { "taken out by hand" } else { "taken back in by hand" };
             self.change(member.index, Event::Drained { out }, || reason.to_owned());
@@ -85,6 +78,7 @@ impl Servers {
             let Some(index) = *from else { continue };
             if let (Some(condition), Some(old)) = (conditions.get_mut(member.index), old.get(index)) {
                 *condition = old.adopted(self.checks, member.common.ejection.is_some());
+                member.recovery.expect(condition.good_wanted());
             }
             if let Some(same) = before.members.get(index) {
                 member.adopt(same);
@@ -108,6 +102,7 @@ impl Servers {
                 state: condition.state(),
                 reason: condition.reason.clone(),
                 since: condition.since,
+                failing: condition.failing.as_ref().map(|it| Failing { reason: it.reason.clone(), since: it.since }),
                 weight: member.settings.weight,
                 ramp: condition.share(now, self.slow_start),
                 backup: member.settings.backup,
@@ -167,9 +162,12 @@ impl Servers {
             Effect::Changed { from, to } => {
                 tracing::warn!(origin, server, from = from.as_str(), to = to.as_str(), reason, "server is out");
             }
-            Effect::Spared => {
-                tracing::warn!(origin, server, reason, "server fails, but no other could take its requests");
+            Effect::Fails { last } => {
+                let fallback = self.fallback.as_deref();
+                let why = if last { "no other could take its requests" } else { "`eject: false` keeps it in" };
+                tracing::warn!(origin, server, reason, fallback, "server fails, but {why}");
             }
+            Effect::Answers => tracing::info!(origin, server, reason, "server answers again"),
         }
     }
 

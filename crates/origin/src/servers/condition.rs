@@ -4,11 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use crate::link::after;
 use crate::settings::Ejection;
 use crate::status::ServerState;
 
 /// In how many steps a server works its way up to its share.
 const STEPS: u32 = 10;
+/// A server that answered for so long is believed at once when it answers after failures.
+const CALM: Duration = Duration::from_secs(5 * 60);
+/// How often the number of good requests that this takes otherwise is doubled at most.
+const DOUBTS: u32 = 10;
 
 /// What is known of a server. Three things keep it out, each on its own: an operator, checks, and failures.
 #[derive(Clone, Debug)]
@@ -20,8 +25,11 @@ pub(super) struct Condition {
     doublings: u32,
     /// When it came back; `None` = it was never away.
     back: Option<Instant>,
-    /// It would have been left out, had it not been the last.
-    spared: bool,
+    /// Its requests fail, and it is not left out.
+    pub(super) failing: Option<Failing>,
+    /// When it last answered after it had been failing, and how often it has failed again soon after that.
+    answered: Option<Instant>,
+    relapses: u32,
     pub(super) ejections: u64,
     /// Why it is in its state, and since when.
     pub(super) reason: String,
@@ -35,11 +43,22 @@ struct Absence {
     overdue: Instant,
 }
 
+/// A server that would be left out, but is the last one, or is not to be left out at all.
+#[derive(Clone, Debug)]
+pub(super) struct Failing {
+    pub(super) reason: String,
+    pub(super) since: SystemTime,
+    /// How many requests in a row have to go well until it counts as answering again.
+    pub(super) good_wanted: u32,
+}
+
 /// What happens to a server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event<'a> {
-    /// Too many requests failed. `last` = no other server could take its requests.
-    Failing { ejection: &'a Ejection, last: bool },
+    /// Too many requests failed. `last` = no other server could take its requests; without `ejection` none is left out.
+    Failing { ejection: Option<&'a Ejection>, last: bool },
+    /// As many requests went well as it takes after [`Failing`].
+    Recovered,
     /// Its trial failed.
     TrialFailed { ejection: &'a Ejection },
     /// A request went well although it is left out.
@@ -57,8 +76,10 @@ pub(super) enum Effect {
     None,
     /// Another state, or another thing that keeps it out.
     Changed { from: ServerState, to: ServerState },
-    /// It would be left out, but nobody could take its place. Told once.
-    Spared,
+    /// It would be left out, but nobody could take its place, or nobody is to be left out. Told once.
+    Fails { last: bool },
+    /// It answers again without having been out.
+    Answers,
 }
 
 impl Condition {
@@ -69,7 +90,9 @@ impl Condition {
             ejected: None,
             doublings: 0,
             back: None,
-            spared: false,
+            failing: None,
+            answered: None,
+            relapses: 0,
             ejections: 0,
             reason: "from the start".to_owned(),
             since,
@@ -89,9 +112,19 @@ impl Condition {
         }
     }
 
-    /// Whether failures keep it out, whatever else does.
-    pub(super) fn is_ejected(&self) -> bool {
-        self.ejected.is_some()
+    /// How many requests in a row have to go well until it counts as answering again; 0 = it does.
+    pub(super) fn good_wanted(&self) -> u32 {
+        self.failing.as_ref().map_or(0, |failing| failing.good_wanted)
+    }
+
+    /// Remembers why and since when things are as they are after an event.
+    pub(super) fn note(&mut self, effect: Effect, reason: &str, at: SystemTime) {
+        match (effect, &mut self.failing) {
+            (Effect::Fails { .. }, Some(failing)) => (failing.reason, failing.since) = (reason.to_owned(), at),
+            (Effect::Fails { .. } | Effect::Answers, _) => {}
+            (Effect::None, _) => reason.clone_into(&mut self.reason),
+            (Effect::Changed { .. }, _) => (self.reason, self.since) = (reason.to_owned(), at),
+        }
     }
 
     /// Takes in what happened.
@@ -99,16 +132,21 @@ impl Condition {
         let from = self.state();
         match event {
             Event::Failing { .. } if from != ServerState::Up => return Effect::None,
-            Event::Failing { last: true, .. } => {
-                let told = std::mem::replace(&mut self.spared, true);
-                return if told { Effect::None } else { Effect::Spared };
-            }
-            Event::Failing { ejection, last: false } => self.eject(ejection, now),
+            Event::Failing { ejection: Some(ejection), last: false } => self.eject(ejection, now),
+            Event::Failing { last, .. } => return self.fails(last, now),
+            Event::Recovered => return self.recovered(now),
             // Checks or an operator may have decided meanwhile; the trial says the same.
             Event::TrialFailed { ejection } if self.ejected.is_some() => self.eject(ejection, now),
             Event::TrialFailed { .. } => return Effect::None,
             Event::Answered => self.ejected = None,
-            Event::Checked { well } => self.unwell = !well,
+            Event::Checked { well } => {
+                let was_unwell = std::mem::replace(&mut self.unwell, !well);
+                // They have seen it dead and alive: there is nothing left for a trial to find out. Checks that were good all
+                // the time do not see what requests see, and have no say.
+                if well && was_unwell {
+                    self.ejected = None;
+                }
+            }
             Event::Drained { out } => self.drained = out,
         }
         let to = self.state();
@@ -118,8 +156,30 @@ impl Condition {
         if to == ServerState::Up {
             self.back = Some(now);
         }
-        self.spared = false;
+        self.failing = None;
         Effect::Changed { from, to }
+    }
+
+    fn fails(&mut self, last: bool, now: Instant) -> Effect {
+        if self.failing.is_some() {
+            return Effect::None;
+        }
+        if self.answered.is_none_or(|answered| now - answered >= CALM) {
+            self.relapses = 0;
+        }
+        // Doubled each time, as absences are: one that fails every other request is not to be told of without end.
+        let good_wanted = 1 << self.relapses;
+        self.relapses = (self.relapses + 1).min(DOUBTS);
+        self.failing = Some(Failing { reason: String::new(), since: self.since, good_wanted });
+        Effect::Fails { last }
+    }
+
+    fn recovered(&mut self, now: Instant) -> Effect {
+        if self.failing.take().is_none() {
+            return Effect::None;
+        }
+        self.answered = Some(now);
+        Effect::Answers
     }
 
     fn eject(&mut self, ejection: &Ejection, now: Instant) {
@@ -177,12 +237,6 @@ impl Condition {
     }
 }
 
-/// `limit` later; a limit beyond what a clock can count is as good as none.
-pub(super) fn after(now: Instant, limit: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    now + limit.min(FAR)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,7 +263,7 @@ mod tests {
     fn each_thing_that_keeps_a_server_out_does_so_on_its_own() {
         let (now, ejection) = (Instant::now(), ejection());
         let changed = |from, to| Effect::Changed { from, to };
-        let failing = Event::Failing { ejection: &ejection, last: false };
+        let failing = Event::Failing { ejection: Some(&ejection), last: false };
         let (well, unwell) = (Event::Checked { well: true }, Event::Checked { well: false });
         let (drain, resume) = (Event::Drained { out: true }, Event::Drained { out: false });
         let mut server = server();
@@ -221,8 +275,17 @@ mod tests {
             (unwell, changed(Ejected, Down), Down),
             (unwell, Effect::None, Down),
             (drain, changed(Down, Drained), Drained),
+            (resume, changed(Drained, Down), Down),
+            // Checks that found it down and then well have seen both: that ends its absence too, in one step.
+            (well, changed(Down, Up), Up),
+            (failing, changed(Up, Ejected), Ejected),
+            // Checks that found nothing wrong have nothing to say about failed requests.
+            (well, Effect::None, Ejected),
+            (drain, changed(Ejected, Drained), Drained),
+            (unwell, Effect::None, Drained),
             (well, Effect::None, Drained),
-            (resume, changed(Drained, Ejected), Ejected),
+            (resume, changed(Drained, Up), Up),
+            (failing, changed(Up, Ejected), Ejected),
             (Event::Answered, changed(Ejected, Up), Up),
             (Event::TrialFailed { ejection: &ejection }, Effect::None, Up),
             (drain, changed(Up, Drained), Drained),
@@ -231,21 +294,38 @@ mod tests {
         ] {
             assert_eq!((server.on(event, now), server.state()), (effect, state), "{event:?}");
         }
-        assert_eq!(server.ejections, 1);
+        assert_eq!(server.ejections, 3);
     }
 
     #[test]
     fn the_last_one_is_spared_and_that_is_told_once() {
         let (now, ejection) = (Instant::now(), ejection());
         let mut server = server();
-        let last = Event::Failing { ejection: &ejection, last: true };
-        assert_eq!(server.on(last, now), Effect::Spared);
+        let last = Event::Failing { ejection: Some(&ejection), last: true };
+        assert_eq!(server.on(last, now), Effect::Fails { last: true });
         assert_eq!(server.on(last, now), Effect::None);
         // As soon as another one is there, it goes.
-        let failing = Event::Failing { ejection: &ejection, last: false };
+        let failing = Event::Failing { ejection: Some(&ejection), last: false };
         assert_eq!(server.on(failing, now), Effect::Changed { from: Up, to: Ejected });
         server.on(Event::Answered, now);
-        assert_eq!(server.on(last, now), Effect::Spared);
+        assert_eq!(server.on(last, now), Effect::Fails { last: true });
+    }
+
+    #[test]
+    fn one_that_is_never_left_out_is_told_of_too_and_believed_later_each_time() {
+        let mut now = Instant::now();
+        let mut server = server();
+        let failing = Event::Failing { ejection: None, last: false };
+        let mut wanted = Vec::new();
+        for pause in [0, 1, 1, 299, 300, 1] {
+            now += pause * SECOND;
+            assert_eq!(server.on(Event::Recovered, now), Effect::None);
+            assert_eq!(server.on(failing, now), Effect::Fails { last: false });
+            assert_eq!((server.on(failing, now), server.state()), (Effect::None, Up));
+            wanted.push(server.failing.as_ref().unwrap().good_wanted);
+            assert_eq!(server.on(Event::Recovered, now), Effect::Answers);
+        }
+        assert_eq!(wanted, [1, 2, 4, 8, 1, 2]);
     }
 
     #[test]
@@ -262,7 +342,7 @@ mod tests {
             }
             absences.push((*now - began).as_secs());
         };
-        let failing = Event::Failing { ejection: &ejection, last: false };
+        let failing = Event::Failing { ejection: Some(&ejection), last: false };
         out(&mut server, &mut now, failing);
         for _ in 0..3 {
             out(&mut server, &mut now, Event::TrialFailed { ejection: &ejection });
@@ -277,10 +357,25 @@ mod tests {
     }
 
     #[test]
+    fn one_that_checks_brought_back_before_its_time_is_out_for_longer_when_it_fails_again() {
+        let (now, ejection) = (Instant::now(), ejection());
+        let mut server = server();
+        let failing = Event::Failing { ejection: Some(&ejection), last: false };
+        for (absence, later) in [(10, 0), (20, 1), (40, 59)] {
+            let now = now + later * SECOND;
+            server.on(failing, now);
+            assert_eq!(server.next(now, Duration::ZERO), Some(now + absence * SECOND));
+            server.on(Event::Checked { well: false }, now);
+            server.on(Event::Checked { well: true }, now);
+            assert_eq!(server.state(), Up);
+        }
+    }
+
+    #[test]
     fn a_trial_is_for_any_request_only_after_a_while() {
         let (start, ejection) = (Instant::now(), ejection());
         let mut server = server();
-        server.on(Event::Failing { ejection: &ejection, last: false }, start);
+        server.on(Event::Failing { ejection: Some(&ejection), last: false }, start);
         for (second, trial) in [(0, None), (9, None), (10, Some(false)), (19, Some(false)), (20, Some(true))] {
             assert_eq!(server.trial(start + second * SECOND), trial, "{second}");
         }
@@ -308,7 +403,7 @@ mod tests {
     fn settings_that_know_of_no_checks_and_no_ejection_keep_nobody_out_for_them() {
         let (now, ejection) = (Instant::now(), ejection());
         let mut server = server();
-        server.on(Event::Failing { ejection: &ejection, last: false }, now);
+        server.on(Event::Failing { ejection: Some(&ejection), last: false }, now);
         server.on(Event::Checked { well: false }, now);
         assert_eq!(server.adopted(true, true).state(), Down);
         assert_eq!(server.adopted(false, true).state(), Ejected);

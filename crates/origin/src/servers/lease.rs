@@ -54,8 +54,11 @@ impl Lease {
     /// The head of a final response came. For a server that is out this decides; otherwise a good one has still to be
     /// [`over`](Self::over).
     pub(crate) fn answered(&mut self, status: StatusCode) {
-        let counts = |ejection: &crate::Ejection| ejection.statuses.contains(&status);
-        if self.member.common.ejection.as_ref().is_some_and(counts) {
+        let counts = match &self.member.common.ejection {
+            Some(ejection) => ejection.statuses.contains(&status),
+            None => status == StatusCode::BAD_GATEWAY,
+        };
+        if counts {
             self.tell_failure(status.as_str());
         } else if self.probe != Probe::No {
             self.change(Event::Answered, || format!("it answers again: {}", status.as_str()));
@@ -67,6 +70,9 @@ impl Lease {
     pub(crate) fn over(mut self) {
         if !std::mem::replace(&mut self.told, true) {
             self.member.load().good(self.member.common.ejection.as_ref());
+            if self.member.recovery.good() {
+                self.change(Event::Recovered, || "its requests go well".to_owned());
+            }
         }
     }
 
@@ -81,13 +87,16 @@ impl Lease {
         if std::mem::replace(&mut self.told, true) {
             return;
         }
-        let too_many = self.member.load().bad(self.member.common.ejection.as_ref());
-        let Some(ejection) = &self.member.common.ejection else { return };
+        let ejection = self.member.common.ejection.as_ref();
+        let too_many = self.member.load().bad(ejection);
+        self.member.recovery.bad();
         match (self.probe, too_many) {
-            (Probe::Trial, _) => {
+            (Probe::Trial, _) if let Some(ejection) = ejection => {
                 self.change(Event::TrialFailed { ejection }, || format!("its trial failed: {why}"));
                 self.end_trial();
             }
+            // It is failing as it is, and nothing else could become of it.
+            (_, Some(_)) if ejection.is_none() && self.member.recovery.is_awaited() => {}
             (_, Some(too_many)) => {
                 // Whether it is the last one is found out where nothing can change meanwhile.
                 let reason = || match too_many {

@@ -12,6 +12,8 @@ use crate::settings::Ejection;
 
 /// Fewer requests than this in a window have no share of failures.
 const FEW: u64 = 10;
+/// So many failures in a row are told of where servers are not left out.
+const MANY: u32 = 5;
 
 /// Counts of one server. On cache lines of their own: each request writes them. New settings go on with those of the old.
 #[derive(Debug)]
@@ -96,7 +98,7 @@ impl Load {
     pub(super) fn bad(&self, ejection: Option<&Ejection>) -> Option<TooMany> {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let ejection = ejection?;
+        let Some(ejection) = ejection else { return (in_a_row >= MANY).then_some(TooMany::InARow(in_a_row)) };
         if ejection.failures > 0 && in_a_row >= ejection.failures {
             return Some(TooMany::InARow(in_a_row));
         }

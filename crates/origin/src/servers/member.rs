@@ -9,12 +9,16 @@ use super::condition::Event;
 use super::lease::Lease;
 use super::load::Load;
 use super::queue::Queue;
+use super::recovery::Recovery;
 use super::{Servers, Wants};
 use crate::server::Server;
-use crate::settings::{Ejection, OriginSettings, ServerSettings};
+use crate::settings::{Ejection, OriginSettings, ServerAddress, ServerSettings};
+use crate::verdict::Judge;
 
 /// What the members have in common and a lease needs at its end.
 pub(super) struct Common {
+    /// Who knows no check yet, where there are checks.
+    judge: Option<Judge>,
     pub(super) ejection: Option<Ejection>,
     pub(super) queue: Queue<Wants, Lease>,
     /// Some server has a limit of requests: there can be a queue.
@@ -36,6 +40,7 @@ impl Common {
         let words = if limited { servers.len().div_ceil(64) } else { 0 };
         let counted = matches!(settings.balance, crate::Balance::Hash { .. });
         Self {
+            judge: settings.health.as_ref().map(|check| Judge::new(check.verdict)),
             ejection: settings.ejection.clone(),
             queue: Queue::new(settings.queue.size.saturating_mul(servers.len())),
             limited,
@@ -83,7 +88,15 @@ pub(crate) struct Member {
     load: OnceLock<Arc<Load>>,
     /// A request is its trial.
     trial: AtomicBool,
-    check: Mutex<Option<(bool, String)>>,
+    /// Good requests, where it fails and is not left out.
+    pub(super) recovery: Recovery,
+    checks: Mutex<Checks>,
+}
+
+/// What the checks of a server found.
+struct Checks {
+    judge: Option<Judge>,
+    last: Option<(bool, String)>,
 }
 
 impl Member {
@@ -94,8 +107,9 @@ impl Member {
         common: Arc<Common>,
         servers: Weak<Servers>,
     ) -> Self {
-        let (load, trial, check) = (OnceLock::new(), AtomicBool::new(false), Mutex::default());
-        Self { index, settings, common, server: Arc::new(server), servers, load, trial, check }
+        let checks = Mutex::new(Checks { judge: common.judge.clone(), last: None });
+        let (load, trial, recovery) = (OnceLock::new(), AtomicBool::new(false), Recovery::default());
+        Self { index, settings, common, server: Arc::new(server), servers, load, trial, recovery, checks }
     }
 
     /// Where it is, with its kept connections.
@@ -113,7 +127,13 @@ impl Member {
         if self.load.set(Arc::clone(load)).is_ok() {
             load.share([before, self]);
         }
-        *self.lock_check() = before.last_check();
+        {
+            let (mut checks, known) = (self.lock_checks(), before.lock_checks());
+            checks.last.clone_from(&known.last);
+            if let (Some(judge), Some(known)) = (&mut checks.judge, &known.judge) {
+                judge.adopt(known);
+            }
+        }
         self.server().adopt(before.server());
     }
 
@@ -184,33 +204,31 @@ impl Member {
         }
     }
 
-    /// A check was made: whether it was good, what it found, and whether the server is well by all checks so far.
-    pub(crate) fn checked(&self, good: bool, found: &str, well: bool) {
-        *self.lock_check() = Some((good, found.to_owned()));
+    /// Whether that is its name, `host[:port]` or `unix:/path`, or its URL.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        let address = &self.settings.address;
+        address.name() == name || name.parse::<ServerAddress>().is_ok_and(|named| named == *address)
+    }
+
+    /// A check was made: whether it was good, and what it found.
+    pub(crate) fn checked(&self, good: bool, found: &str) {
+        let well = {
+            let mut checks = self.lock_checks();
+            checks.last = Some((good, found.to_owned()));
+            checks.judge.as_mut().is_none_or(|judge| judge.hear(good))
+        };
         if let Some(servers) = self.servers() {
             servers.change(self.index, Event::Checked { well }, || format!("check: {found}"));
         }
     }
 
-    /// Whether failed requests keep it out.
-    pub(crate) fn is_ejected(&self) -> bool {
-        self.servers().is_some_and(|servers| servers.is_ejected(self.index))
-    }
-
-    /// Checks find it well although requests failed: it need not wait for its trial.
-    pub(crate) fn found_well(&self, found: &str) {
-        if let Some(servers) = self.servers() {
-            servers.change(self.index, Event::Answered, || format!("checks find it well: {found}"));
-        }
-    }
-
     /// What the last check found.
     pub(super) fn last_check(&self) -> Option<(bool, String)> {
-        self.lock_check().clone()
+        self.lock_checks().last.clone()
     }
 
-    fn lock_check(&self) -> std::sync::MutexGuard<'_, Option<(bool, String)>> {
-        self.check.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_checks(&self) -> std::sync::MutexGuard<'_, Checks> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

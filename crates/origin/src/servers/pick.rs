@@ -89,9 +89,12 @@ pub(super) enum Picked {
 #[derive(Debug)]
 pub(super) struct Table {
     balance: Balance,
-    /// The next one is for requests that were tried on all of one.
+    /// The next one is for requests that were tried on all of one, or that find it full where it is of the same kind.
     tiers: Vec<Tier>,
+    /// Servers that are out and may be tried, and whether by any request.
     trials: Vec<(usize, bool)>,
+    /// Of those the backups that are not needed but where the others are full.
+    spare_trials: Vec<(usize, bool)>,
     standings: Vec<Standing>,
     /// Nobody is up; requests go to who is left.
     pub(super) all_out: bool,
@@ -102,6 +105,8 @@ pub(super) struct Table {
 /// Servers among which requests are balanced.
 #[derive(Debug)]
 struct Tier {
+    /// Those of one state: the servers, and the backups that take what they have no room for.
+    kind: usize,
     members: Vec<u64>,
     count: usize,
     schedule: Vec<u32>,
@@ -118,6 +123,7 @@ struct Standing {
     trial: Option<bool>,
     /// Sessions that live there are served.
     bindable: bool,
+    down: bool,
     ejected: bool,
 }
 
@@ -149,13 +155,18 @@ impl Table {
                     // A backup is tried when backups are needed.
                     trial: fact.trial.filter(|_| !all_out && fact.weight > 0 && (backups_first || !fact.backup)),
                     bindable: is_up(fact) || all_out && fact.state != ServerState::Drained,
+                    down: fact.state == ServerState::Down,
                     ejected: fact.state == ServerState::Ejected,
                 }
             })
             .collect();
         let trials = standings.iter().enumerate().filter_map(|(server, it)| Some((server, it.trial?))).collect();
-        let tiers = (0..ranks.len()).map(|tier| Tier::new(tier, &standings, circle)).collect();
-        Self { balance, tiers, trials, standings, all_out, next }
+        let spare = |fact: &Fact| fact.backup && fact.weight > 0 && !backups_first && !all_out;
+        let spares = facts.iter().enumerate().filter(|(_, fact)| spare(fact));
+        let spare_trials = spares.filter_map(|(server, fact)| Some((server, fact.trial?))).collect();
+        let tier = |(tier, rank): (usize, &usize)| Tier::new(tier, rank / 2, &standings, circle);
+        let tiers = ranks.iter().enumerate().map(tier).collect();
+        Self { balance, tiers, trials, spare_trials, standings, all_out, next }
     }
 
     /// Takes a place at a server.
@@ -170,13 +181,19 @@ impl Table {
             };
         }
         if let By::Turn = ask.by
-            && let Some(server) = self.trial(ask, loads)
+            && let Some(server) = trial(&self.trials, ask, loads)
         {
             return Picked::Taken { server, probe: Probe::Trial };
         }
-        let Some(tier) = self.tier(ask.tried) else { return Picked::Nobody };
-        let Some(tier) = self.tiers.get(tier) else { return Picked::Nobody };
-        match self.claim(tier, ask, loads) {
+        let Some((first, backups)) = self.tiers(ask.tried).split_first() else { return Picked::Nobody };
+        if let Some((server, probe)) = self.claim(first, ask, loads) {
+            return Picked::Taken { server, probe };
+        }
+        // Before anybody waits.
+        if let Some(server) = trial(&self.spare_trials, ask, loads) {
+            return Picked::Taken { server, probe: Probe::Trial };
+        }
+        match backups.iter().find_map(|tier| self.claim(tier, ask, loads)) {
             Some((server, probe)) => Picked::Taken { server, probe },
             None => Picked::Full { only: None },
         }
@@ -184,8 +201,7 @@ impl Table {
 
     /// Whether a request that waits and was sent to `tried` may have a place that came free at this server.
     pub(super) fn fits(&self, server: usize, tried: &[usize]) -> bool {
-        let tier = self.standings.get(server).and_then(|standing| standing.tier);
-        tier.is_some() && !tried.contains(&server) && tier == self.tier(tried)
+        !tried.contains(&server) && self.tiers(tried).iter().any(|tier| tier.has(server))
     }
 
     /// What a request says about this server.
@@ -196,10 +212,18 @@ impl Table {
         }
     }
 
-    /// The tier for a request that was sent to `tried`: a later one only where each server of the earlier was tried. Servers
-    /// that are merely busy are waited for.
-    fn tier(&self, tried: &[usize]) -> Option<usize> {
-        self.tiers.iter().position(|tier| tried.iter().filter(|server| tier.has(**server)).count() < tier.count)
+    /// Whether a server is out, but by an operator's word, while another is up: there is little to be waited for.
+    pub(super) fn is_lost(&self, server: usize) -> bool {
+        !self.all_out && self.standings.get(server).is_some_and(|standing| standing.down || standing.ejected)
+    }
+
+    /// The tiers for a request that was sent to `tried`, of which each takes what those before have no room for: the first one with a
+    /// server that was not tried, and the backups of its kind. Those that are worse off take nothing because others are full.
+    fn tiers(&self, tried: &[usize]) -> &[Tier] {
+        let is_left = |tier: &Tier| tried.iter().filter(|server| tier.has(**server)).count() < tier.count;
+        let first = self.tiers.iter().position(is_left).unwrap_or(self.tiers.len());
+        let left = self.tiers.get(first..).unwrap_or_default();
+        left.chunk_by(|one, next| one.kind == next.kind).next().unwrap_or_default()
     }
 
     /// Whether there is a server for a request that was sent to `tried` and `here`, with room or without.
@@ -209,14 +233,6 @@ impl Table {
             before + usize::from(tier.has(here))
         };
         self.tiers.iter().any(|tier| was_tried(tier) < tier.count)
-    }
-
-    /// One server at most is looked at, however many are on trial.
-    fn trial(&self, ask: &Ask<'_>, loads: &impl Loads) -> Option<usize> {
-        let candidate = (ask.turn % (self.trials.len() as u64).max(1)) as usize;
-        let (server, any) = *self.trials.get(candidate)?;
-        let may = (ask.twice || any) && !ask.tried.contains(&server);
-        (may && loads.claim_trial(server)).then_some(server)
     }
 
     fn claim(&self, tier: &Tier, ask: &Ask<'_>, loads: &impl Loads) -> Option<(usize, Probe)> {
@@ -302,8 +318,16 @@ impl Table {
     }
 }
 
+/// A place for a trial. One server at most is looked at, however many are on trial.
+fn trial(trials: &[(usize, bool)], ask: &Ask<'_>, loads: &impl Loads) -> Option<usize> {
+    let candidate = (ask.turn % (trials.len() as u64).max(1)) as usize;
+    let (server, any) = *trials.get(candidate)?;
+    let may = (ask.twice || any) && !ask.tried.contains(&server);
+    (may && loads.claim_trial(server)).then_some(server)
+}
+
 impl Tier {
-    fn new(tier: usize, standings: &[Standing], circle: Option<&Circle>) -> Self {
+    fn new(tier: usize, kind: usize, standings: &[Standing], circle: Option<&Circle>) -> Self {
         let members = standings.iter().enumerate().filter(|(_, standing)| standing.tier == Some(tier));
         let weights: Vec<(u32, u64)> = members.map(|(server, standing)| (server as u32, standing.weight)).collect();
         let mut bits = vec![0_u64; standings.len().div_ceil(64)];
@@ -318,6 +342,7 @@ impl Tier {
             _ => 0,
         };
         Self {
+            kind,
             members: bits,
             count: weights.len(),
             schedule: schedule(&weights),

@@ -199,12 +199,12 @@ async fn the_last_server_stays() {
     settings.health = Some(checked());
     let servers = Servers::new(&settings).unwrap();
     servers.drain("server0:80", true);
-    servers.members()[1].checked(false, "connect-refused", false);
+    servers.members()[1].checked(false, "connect-refused");
     assert_eq!(states(&servers), [Drained, Down, Up]);
     fail(&servers, 2, 50);
     assert_eq!(states(&servers), [Drained, Down, Up]);
     // As soon as another one can take its place, it goes.
-    servers.members()[1].checked(true, "connected", true);
+    servers.members()[1].checked(true, "connected");
     fail(&servers, 2, 1);
     assert_eq!(states(&servers), [Drained, Up, Ejected]);
     assert_eq!(servers.status().servers[1].check, Some((true, "connected".to_owned())));
@@ -217,7 +217,7 @@ async fn requests_go_on_while_all_are_out_and_whoever_answers_is_back() {
     let servers = Servers::new(&settings).unwrap();
     fail(&servers, 0, 3);
     for member in &servers.members()[1..] {
-        member.checked(false, "timeout", false);
+        member.checked(false, "timeout");
     }
     assert_eq!(states(&servers), [Ejected, Down, Down]);
     // The one that was left out for failures is less bad than those that checks find unwell.
@@ -311,7 +311,7 @@ async fn new_settings_go_on_with_what_is_known() {
     let before = Servers::new(&old).unwrap();
     fail(&before, 0, 3);
     before.drain("server1:80", true);
-    before.members()[3].checked(false, "status 500", false);
+    before.members()[3].checked(false, "status 500");
     before.sticky.learn(&HeaderMap::from_iter([(SET_COOKIE, http::HeaderValue::from_static("sid=a"))]), 2);
     let busy = at(&before, 2);
     // Another order, one server less, one more.
@@ -335,4 +335,61 @@ async fn new_settings_go_on_with_what_is_known() {
     assert!(after.try_pick(&wanted).is_some());
     advance(10 * SECOND).await;
     assert_eq!(pick(&after).index(), 3, "its trial is due");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_and_stays_is_shown_as_failing_until_it_answers() {
+    let failing = |servers: &Servers| servers.status().servers[0].failing.clone().map(|failing| failing.reason);
+    for eject in [false, true] {
+        let settings = OriginSettings { fallback: Some("still".to_owned()), ..settings(1) };
+        let settings = if eject { OriginSettings { ejection: strict(1).ejection, ..settings } } else { settings };
+        let servers = Servers::new(&settings).unwrap();
+        fail(&servers, 0, 4);
+        let mut bad = pick(&servers);
+        // The word of a web server whose application is gone; with `eject` it is what that names.
+        bad.answered(if eject { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_GATEWAY });
+        bad.over();
+        let (count, last) = if eject { (3, "connect-refused") } else { (5, "502") };
+        assert_eq!(failing(&servers), Some(format!("{count} failures in a row, the last: {last}")));
+        assert_eq!(states(&servers), [Up]);
+        // New settings go on with it, and each hears for itself of the answer.
+        let after = Servers::new(&settings).unwrap();
+        after.adopt(&servers);
+        for servers in [&servers, &after] {
+            assert!(failing(servers).is_some());
+            good(pick(servers));
+            assert_eq!(failing(servers), None);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_fails_every_other_request_is_believed_later_each_time() {
+    let servers = Servers::new(&settings(1)).unwrap();
+    let failing = || servers.status().servers[0].failing.is_some();
+    for wanted in [1, 2, 4, 8] {
+        fail(&servers, 0, 5);
+        for count in 1..=wanted {
+            // A failure in between: not in a row.
+            (1..count).for_each(|_| good(pick(&servers)));
+            fail(&servers, 0, 1);
+            assert!(failing(), "{wanted} {count}");
+        }
+        (0..wanted).for_each(|_| good(pick(&servers)));
+        assert!(!failing(), "{wanted}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_drained_by_its_name_or_its_url() {
+    let servers = Servers::new(&settings(2)).unwrap();
+    for name in ["server1:80", "http://server1:80", "HTTP://SERVER1:80/"] {
+        assert!(servers.drain(name, true), "{name}");
+        assert_eq!(states(&servers), [Up, Drained]);
+        assert!(servers.drain(name, false), "{name}");
+        assert_eq!(states(&servers), [Up, Up]);
+    }
+    for name in ["https://server1:80", "http://server1", "http://server1:80/x", "server1", ""] {
+        assert!(!servers.drain(name, true), "{name}");
+    }
 }

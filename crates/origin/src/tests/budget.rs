@@ -69,3 +69,37 @@ async fn what_was_not_sent_at_all_is_no_load_and_goes_elsewhere_for_nothing() {
     assert_eq!(server.requests().len(), 200);
     assert_eq!((origin.status().retries, origin.status().retries_denied), (100, 0));
 }
+
+/// Two servers: one that hangs up, and one with room for one request that comes after it.
+async fn with_little_room() -> ([ScriptedOrigin; 2], Arc<Origin>) {
+    let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
+    servers[0].on("*", Answer::hang_up());
+    let mut settings = OriginSettings {
+        balance: crate::Balance::First,
+        retry: Retry { budget: 0, ..Retry::default() },
+        queue: crate::Queue { size: 0, timeout: Duration::from_secs(9) },
+        ..settings(&servers.each_ref().map(|server| server.url()))
+    };
+    settings.servers[1].max_connections = 1;
+    (servers, Origin::new(settings).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_has_a_place_elsewhere_costs_of_it() {
+    let (servers, origin) = with_little_room().await;
+    let (handle, answer) = Answer::stream();
+    servers[1].on("/long", answer);
+    servers[1].on("*", "fine");
+    let long = get(&origin, "/long").await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(text(&origin, "/").await, Err(Kind::Closed));
+    }
+    assert_eq!((origin.status().retries, origin.status().retries_denied), (1, 0));
+    handle.end();
+    whole(long.body).await.unwrap();
+    for _ in 1..10 {
+        assert_eq!(text(&origin, "/").await.unwrap(), "fine");
+    }
+    assert_eq!(text(&origin, "/").await, Err(Kind::Closed), "ten a second");
+    assert_eq!((origin.status().retries, origin.status().retries_denied), (10, 1));
+}

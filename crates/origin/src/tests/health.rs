@@ -1,8 +1,9 @@
 //! Active checks, under a paused clock: it moves on to the next check by itself whenever everybody waits.
 
 use super::*;
-use crate::{Ejection, HealthCheck, OriginStatus, ServerState, Verdict};
+use crate::{Ejection, HealthCheck, OriginStatus, Verdict};
 use copal_testkit::{Answer, refused_address};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, advance, interval};
 
@@ -260,8 +261,8 @@ async fn where_no_server_is_well_requests_go_to_them_all_the_same() {
     assert_eq!(servers.each_ref().map(|server| server.count("/")), [2, 2]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn good_checks_bring_back_a_server_that_was_left_out_for_failures() {
+/// Two servers under checks; the first fails one page and is left out for 100 seconds.
+async fn one_ejected() -> ([ScriptedOrigin; 2], Arc<Origin>) {
     let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
     servers[0].on("/", Answer::status(500).once());
     servers.iter().for_each(|server| server.on("*", "fine"));
@@ -276,12 +277,65 @@ async fn good_checks_bring_back_a_server_that_was_left_out_for_failures() {
     };
     let origin = Origin::new(OriginSettings { ejection: Some(ejection), ..checked(&urls, |_| {}) }).unwrap();
     until(&origin, "the first checks", |status| status.servers.iter().all(|server| server.check.is_some())).await;
-    let before = servers[0].count("/health");
     assert_eq!(get(&origin, "/").await.unwrap().status, 500);
     assert_eq!(states(&origin.status()), ["ejected", "up"]);
-    until(&origin, "it to come back", |status| status.servers[0].state == ServerState::Up).await;
-    assert_eq!(servers[0].count("/health"), before + 2, "as many good ones in a row as bring in one that was down");
-    assert_eq!(origin.status().servers[0].reason, "checks find it well: status 200");
+    (servers, origin)
+}
+
+#[tokio::test(start_paused = true)]
+async fn good_checks_do_not_shorten_the_absence_of_a_server_whose_requests_failed() {
+    let (servers, origin) = one_ejected().await;
+    let out = Instant::now();
+    let before = servers[0].count("/health");
+    servers[0].wait_for(before + 1 + 6).await;
+    assert_eq!(states(&origin.status()), ["ejected", "up"], "after six good checks");
+    tokio::time::sleep_until(out + 99 * SECOND).await;
+    for _ in 0..4 {
+        assert_eq!(text(&origin, "/").await.unwrap(), "fine");
+    }
+    assert_eq!((states(&origin.status()), servers[0].count("/")), (vec!["ejected", "up"], 1));
+    tokio::time::sleep_until(out + 100 * SECOND).await;
+    for _ in 0..2 {
+        assert_eq!(text(&origin, "/").await.unwrap(), "fine");
+    }
+    assert_eq!(origin.status().servers[0].reason, "it answers again: 200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_checks_find_down_while_it_is_left_out_comes_back_by_them() {
+    let (servers, origin) = one_ejected().await;
+    let out = Instant::now();
+    servers[0].replace("/health", Answer::status(503));
+    until(&origin, "it to go down", |status| states(status) == ["down", "up"]).await;
+    servers[0].replace("/health", "fine");
+    let before = servers[0].count("/health");
+    until(&origin, "it to come back", |status| states(status) == ["up", "up"]).await;
+    assert_eq!(servers[0].count("/health"), before + 2, "two good ones in a row, as the verdict says");
+    assert!(out.elapsed() < 100 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_settings_go_on_with_what_checks_found() {
+    let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
+    let fine = || Answer::ok("fine");
+    servers[0].on("/health", Answer::status(503));
+    servers[1].on("/health", fine());
+    let urls = servers.each_ref().map(|server| server.url());
+    let before = Origin::new(checked(&urls, |_| {})).unwrap();
+    until(&before, "the first checks", |status| status.servers.iter().all(|server| server.check.is_some())).await;
+    assert_eq!(states(&before.status()), ["down", "up"]);
+    servers[0].replace("/health", fine());
+    servers[1].replace("/health", Answer::status(503));
+    let changed = OriginSettings { slow_start: SECOND, ..checked(&urls, |_| {}) };
+    let after = Origin::replacing(&before, changed).unwrap();
+    drop(before);
+    let found = |status: &OriginStatus| {
+        status.servers.iter().map(|server| server.check.as_ref().is_some_and(|check| check.0)).collect::<Vec<_>>()
+    };
+    until(&after, "one check more", |status| found(status) == [true, false]).await;
+    assert_eq!(states(&after.status()), ["down", "up"], "one check decides nothing, as before");
+    until(&after, "the verdicts", |status| states(status) == ["up", "down"]).await;
+    assert_eq!([servers[0].count("/health"), servers[1].count("/health")], [3, 4]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,14 +45,44 @@ async fn all_refused_is_an_error_that_says_so() {
     assert!(std::error::Error::source(&error).is_some());
 }
 
+/// An origin of these servers, the last one a backup, whose requests may be sent again so often.
+fn with_a_backup(urls: &[String], tries: usize) -> Arc<Origin> {
+    let mut settings = OriginSettings { retry: Retry { tries, ..Retry::default() }, ..settings(urls) };
+    settings.servers.last_mut().unwrap().backup = true;
+    Origin::new(settings).unwrap()
+}
+
 #[tokio::test]
-async fn no_more_servers_are_tried_than_allowed() {
-    let server = ScriptedOrigin::start().await;
-    let urls = [refused().await, refused().await, server.url()];
-    let with =
-        |tries| Origin::new(OriginSettings { retry: Retry { tries, ..Retry::default() }, ..settings(&urls) }).unwrap();
-    assert_eq!(text(&with(1), "/").await, Err(Kind::ConnectRefused));
-    assert_eq!(get(&with(2), "/").await.unwrap().status.as_u16(), 404);
+async fn what_was_not_sent_uses_up_no_try() {
+    let [failing, spare] = [ScriptedOrigin::start().await, ScriptedOrigin::start().await];
+    failing.on("*", Answer::hang_up());
+    spare.on("*", "the spare");
+    let urls = [refused().await, refused().await, spare.url()];
+    assert_eq!(text(&with_a_backup(&urls, 1), "/").await.unwrap(), "the spare");
+    let response = send(&with_a_backup(&urls, 1), request("POST", "/form", in_memory("body"))).await.unwrap();
+    assert_eq!(whole(response.body).await.unwrap(), "the spare");
+    assert_eq!(text(&with_a_backup(&urls, 0), "/").await, Err(Kind::ConnectRefused), "none is none");
+    // What was sent uses one up.
+    let urls = [refused().await, failing.url(), spare.url()];
+    assert_eq!(text(&with_a_backup(&urls, 1), "/").await.unwrap(), "the spare");
+    let urls = [refused().await, failing.url(), failing.url(), spare.url()];
+    assert_eq!(text(&with_a_backup(&urls, 1), "/").await, Err(Kind::Closed));
+}
+
+#[tokio::test]
+async fn a_request_does_not_walk_through_all_dead_servers() {
+    let mut urls = Vec::new();
+    for _ in 0..9 {
+        urls.push(refused().await);
+    }
+    for (tries, wanted) in [(0, 1), (1, 5), (2, 6), (10, 9)] {
+        let origin = Origin::new(OriginSettings { retry: Retry { tries, ..Retry::default() }, ..settings(&urls) });
+        let origin = origin.unwrap();
+        assert_eq!(text(&origin, "/").await, Err(Kind::ConnectRefused));
+        let asked: Vec<u64> = origin.status().servers.iter().map(|server| server.requests).collect();
+        assert!(asked.iter().all(|requests| *requests <= 1), "{asked:?}: none twice");
+        assert_eq!(asked.iter().sum::<u64>(), wanted, "{tries} tries");
+    }
 }
 
 /// A server with one kept connection to it, on which the next request is answered by `answer`, and by `again` after that.

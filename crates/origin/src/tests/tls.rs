@@ -238,6 +238,40 @@ async fn wrong_settings_are_told_before_anything_is_connected_to() {
     }
 }
 
+#[test]
+fn each_part_that_cannot_be_used_is_told_for_itself() {
+    let authority = Authority::new();
+    let (certificate, other) = (authority.issue(&["a.test"]), authority.issue(&["b.test"]));
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let told = |tls: TlsSettings| {
+        let faults = tls.check();
+        faults.iter().map(|fault| format!("{:?}: {fault}", fault.part())).collect::<Vec<_>>().join("; ")
+    };
+    let identity =
+        |chain: &str, key: &str| told(TlsSettings { identity: Some((pem(chain), pem(key))), ..TlsSettings::default() });
+    let chain = |parts: &[&str]| parts.concat();
+    assert_eq!(identity(&certificate.chain, &certificate.key), "");
+    assert_eq!(identity(&chain(&[&certificate.chain, authority.pem()]), &certificate.key), "");
+    let foreign = "Key: it belongs to another certificate than the first one of the client certificate's file";
+    assert_eq!(identity(&certificate.chain, &other.key), foreign);
+    assert_eq!(
+        identity(&chain(&[authority.pem(), &certificate.chain]), &certificate.key),
+        "Certificate: the key belongs to the 2nd certificate in it, and the client's own has to stand first"
+    );
+    assert!(identity(&certificate.chain, no_key).starts_with("Key: it is none that can be used: "));
+    let found = identity(&chain(&[&certificate.chain, broken]), &certificate.key);
+    assert!(found.starts_with("Certificate: the 2nd certificate in it is broken: "), "{found}");
+    let found = identity(broken, no_key);
+    assert!(found.starts_with("Certificate: ") && found.contains("; Key: "), "{found}");
+    let own = |ca: &str, verify| told(TlsSettings { ca: Some(pem(ca)), verify, ..TlsSettings::default() });
+    assert_eq!((own(authority.pem(), true), own(broken, false)), (String::new(), String::new()));
+    let found = own(&chain(&[authority.pem(), broken]), true);
+    assert!(found.starts_with("Ca: the 2nd certificate in it is broken: "), "{found}");
+    let named = TlsSettings { server_name: Some("not a name".to_owned()), ..TlsSettings::default() };
+    assert!(told(named).starts_with("ServerName: "));
+}
+
 #[tokio::test]
 async fn a_server_that_takes_no_http2_is_told_of() {
     let (server, authority) = one(|_, front| front.protocols(&["http/1.1"])).await;

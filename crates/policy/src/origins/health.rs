@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{error_status, small};
+use super::{failures, small};
 use crate::reader::{Reader, Section, Wrong};
 use crate::settings::plain;
+use crate::units::format_duration;
 use crate::{EjectConfig, HealthConfig, Verdict, values};
 
 /// A question every few milliseconds is an attack.
@@ -25,7 +26,7 @@ pub(super) fn check(reader: &mut Reader, origin: &Section<'_>) -> Option<HealthC
             }
         }
     }
-    Some(HealthConfig {
+    let check = HealthConfig {
         path,
         host: reader.value(&section, "host", values::host),
         statuses: plain(reader.list(&section, "status", values::status_range)),
@@ -33,7 +34,24 @@ pub(super) fn check(reader: &mut Reader, origin: &Section<'_>) -> Option<HealthC
         interval: reader.value(&section, "interval", interval).unwrap_or_default(),
         timeout: reader.value(&section, "timeout", values::timeout).unwrap_or_default(),
         verdict: verdict(reader, &section),
-    })
+    };
+    slow(reader, &section, &check);
+    Some(check)
+}
+
+/// Checks that take longer than from one to the next: a silent server is found out later than `interval` says. Whoever asks more
+/// than once a second wants that a dead one is seen at once, not that a slow one is called dead.
+fn slow(reader: &mut Reader, section: &Section<'_>, check: &HealthConfig) {
+    if check.timeout > check.interval && check.interval >= Duration::from_secs(1) {
+        let name = if section.entry("timeout").is_some() { "timeout" } else { "interval" };
+        let (timeout, interval) = (format_duration(check.timeout), format_duration(check.interval));
+        let message = format!(
+            "a check may take {timeout} (`timeout`), longer than from one to the next (`interval`, {interval})"
+        );
+        let hint =
+            format!("a server that is silent is asked every {timeout} only: write `timeout: {interval}`, or less");
+        reader.warning(section.at_of(name), message, hint);
+    }
 }
 
 /// The path, or none for `tcp`.
@@ -100,7 +118,7 @@ pub(super) fn eject(reader: &mut Reader, origin: &Section<'_>, one: bool) -> Opt
         window: reader.value(&section, "window", values::timeout).unwrap_or_default(),
         base: reader.value(&section, "base", values::timeout).unwrap_or_default(),
         longest: reader.value(&section, "longest", values::timeout).unwrap_or_default(),
-        statuses: plain(reader.list(&section, "status", error_status)),
+        statuses: failures(reader, &section),
     };
     if eject.longest < eject.base && !reader.has_errors() {
         let name = if section.entry("longest").is_some() { "longest" } else { "base" };

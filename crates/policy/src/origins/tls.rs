@@ -8,9 +8,10 @@ use std::sync::Arc;
 use rustls_pki_types::pem::{Error as PemError, PemObject as _, SectionKind};
 use rustls_pki_types::{CertificateDer, ServerName};
 
+use super::Files;
 use crate::diagnostic::At;
 use crate::reader::{Reader, Section, Wrong};
-use crate::{TlsConfig, values};
+use crate::{ServerConfig, TlsConfig, TlsFault, values};
 
 /// The system's own list of authorities is a quarter of this.
 const LONGEST: u64 = 1 << 20;
@@ -18,14 +19,42 @@ const LONGEST: u64 = 1 << 20;
 /// Fine, or what is wrong with the file, and what to do.
 type Checked = Result<(), (String, String)>;
 
-pub(super) fn read(reader: &mut Reader, origin: &Section<'_>, base: &Path) -> TlsConfig {
+/// `tls` of the origin of this name.
+pub(super) fn read(reader: &mut Reader, name: &str, origin: &Section<'_>, files: &Files<'_>) -> TlsConfig {
     let section = reader.part(origin, "tls");
-    let verify = reader.value(&section, "verify", values::boolean).unwrap_or(true);
+    let errors = reader.errors();
+    let tls = form(reader, &section, files.base);
+    // What is not even in the right form was told.
+    if reader.errors() == errors {
+        for TlsFault { key, message, hint } in (files.tls)(&tls) {
+            let at = section.entry(key).map_or(section.at, |entry| entry.node.at);
+            reader.error(at, format!("`{key}` of origin `{name}` cannot be used: {message}"), hint);
+        }
+    }
+    tls
+}
+
+/// Servers whose host cannot stand in a certificate, where no other name does.
+pub(super) fn hosts(reader: &mut Reader, servers: &[(ServerConfig, At)], tls: &TlsConfig) {
+    let secure = servers.iter().filter(|(server, _)| server.url.is_tls() && tls.server_name.is_none());
+    for (host, at) in secure.filter_map(|(server, at)| Some((server.url.authority()?.host(), at))) {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        // The root's dot is no part of a name in a certificate (RFC 6066 §3).
+        if ServerName::try_from(bare.strip_suffix('.').unwrap_or(bare)).is_err() {
+            let hint = "name the one that its certificate has: `tls: { server_name: cms.internal }`";
+            reader.error(*at, format!("no certificate can be for the server's host `{host}`"), hint);
+        }
+    }
+}
+
+/// What is read, where all of it has the right form.
+fn form(reader: &mut Reader, section: &Section<'_>, base: &Path) -> TlsConfig {
+    let verify = reader.value(section, "verify", values::boolean).unwrap_or(true);
     if !verify {
         let hint = "name the authority's certificate: `ca: /etc/copal/internal-ca.pem`; and `server_name` where the name differs";
         reader.warning(section.at_of("verify"), "anybody on the way to these servers can pretend to be one", hint);
     }
-    let ca = file(reader, &section, "ca", base, authorities);
+    let ca = file(reader, section, "ca", base, authorities);
     if let Some((_, at)) = ca.as_ref().filter(|_| !verify) {
         reader.warning(*at, "`ca` does nothing with `verify: false`", "leave one of them out");
     }
@@ -35,13 +64,13 @@ pub(super) fn read(reader: &mut Reader, origin: &Section<'_>, base: &Path) -> Tl
             reader.error(section.at_of(name), format!("`{name}` is of no use without `{other}`"), hint);
         }
     }
-    let certificate = file(reader, &section, "certificate", base, certificates);
-    let key = file(reader, &section, "key", base, private_key);
+    let certificate = file(reader, section, "certificate", base, certificates);
+    let key = file(reader, section, "key", base, private_key);
     if let Some(at) = key.as_ref().map(|(_, at)| *at) {
-        open_to_all(reader, &section, at, base);
+        open_to_all(reader, section, at, base);
     }
     TlsConfig {
-        server_name: reader.value(&section, "server_name", server_name),
+        server_name: reader.value(section, "server_name", server_name),
         ca: ca.map(|(pem, _)| pem),
         identity: certificate.zip(key).map(|((certificate, _), (key, _))| (certificate, key)),
         verify,

@@ -65,12 +65,23 @@ fn configurations(page: &str) -> Vec<String> {
 
 #[test]
 fn configurations_in_the_documents_load() {
-    let tls = super::origins::certificates("documents");
+    let tls = super::tls::certificates("documents");
+    tls.file("error.html", "<h1>{{status}}</h1>");
     let mut count = 0;
-    for name in ["CONFIGURATION.md", "CONTEXTS.md", "ESI.md", "ORIGINS.md", "POLICIES.md", "PURGING.md"] {
+    let names = [
+        "CONFIGURATION.md",
+        "CONTEXTS.md",
+        "ESI.md",
+        "ORIGINS.md",
+        "POLICIES.md",
+        "PURGING.md",
+        "STAYING-UP.md",
+        "../README.md",
+    ];
+    for name in names {
         for text in configurations(&std::fs::read_to_string(docs(name)).unwrap()) {
             let text = text.replace("/etc/copal/", &format!("{}/", tls.0.display()));
-            let loaded = load_str(name, &text, None);
+            let loaded = load_str(name, &text, Some(&tls.0));
             assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{text}\n{loaded:?}");
             count += 1;
         }
@@ -181,7 +192,7 @@ fn wrapped(path: &str, value: &str) -> String {
 
 #[test]
 fn every_example_and_every_default_is_right() {
-    let tls = super::origins::certificates("examples");
+    let tls = super::tls::certificates("examples");
     for key in KEYS {
         let mut values = vec![key.example];
         if let Default::Is(text) = key.default {

@@ -6,4 +6,5 @@ mod language;
 mod load;
 mod origins;
 mod shipped;
+mod tls;
 mod wrong;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::load::{Folder, errors};
+use super::load::errors;
 use crate::{Balance, HashBy, OriginConfig, OriginProtocol, ProxyProtocol, ServerUrl, Severity, Verdict, load_str};
 
 fn origins(text: &str) -> Vec<OriginConfig> {
@@ -13,27 +13,6 @@ fn origins(text: &str) -> Vec<OriginConfig> {
 fn origin(keys: &str) -> OriginConfig {
     origins(&format!("origins: {{ cms: {{ servers: [\"http://a\", \"http://b\"], {keys} }} }}")).remove(0)
 }
-
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nbm8gY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nbm8ga2V5\n-----END PRIVATE KEY-----\n";
-
-/// A folder with what examples name: PEM, of which only the form is checked here.
-pub(super) fn certificates(name: &str) -> Folder {
-    let folder = Folder::new(name);
-    folder.file("internal-ca.pem", CERTIFICATE.repeat(2));
-    folder.file("client.pem", CERTIFICATE);
-    restrict(&folder.file("client.key", KEY), 0o600);
-    folder
-}
-
-#[cfg(unix)]
-fn restrict(path: &std::path::Path, mode: u32) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-#[cfg(not(unix))]
-fn restrict(_: &std::path::Path, _: u32) {}
 
 #[test]
 fn servers_in_every_form() {
@@ -164,6 +143,16 @@ fn name_servers() {
     assert_eq!(found.0[0].message, "`min_ttl` is longer than `max_ttl`");
 }
 
+#[test]
+fn statuses_of_failures_have_ranges_and_classes_as_those_of_checks_have() {
+    let codes = |statuses: &[http::StatusCode]| statuses.iter().map(|code| code.as_u16()).collect::<Vec<_>>();
+    let retries = |status: &str| codes(&origin(&format!("retries: {{ status: {status} }}")).retries.statuses);
+    assert_eq!(retries("5xx"), (500..=599).collect::<Vec<_>>());
+    assert_eq!(retries("[502-504, 503, 429]"), [502, 503, 504, 429]);
+    let eject = origin("eject: { status: [\"500-502\"] }").eject.unwrap();
+    assert_eq!(codes(&eject.statuses), [500, 501, 502]);
+}
+
 /// Keys of an origin with two servers, what is said of them, and a part of the hint.
 const WRONG: &[(&str, &str, &str)] = &[
     (
@@ -237,7 +226,45 @@ const WRONG: &[(&str, &str, &str)] = &[
         "for example",
     ),
     ("eject: { base: 10m }", "`longest` is shorter than `base`", "the limit of its doublings"),
-    ("eject: { status: 200 }", "`status` must be a status code, but `200` is no status of an error", "from 400 to 599"),
+    (
+        "eject: { rate: 0.5 }",
+        "`rate` must be a percentage from 0% to 100%, but `0.5` has no percent sign",
+        "write `50%`",
+    ),
+    (
+        "balance: hash, hash: { bound: 1.25 }",
+        "`bound` must be a percentage from 100% to 10000%, but `1.25` has no percent sign",
+        "write `125%`",
+    ),
+    (
+        "retries: { budget: 12.5% }",
+        "`budget` must be a percentage from 0% to 100%, but `12.5%` has a fraction",
+        "write `12%`",
+    ),
+    ("eject: { rate: 0.5% }", "`rate` must be a percentage from 0% to 100%, but `0.5%` has a fraction", "write `1%`"),
+    (
+        "eject: { status: 200 }",
+        "`status` must be a status code, a range of them such as `200-399`, or a class such as `5xx`, but `200` is no status of an error",
+        "from 400 to 599",
+    ),
+    (
+        "retries: { status: [502, 3xx] }",
+        "`status` must be a status code, a range of them such as `200-399`, or a class such as `5xx`, but `3xx` is no status of an error",
+        "or `5xx`",
+    ),
+    (
+        "retries: { status: 6xx }",
+        "`status` must be a status code, a range of them such as `200-399`, or a class such as `5xx`, but `6xx` is no class from `1xx` to `5xx`",
+        "for example",
+    ),
+    (
+        "first_byte_timeout: 1.5s",
+        "`first_byte_timeout` must be a duration, but `1.5s` has a fraction",
+        "write `1500ms`",
+    ),
+    ("health: { interval: \"0,25m\" }", "`interval` must be a duration, but `0,25m` has a fraction", "write `15s`"),
+    ("connect_timeout: 1.5", "`connect_timeout` must be a duration, but `1.5` has a fraction", "write `1500ms`"),
+    ("header_bytes: 0.5MiB", "`header_bytes` must be a size, but `0.5MiB` has a fraction", "write `512KiB`"),
     ("retries: 11", "`retries` must be a whole number from 0 to 10 or a mapping, not `11`", "for example"),
     ("retries: { hold: 1GiB }", "`hold` must be a size, but `1GiB` is more than 16MiB", "for each request under way"),
     ("connect_timeout: 0", "`connect_timeout` must be a duration, but `0` leaves no time at all", "for example"),
@@ -273,7 +300,10 @@ fn what_is_wrong_with_a_server_is_said() {
         ("/run/x.sock", "has no scheme", "write `unix:/run/x.sock`"),
         ("\"https://u:p@h:1\"", "has a user name in it", "write `https://h:1`"),
         ("\"https://h/x\"", "has a path", "write `https://h`"),
-        ("\"http://h:0\"", "has no port behind its colon", "from 1 to 65535"),
+        ("\"http://h:0\"", "has a port that is none", "from 1 to 65535"),
+        ("\"http://h:\"", "has no port behind its colon", "from 1 to 65535"),
+        ("\"http://127.0.0.1:99999\"", "has a port that is too large", "from 1 to 65535"),
+        ("\"https://[::1]:65536\"", "has a port that is too large", "from 1 to 65535"),
         ("\"fcgi://h\"", "has another scheme", "`unix:/PATH`"),
         ("{ url: \"http://a\", wieght: 2 }", "unknown key `wieght` in `servers`", "did you mean `weight`?"),
         ("{ weight: 2 }", "`url` is missing in `servers`", "for example"),
@@ -297,6 +327,15 @@ const DOUBTS: &[(&str, &str)] = &[
         "{ servers: [{ url: \"http://a\", backup: true }, { url: \"http://b\", backup: true }] }",
         "every server of `cms` is a backup, and none is there to stand in for",
     ),
+    (
+        "{ servers: [{ url: \"http://a\", weight: 0 }, { url: \"http://b\", backup: true }, { url: \"http://c\", backup: true }] }",
+        "every server of `cms` that weighs something is a backup, and none is there to stand in for",
+    ),
+    (
+        "{ servers: [{ url: \"http://a\", weight: 0 }, \"http://b\"], sticky: x }",
+        "all requests of `cms` but those of sessions go to `b`: a server of weight 0 does not stand in for it",
+    ),
+    ("{ servers: [{ url: \"http://a\", weight: 0 }, \"http://b\", \"http://c\"], sticky: x }", ""),
     ("{ servers: [\"http://a\", \"http://a\"] }", "the server `a` stands twice"),
     ("{ servers: \"http://a\", sticky: x }", "`sticky` does nothing: `cms` has one server"),
     ("{ servers: \"http://a\", balance: first }", "`balance` does nothing: `cms` has one server"),
@@ -321,6 +360,37 @@ const DOUBTS: &[(&str, &str)] = &[
     ("{ servers: \"http://a\", protocol: auto }", "`protocol: auto` means HTTP/1.1 here, as no server is `https`"),
     ("{ servers: \"http://a\", tls: { server_name: b } }", "`tls` does nothing: no server of this origin is `https`"),
     ("{ servers: \"https://a\", tls: { verify: false } }", "anybody on the way to these servers can pretend to be one"),
+    (
+        "{ servers: \"http://a\", first_byte_timeout: 2m, total_timeout: 1m }",
+        "`first_byte_timeout` (2m) is longer than `total_timeout` (1m), so it never ends a request",
+    ),
+    ("{ servers: \"http://a\", first_byte_timeout: 1m, total_timeout: 1m }", ""),
+    // With one server nothing is lost by the default; with two, the second is never asked when the first is silent.
+    ("{ servers: \"http://a\", total_timeout: 20s }", ""),
+    (
+        "{ servers: [\"http://a\", \"http://b\"], total_timeout: 20s }",
+        "`timeouts.first_byte` (30s) is longer than `total_timeout` (20s): no other server is asked when one is silent",
+    ),
+    ("{ servers: [\"http://a\", \"http://b\"], total_timeout: 20s, retries: 0 }", ""),
+    (
+        "{ servers: \"http://a\", health: { path: /h, interval: 5s, timeout: 10s } }",
+        "a check may take 10s (`timeout`), longer than from one to the next (`interval`, 5s)",
+    ),
+    (
+        "{ servers: \"http://a\", health: { path: /h, interval: 1s } }",
+        "a check may take 2s (`timeout`), longer than from one to the next (`interval`, 1s)",
+    ),
+    ("{ servers: \"http://a\", health: { path: /h, interval: 2s } }", ""),
+    // Who asks several times a second wants to see what is dead at once, not to call dead what is slow.
+    ("{ servers: \"http://a\", health: { path: /h, interval: 300ms, timeout: 1s } }", ""),
+    (
+        "{ servers: [\"http://a\", \"http://b\", { url: \"http://c\", backup: true }], retries: 1 }",
+        "`tries` is 1: where the 2 servers take a request and break off, `c` (`backup`) is not asked",
+    ),
+    ("{ servers: [\"http://a\", \"http://b\", { url: \"http://c\", backup: true }], retries: { tries: 2 } }", ""),
+    ("{ servers: [\"http://a\", \"http://b\", { url: \"http://c\", backup: true }], retries: 0 }", ""),
+    ("{ servers: [\"http://a\", \"http://b\", { url: \"http://c\", backup: true }], retries: { budget: 10% } }", ""),
+    ("{ servers: [\"http://a\", \"http://b\"], retries: 1 }", ""),
 ];
 
 #[test]
@@ -335,64 +405,61 @@ fn what_is_doubtful_is_said() {
 }
 
 #[test]
-fn certificates_are_read_where_the_file_is() {
-    let folder = certificates("tls");
-    let text = "origins: { cms: { servers: \"https://a\", tls: { ca: internal-ca.pem, certificate: client.pem, key: client.key } } }";
-    let loaded = load_str("copal.yaml", text, Some(&folder.0)).unwrap();
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-    let tls = &loaded.config.origins[0].tls;
-    assert_eq!(tls.ca.as_deref(), Some(CERTIFICATE.repeat(2).as_bytes()));
-    let (certificate, key) = tls.identity.as_ref().unwrap();
-    assert_eq!((&**certificate, &**key), (CERTIFICATE.as_bytes(), KEY.as_bytes()));
-    assert!(
-        !format!("{loaded:?}").contains("bm8ga2V5")
-            && !format!("{loaded:?}").contains(&format!("{:?}", KEY.as_bytes()))
-    );
+fn nothing_is_doubted_of_an_origin_whose_servers_are_wrong() {
+    let found = errors("origins: { cms: { servers: [\"http://a\", \"http://b:99999\"], eject: true, sticky: x } }");
+    assert_eq!(found.0.len(), 1, "{found}");
+}
+
+/// Warnings of a file as `line:column message`.
+fn warned(text: &str) -> Vec<String> {
+    let loaded = load_str("copal.yaml", text, None).unwrap_or_else(|errors| panic!("{text}\n{errors}"));
+    assert!(loaded.warnings.iter().all(|warning| warning.hint.is_some()));
+    loaded.warnings.iter().map(|told| format!("{}:{} {}", told.line, told.column, told.message)).collect()
 }
 
 #[test]
-#[cfg(unix)]
-fn a_key_that_everybody_can_read_is_told_of() {
-    let folder = certificates("tls-open");
-    restrict(&folder.0.join("client.key"), 0o644);
-    let text = "origins: { cms: { servers: \"https://a\", tls: { certificate: client.pem, key: client.key } } }";
-    let warnings = load_str("copal.yaml", text, Some(&folder.0)).unwrap().warnings;
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].message.starts_with("everybody on this machine can read the private key `"), "{}", warnings[0]);
-    assert!(warnings[0].hint.as_deref().unwrap().starts_with("`chmod 600 "), "{}", warnings[0]);
+fn limits_of_time_that_never_end_a_request_are_told_where_they_stand() {
+    let never = |place: &str, first_byte: &str, whole: &str| {
+        vec![format!("{place} {first_byte} is longer than {whole}, so it never ends a request")]
+    };
+    // Once, however many origins there are.
+    let text =
+        "timeouts: { first_byte: 1m, total: 30s }\norigins: { a: \"http://a\", b: [\"http://b\", \"http://c\"] }\n";
+    assert_eq!(warned(text), never("1:13", "`timeouts.first_byte` (1m)", "`timeouts.total` (30s)"));
+    let text = "timeouts: { total: 30s }\norigins:\n  a: { servers: \"http://a\", first_byte_timeout: 1m }\n";
+    assert_eq!(warned(text), never("3:29", "`first_byte_timeout` (1m)", "`timeouts.total` (30s)"));
+    let text = "timeouts: { first_byte: 1m }\norigins:\n  a: { servers: \"http://a\", total_timeout: 30s }\n";
+    assert_eq!(warned(text), never("3:29", "`timeouts.first_byte` (1m)", "`total_timeout` (30s)"));
+    let rule = |timeouts: &str| {
+        let origins = "origins:\n  a: { servers: \"http://a\", total_timeout: 1m }\n";
+        warned(&format!("{origins}rules:\n  - {{ name: x, pass: true, timeouts: {{ {timeouts} }} }}\n"))
+    };
+    assert_eq!(rule("first_byte: 5m"), never("4:40", "`first_byte` (5m)", "the origin's `total` (1m)"));
+    assert_eq!(rule("first_byte: 5m, total: 2m"), never("4:40", "`first_byte` (5m)", "`total` (2m)"));
+    assert!(rule("first_byte: 5m, total: 10m").is_empty() && rule("total: 10s").is_empty());
 }
 
 #[test]
-fn what_is_wrong_with_certificates_is_said_in_full() {
-    let folder = certificates("tls-wrong");
-    folder.file("empty.pem", "");
-    folder.file("der.pem", [0x30, 0x82, 1, 2]);
-    folder.file("cut.pem", "-----BEGIN CERTIFICATE-----\nbm8g\n");
-    folder.file("damaged.pem", CERTIFICATE.replace("bm8g", "b*8g"));
-    folder.file("encrypted.key", KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"));
-    folder.file("two.key", KEY.repeat(2));
-    folder.file("long.pem", CERTIFICATE.repeat(20_000));
-    for (tls, message) in [
-        ("ca: gone.pem", "cannot be used: there is none"),
-        ("ca: .", "cannot be used: "),
-        ("ca: long.pem", "cannot be used: it is longer than 1MiB"),
-        ("ca: empty.pem", "has no certificate in it"),
-        ("ca: client.key", "has no certificate in it"),
-        ("ca: der.pem", "is in DER, and PEM is needed"),
-        ("ca: cut.pem", "breaks off: the line `-----END CERTIFICATE-----` is missing"),
-        ("ca: damaged.pem", "is damaged"),
-        ("certificate: client.pem", "`certificate` is of no use without `key`"),
-        ("key: client.key", "`key` is of no use without `certificate`"),
-        ("certificate: client.pem, key: client.pem", "has no private key in it"),
-        ("certificate: client.pem, key: encrypted.key", "has an encrypted key in it"),
-        ("certificate: client.pem, key: two.key", "has more than one private key in it"),
-    ] {
-        let text = format!("origins: {{ cms: {{ servers: \"https://a\", tls: {{ {tls} }} }} }}");
-        let found = load_str("copal.yaml", &text, Some(&folder.0)).unwrap_err();
-        let errors: Vec<_> = found.0.iter().filter(|found| found.severity == Severity::Error).collect();
-        assert_eq!(errors.len(), 1, "{found}");
-        assert!(errors[0].message.contains(message) && errors[0].line == 1 && errors[0].hint.is_some(), "{found}");
+fn several_servers_without_grace_are_told_of_at_the_rule() {
+    let two = "origins:\n  cms: [\"http://a\", \"http://b\"]\n  one: \"http://c\"\n";
+    let fallback = "origins:\n  cms: { servers: \"http://a\", fallback: one }\n  one: \"http://c\"\n";
+    let rule = |name: &str, rest: &str| format!("  - {{ name: {name}, match: {{ path: \"/{name}/**\" }}, {rest} }}\n");
+    let told = [
+        "5:13 no rule that caches what `cms` answers has `grace`: while its servers are down, what is past its lifetime is not served",
+    ];
+    for origins in [two, fallback] {
+        let with = |rules: &[String]| warned(&format!("{origins}rules:\n{}", rules.concat()));
+        let (bare, pass) = (rule("x", "cache: { ttl: 1h }"), rule("p", "pass: true"));
+        assert_eq!(with(std::slice::from_ref(&bare)), told);
+        assert_eq!(with(&[bare.clone(), rule("y", "cache: {}"), pass.clone()]), told);
+        // One rule that has it shows that it is known; and who says `0` means it.
+        for known in ["{ grace: 1h }", "{ stale_if_error: 1h }", "{ grace: 0 }"] {
+            assert!(with(&[bare.clone(), rule("y", &format!("cache: {known}"))]).is_empty(), "{known}");
+        }
+        assert!(with(&[pass]).is_empty(), "what is stored by the default policy has `stale_if_error`");
+        assert!(with(&[rule("x", "cache: { ttl: 1h }, origin: one")]).is_empty(), "one server without a fallback");
     }
+    assert!(warned("origins: { cms: \"http://a\" }\nrules: { name: x, cache: { ttl: 1h } }\n").is_empty());
 }
 
 #[test]

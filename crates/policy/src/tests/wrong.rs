@@ -331,6 +331,19 @@ fn a_hint_for_admin_leads_no_strangers_there() {
 }
 
 #[test]
+fn a_port_that_is_none_is_told_from_none_at_all() {
+    for (address, reason) in [
+        ("127.0.0.1:99999", "has a port that is too large"),
+        ("127.0.0.1:", "has no port behind its colon"),
+        ("[::1]:http", "has a port that is no number"),
+    ] {
+        let found = errors(&format!("{ORIGIN}listen: \"{address}\"\n"));
+        assert!(found.0[0].message.ends_with(reason), "{found}");
+        assert!(found.0[0].hint.as_deref().is_some_and(|hint| hint.ends_with(":8080\"`")), "{found}");
+    }
+}
+
+#[test]
 fn wrong_arguments_are_told_in_the_words_of_the_command_line() {
     for (listen, hint) in [("foo", "--listen 127.0.0.1:8080"), ("3000", "--listen 127.0.0.1:3000")] {
         let found = crate::for_origin("http://127.0.0.1:9000", Some(listen)).unwrap_err();

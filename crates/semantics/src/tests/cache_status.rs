@@ -61,6 +61,20 @@ fn rfc9211_s2_a_member_is_appended_after_those_of_other_caches() {
 }
 
 #[test]
+fn a_field_without_members_gives_up_its_place() {
+    let status = CacheStatus { hit: true, ..CacheStatus::default() };
+    for (before, after) in [
+        (&[][..], "copal; hit"),
+        (&[("cache-status", "")], "copal; hit"),
+        (&[("cache-status", ""), ("cache-status", "other; hit")], " | other; hit | copal; hit"),
+    ] {
+        let mut message = headers(before);
+        status.append_to("copal", &mut message);
+        assert_eq!(lines(&message, "cache-status"), after);
+    }
+}
+
+#[test]
 fn a_long_detail_is_written_whole() {
     for length in [90, 100, 110, 118, 119, 120, 127, 128, 129, 1000] {
         let detail = "x".repeat(length);

@@ -163,20 +163,49 @@ fn who_gets_requests_with_any_balance() {
 }
 
 #[test]
-fn busy_servers_are_waited_for_and_backups_are_not_asked() {
+fn backups_take_what_the_others_have_no_room_for_and_only_then_somebody_waits() {
     for balance in BALANCES {
         let facts = [up(1), up(1), backup(Up)];
-        let (table, loads) = (table(&facts, balance), Counts::limited(vec![2, 2, 9]));
+        let (table, loads) = (table(&facts, balance), Counts::limited(vec![2, 2, 1]));
         for turn in 0..4 {
             assert!(taken(table.pick(&by_hash(turn), &loads)) < 2, "{balance:?}");
         }
-        assert_eq!(table.pick(&by_hash(4), &loads), Picked::Full { only: None }, "{balance:?}");
-        // One of the two was tried: the other is still to be waited for.
-        assert_eq!(table.pick(&ask(4, &[0]), &loads), Picked::Full { only: None }, "{balance:?}");
-        assert!(table.fits(1, &[0]) && !table.fits(0, &[0]) && !table.fits(2, &[0]) && table.fits(2, &[0, 1]));
-        assert_eq!(taken(table.pick(&ask(4, &[0, 1]), &loads)), 2, "{balance:?}");
+        assert_eq!(taken(table.pick(&by_hash(4), &loads)), 2, "{balance:?}");
+        assert_eq!(table.pick(&by_hash(5), &loads), Picked::Full { only: None }, "{balance:?}");
+        assert!(table.fits(1, &[0]) && !table.fits(0, &[0]) && table.fits(2, &[0]) && table.fits(2, &[0, 1]));
+        for tried in [&[0][..], &[0, 1]] {
+            assert_eq!(table.pick(&ask(4, tried), &loads), Picked::Full { only: None }, "{balance:?}");
+            loads.end(2);
+            assert_eq!(taken(table.pick(&ask(4, tried), &loads)), 2, "{balance:?}");
+        }
+        assert_eq!(table.pick(&ask(4, &[0, 1, 2]), &loads), Picked::Nobody, "{balance:?}");
         loads.end(1);
+        loads.end(2);
         assert_eq!(taken(table.pick(&by_hash(5), &loads)), 1, "{balance:?}");
+    }
+}
+
+#[test]
+fn nobody_goes_to_unwell_servers_because_the_failing_are_full() {
+    for balance in BALANCES {
+        let facts = [fact(Ejected), backup(Ejected), fact(Down), backup(Down)];
+        let (table, loads) = (table(&facts, balance), Counts::limited(vec![1; 4]));
+        assert_eq!([0, 1].map(|turn| taken(table.pick(&by_hash(turn), &loads))), [0, 1], "{balance:?}");
+        assert_eq!(table.pick(&by_hash(2), &loads), Picked::Full { only: None }, "{balance:?}");
+        assert_eq!([2, 3].map(|turn| taken(table.pick(&ask(turn, &[0, 1]), &loads))), [2, 3], "{balance:?}");
+    }
+}
+
+#[test]
+fn a_backup_is_on_trial_where_the_others_are_full() {
+    for balance in BALANCES {
+        let facts = [up(1), Fact { backup: true, trial: Some(false), ..fact(Ejected) }];
+        let (table, loads) = (table(&facts, balance), Counts::limited(vec![1, 2]));
+        assert_eq!(taken(table.pick(&by_hash(0), &loads)), 0);
+        assert_eq!(table.pick(&Ask { twice: false, ..by_hash(1) }, &loads), Picked::Full { only: None }, "{balance:?}");
+        let trial = Picked::Taken { server: 1, probe: Probe::Trial };
+        assert_eq!(table.pick(&by_hash(2), &loads), trial, "{balance:?}");
+        assert_eq!(table.pick(&by_hash(3), &loads), Picked::Full { only: None }, "{balance:?}");
     }
 }
 
@@ -304,6 +333,19 @@ fn sessions_stay_where_they_live() {
 }
 
 #[test]
+fn a_session_waits_for_its_server_and_one_without_a_server_does_not() {
+    let session = |server| Ask { by: By::Session { server, hash: 7 }, ..ask(7, &[]) };
+    for balance in BALANCES {
+        let facts = [up(1), backup(Up)];
+        let (table, loads) = (table(&facts, balance), Counts::limited(vec![1, 1]));
+        assert_eq!(taken(table.pick(&session(Some(0)), &loads)), 0);
+        assert_eq!(table.pick(&session(Some(0)), &loads), Picked::Full { only: Some(0) }, "{balance:?}");
+        assert_eq!(taken(table.pick(&session(None), &loads)), 1, "{balance:?}");
+        assert_eq!(table.pick(&session(None), &loads), Picked::Full { only: None }, "{balance:?}");
+    }
+}
+
+#[test]
 fn a_pick_takes_a_few_steps_however_many_servers_there_are() {
     for balance in BALANCES {
         let most = |servers: usize, limit: usize, requests: u64| {
@@ -322,7 +364,18 @@ fn a_pick_takes_a_few_steps_however_many_servers_there_are() {
         assert!(free <= 40, "{balance:?}: {free}");
         // To the last place of a thousand.
         let full = most(1_000, 3, 3_000);
-        assert!(full <= POINTS + 2 * 16 + 2 * TURNS + 2, "{balance:?}: {full}");
+        let tier = POINTS + 2 * 16 + 2 * TURNS + 2;
+        assert!(full <= tier, "{balance:?}: {full}");
+        // To a backup behind a thousand that are full.
+        let facts: Vec<Fact> = (0..1_000).map(|_| up(1)).chain([backup(Up)]).collect();
+        let (table, limits) = (table(&facts, balance), [vec![0; 1_000], vec![usize::MAX]].concat());
+        let loads = Counts::limited(limits);
+        for turn in 0..1_000 {
+            loads.steps.set(0);
+            let by = if turn % 3 == 0 { By::Turn } else { By::Hash(turn) };
+            assert_eq!(taken(table.pick(&Ask { by, ..ask(turn, &[]) }, &loads)), 1_000);
+            assert!(loads.steps.get() <= 2 * tier, "{balance:?}: {}", loads.steps.get());
+        }
     }
 }
 

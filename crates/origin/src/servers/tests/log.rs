@@ -55,7 +55,7 @@ async fn each_change_is_told_once_with_its_reason() {
     let spared = r#"WARN server fails, but no other could take its requests origin="cms" server="server1:80""#;
     assert_eq!(told(), [format!(r#"{spared} reason="3 failures in a row, the last: connect-refused""#)]);
     for _ in 0..3 {
-        servers.members()[1].checked(false, "timeout", false);
+        servers.members()[1].checked(false, "timeout");
     }
     let down = r#"WARN server is out origin="cms" server="server1:80" from="up" to="down" reason="check: timeout""#;
     let all = r#"WARN no server is up: requests go to all that are not drained origin="cms""#;
@@ -68,5 +68,38 @@ async fn each_change_is_told_once_with_its_reason() {
     assert_eq!(told(), [&*format!(r#"{back} reason="it answers again: 200""#), again]);
     advance(60 * SECOND).await;
     picks(&servers, 50);
+    assert_eq!(told(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_checks_bring_back_is_told_of_once_though_its_requests_failed_too() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let servers = Servers::new(&OriginSettings { health: Some(checked()), ..strict(2) }).unwrap();
+    fail(&servers, 0, 3);
+    servers.members()[0].checked(false, "connect-refused");
+    lines.0.lock().unwrap().clear();
+    for _ in 0..3 {
+        servers.members()[0].checked(true, "status 200");
+    }
+    let back = r#"INFO server is back origin="cms" server="server0:80" from="down" to="up" reason="check: status 200""#;
+    assert_eq!(*lines.0.lock().unwrap(), [back]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_only_server_that_fails_is_told_of_once_and_so_is_its_answer() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let told = || std::mem::take(&mut *lines.0.lock().unwrap());
+    let servers = Servers::new(&settings(1)).unwrap();
+    fail(&servers, 0, 4);
+    assert_eq!(told(), [""; 0]);
+    fail(&servers, 0, 50);
+    let fails = r#"WARN server fails, but no other could take its requests origin="cms" server="server0:80""#;
+    assert_eq!(told(), [format!(r#"{fails} reason="5 failures in a row, the last: connect-refused""#)]);
+    good(pick(&servers));
+    let answers = r#"INFO server answers again origin="cms" server="server0:80""#;
+    assert_eq!(told(), [format!(r#"{answers} reason="its requests go well""#)]);
+    good(pick(&servers));
     assert_eq!(told(), [""; 0]);
 }

@@ -95,6 +95,25 @@ async fn the_queue_has_an_end_and_so_has_patience() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backup_takes_the_overflow_and_serves_those_who_wait() {
+    let mut settings = OriginSettings { queue: Queue { size: 0, timeout: SECOND }, ..limited(2, 1) };
+    settings.servers[1].backup = true;
+    let servers = Servers::new(&settings).unwrap();
+    let _leases = [at(&servers, 0), at(&servers, 1)];
+    assert_eq!(servers.pick(&twice()).await.unwrap_err().kind(), Kind::Busy);
+    settings.queue.size = 9;
+    let servers = Servers::new(&settings).unwrap();
+    let [ordinary, spare] = [at(&servers, 0), at(&servers, 1)];
+    let wanted = twice();
+    let (mut first, mut second) = (join(&servers, &wanted), join(&servers, &wanted));
+    drop(spare);
+    let Poll::Ready(Ok(Some(spare))) = poll(&mut first) else { panic!("the first is served") };
+    assert_eq!(spare.index(), 1);
+    drop(ordinary);
+    assert_eq!(served(&mut second), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn sessions_wait_for_their_own_server() {
     let servers = Servers::new(&OriginSettings { sticky: vec!["sid".to_owned()], ..limited(2, 1) }).unwrap();
     let set = |value| HeaderMap::from_iter([(SET_COOKIE, http::HeaderValue::from_static(value))]);
@@ -186,7 +205,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 const COOKIES: [&str; 6] = ["sid=0", "sid=1", "sid=2", "sid=3", "sid=4", "sid=5"];
 
-async fn nobody_is_forgotten(limits: Vec<usize>, balance: Balance, steps: Vec<Step>) {
+async fn nobody_is_forgotten(limits: Vec<usize>, backups: Vec<bool>, balance: Balance, steps: Vec<Step>) {
     let mut settings = OriginSettings {
         balance,
         sticky: vec!["sid".to_owned()],
@@ -195,6 +214,7 @@ async fn nobody_is_forgotten(limits: Vec<usize>, balance: Balance, steps: Vec<St
         ..strict(limits.len())
     };
     std::iter::zip(&mut settings.servers, &limits).for_each(|(server, limit)| server.max_connections = *limit);
+    std::iter::zip(&mut settings.servers, backups).for_each(|(server, backup)| server.backup = backup);
     let servers = Servers::new(&settings).unwrap();
     let wanted: Vec<Wanted<'_>> = (COOKIES.iter())
         .map(|value| Wanted { session: servers.session(&cookie(value)), ..twice() })
@@ -216,7 +236,7 @@ async fn nobody_is_forgotten(limits: Vec<usize>, balance: Balance, steps: Vec<St
             Step::Drain(of, out) => {
                 servers.drain(&format!("server{}:80", of.index(limits.len())), out);
             }
-            Step::Check(of, well) => servers.members()[of.index(limits.len())].checked(well, "a check", well),
+            Step::Check(of, well) => servers.members()[of.index(limits.len())].checked(well, "a check"),
             Step::Later(seconds) => advance(u32::from(seconds) * SECOND).await,
             Step::Leave(_) | Step::End { .. } => {}
         }
@@ -249,11 +269,12 @@ proptest! {
     #[test]
     fn no_waiter_is_forgotten(
         limits in proptest::collection::vec(1_usize..3, 1..4),
+        backups in proptest::collection::vec(any::<bool>(), 3),
         balance in prop_oneof![Just(Balance::RoundRobin), Just(Balance::LeastRequests), Just(Balance::First), Just(Balance::Hash { bound: 125 })],
         steps in proptest::collection::vec(step(), 1..80),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(nobody_is_forgotten(limits, balance, steps));
+        runtime.block_on(nobody_is_forgotten(limits, backups, balance, steps));
     }
 }
 
