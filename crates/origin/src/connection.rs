@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::UPGRADE;
-use http::{Request, response};
+use http::{HeaderMap, Request, StatusCode, Version, response};
 
 use crate::body::Reading;
-use crate::call::Call;
 use crate::http2::Lane;
 use crate::link::{Failed, Link, OnInterim};
 use crate::request::RequestBody;
@@ -26,16 +24,17 @@ pub(crate) enum Connection {
 /// What a request asks of its connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Needs {
-    /// Whose it is to be: see [`Call::client`].
+    /// Whose it is to be: see [`Call::client`](crate::Call::client).
     pub(crate) client: Option<(SocketAddr, SocketAddr)>,
     /// It may change to another protocol (RFC 9110 §7.8), which only HTTP/1.1 can.
     pub(crate) upgrade: bool,
 }
 
-impl Needs {
-    pub(crate) fn of(request: &Request<RequestBody>, call: &Call) -> Self {
-        Self { client: call.client, upgrade: request.headers().contains_key(UPGRADE) }
-    }
+/// The head of a response, without what of it concerns the connection.
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Connection {
@@ -46,17 +45,17 @@ impl Connection {
         on_interim: Option<&OnInterim>,
         silence: Silence<'_>,
         server: &Arc<Server>,
-    ) -> Result<(response::Parts, Reading, Option<Upgrading>), Failed> {
+    ) -> Result<(Head, Reading, Option<Upgrading>), Failed> {
         match self {
             Self::Http1(link) => {
-                let (parts, reading, upgrade) = link.exchange(request, on_interim, silence, server).await?;
-                Ok((parts, Reading::Http1(reading), upgrade))
+                let (head, reading, upgrade) = link.exchange(request, on_interim, silence, server).await?;
+                Ok((head, Reading::Http1(reading), upgrade))
             }
             // Boxed: every request of HTTP/1.1 would carry its size.
             Self::Http2(lane) => {
-                let (parts, reading) =
+                let (response::Parts { status, version, headers, .. }, reading) =
                     Box::pin(lane.exchange(request, on_interim, silence, server.authority().clone())).await?;
-                Ok((parts, Reading::Http2(Box::new(reading)), None))
+                Ok((Head { status, version, headers }, Reading::Http2(Box::new(reading)), None))
             }
         }
     }

@@ -13,52 +13,53 @@ use crate::request::RequestBody;
 /// # Errors
 /// `Request` for CONNECT and for a `Content-Length` that is no number or several.
 pub(crate) fn framed(request: Request<RequestBody>) -> Result<Box<Request<RequestBody>>, OriginError> {
-    let (parts, mut body) = request.into_parts();
-    if parts.method == Method::CONNECT {
+    if *request.method() == Method::CONNECT {
         return Err(OriginError::because(Kind::Request, "a gateway makes no tunnels"));
     }
-    let mut headers = parts.headers;
-    headers.remove(TRANSFER_ENCODING);
-    if body.is_end_stream() {
-        body = RequestBody::Empty;
-    }
-    match &body {
-        RequestBody::Empty => frame_empty(&mut headers, &parts.method),
-        RequestBody::Full(bytes) => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-        }
-        RequestBody::Stream(_) => frame_stream(&mut headers, &body)?,
-    }
     // Boxed: it is handed on several times before it is sent, and is large.
-    let mut request = Box::new(Request::new(body));
-    *request.method_mut() = parts.method;
-    *request.uri_mut() = origin_form(parts.uri);
+    let mut request = Box::new(request);
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = headers;
+    // They are the caller's own.
+    request.extensions_mut().clear();
+    if request.uri().authority().is_some() {
+        origin_form(request.uri_mut());
+    }
+    if request.body().is_end_stream() {
+        *request.body_mut() = RequestBody::Empty;
+    }
+    // One walk costs less than to look for each of them; mostly neither is there.
+    let is_framed = request.headers().keys().any(|name| *name == TRANSFER_ENCODING || *name == CONTENT_LENGTH);
+    if is_framed {
+        request.headers_mut().remove(TRANSFER_ENCODING);
+    }
+    match request.body() {
+        // RFC 9110 §8.6: a length of 0 is said for methods that usually have content.
+        RequestBody::Empty if matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) => {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        RequestBody::Empty if is_framed => drop(request.headers_mut().remove(CONTENT_LENGTH)),
+        RequestBody::Empty => {}
+        RequestBody::Full(bytes) => {
+            let length = bytes.len();
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        RequestBody::Stream(_) => {
+            let length = request.body().size_hint().exact();
+            frame_stream(request.headers_mut(), length)?;
+        }
+    }
     Ok(request)
 }
 
 /// RFC 9112 §3.2.1: a server that is no proxy gets the path and the query only.
-fn origin_form(uri: Uri) -> Uri {
-    match uri.authority() {
-        None => uri,
-        Some(_) => uri.into_parts().path_and_query.map_or_else(Uri::default, Uri::from),
-    }
+fn origin_form(uri: &mut Uri) {
+    *uri = std::mem::take(uri).into_parts().path_and_query.map_or_else(Uri::default, Uri::from);
 }
 
-/// RFC 9110 §8.6: a length of 0 is said for methods that usually have content.
-fn frame_empty(headers: &mut HeaderMap, method: &Method) {
-    if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    } else {
-        headers.remove(CONTENT_LENGTH);
-    }
-}
-
-fn frame_stream(headers: &mut HeaderMap, body: &RequestBody) -> Result<(), OriginError> {
+fn frame_stream(headers: &mut HeaderMap, length: Option<u64>) -> Result<(), OriginError> {
     let announced = match announced_length(headers)? {
         Some(length) => Some(length),
-        None => body.size_hint().exact(),
+        None => length,
     };
     match announced {
         Some(length) => headers.insert(CONTENT_LENGTH, HeaderValue::from(length)),

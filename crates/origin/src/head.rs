@@ -16,8 +16,8 @@ pub(crate) const MAX_HEADER_LINES: usize = 200;
 const USUAL_LINES: usize = 48;
 /// How many lines a trailer section may have.
 const MAX_TRAILER_LINES: usize = 100;
-/// Fields that are added to those of a response on its way to the client.
-const ADDED: usize = 4;
+/// Fields that are added to those of a response on its way to the client: `Via`, `Cache-Status`, `X-Request-Id`.
+const ADDED: usize = 3;
 
 /// Writes the head of a request whose target is in origin form (RFC 9112 §3). Names and values are valid by their types: no line break
 /// is in them.
@@ -185,13 +185,15 @@ struct Fields {
     headers: HeaderMap,
     coded: bool,
     length: Length,
+    /// The length is said by one line, and by nothing but digits.
+    once: bool,
     close: bool,
 }
 
 impl Fields {
     fn new(lines: usize) -> Self {
         let headers = HeaderMap::with_capacity(lines + ADDED);
-        Self { headers, coded: false, length: Length::Unsaid, close: false }
+        Self { headers, coded: false, length: Length::Unsaid, once: false, close: false }
     }
 
     fn line(&mut self, name: &str, value: Bytes) -> Result<(), HeadError> {
@@ -200,7 +202,10 @@ impl Fields {
         let value = HeaderValue::from_maybe_shared(value);
         let value = value.map_err(|_| HeadError::Malformed("a field value that is none"))?;
         match name {
-            CONTENT_LENGTH => self.length = self.length.and(&value),
+            CONTENT_LENGTH => {
+                self.once = self.length == Length::Unsaid && value.as_bytes().iter().all(u8::is_ascii_digit);
+                self.length = self.length.and(&value);
+            }
             TRANSFER_ENCODING => self.coded = true,
             CONNECTION => self.close |= says_close(&value),
             _ => {}
@@ -211,7 +216,7 @@ impl Fields {
     }
 
     fn head(self, status: StatusCode, version: Version) -> Result<ResponseHead, HeadError> {
-        let Self { mut headers, coded, length, mut close } = self;
+        let Self { mut headers, coded, length, once, mut close } = self;
         let coding = match coded {
             true => response_coding(&headers).map_err(HeadError::Malformed)?,
             false => Coding::None,
@@ -224,20 +229,13 @@ impl Fields {
         }
         match length {
             // RFC 9110 §8.6: the same number again may stand for it once; what is none is nothing for others to read.
-            Length::Is(length) if coding != Coding::Chunked => said_once(&mut headers, length),
+            Length::Is(length) if coding != Coding::Chunked && !once => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
             Length::Wrong => drop(headers.remove(CONTENT_LENGTH)),
             Length::Is(_) | Length::Unsaid => {}
         }
         Ok(ResponseHead { status, version, headers, coding, length, close })
-    }
-}
-
-fn said_once(headers: &mut HeaderMap, length: u64) {
-    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
-    let once =
-        lines.next().is_some_and(|line| line.as_bytes().iter().all(u8::is_ascii_digit)) && lines.next().is_none();
-    if !once {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 
@@ -246,8 +244,11 @@ impl Length {
     fn and(self, line: &HeaderValue) -> Self {
         let number = |text: &[u8]| {
             let text = text.trim_ascii();
-            let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-            std::str::from_utf8(text).ok().filter(|_| digits).and_then(|text| text.parse().ok())
+            let digits = text.iter().try_fold(0_u64, |number, byte| match byte {
+                b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+                _ => None,
+            });
+            digits.filter(|_| !text.is_empty())
         };
         line.as_bytes().split(|&byte| byte == b',').map(number).fold(self, |known, number| match (known, number) {
             (Self::Unsaid, Some(number)) => Self::Is(number),

@@ -54,7 +54,7 @@ pub use content::{Content, Piece};
 pub use error::{Fault, Kind, OriginError};
 pub use head::{HeadError, HeadReader, ResponseHead};
 pub use link::OnInterim;
-pub use origin::{Origin, OriginResponse};
+pub use origin::{Origin, OriginResponse, ReadyRequest};
 pub use request::{BoxError, RequestBody};
 pub use settings::{
     Balance, Ejection, HealthCheck, NameSettings, OriginSettings, Pem, Protocol, ProxyProtocol, Queue, Retry,

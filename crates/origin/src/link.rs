@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, Method, Request, Response, StatusCode, response};
+use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::connection::Head;
 use crate::error::{Kind, OriginError};
 use crate::head::{HeadError, HeadReader, ResponseHead, says_close};
 use crate::reading::Reading;
@@ -94,12 +95,15 @@ struct Asked {
 
 impl Asked {
     fn by(request: &Request<RequestBody>) -> Self {
-        let headers = request.headers();
-        Self {
-            method: request.method().clone(),
-            upgrade: headers.contains_key(UPGRADE),
-            close: headers.get_all(CONNECTION).iter().any(says_close),
+        let mut asked = Self { method: request.method().clone(), upgrade: false, close: false };
+        for (name, value) in request.headers() {
+            match *name {
+                UPGRADE => asked.upgrade = true,
+                CONNECTION => asked.close |= says_close(value),
+                _ => {}
+            }
         }
+        asked
     }
 }
 
@@ -214,7 +218,7 @@ impl Link {
         on_interim: Option<&OnInterim>,
         silence: Silence<'_>,
         server: &Arc<Server>,
-    ) -> Result<(response::Parts, Reading, Option<Upgrading>), Failed> {
+    ) -> Result<(Head, Reading, Option<Upgrading>), Failed> {
         if std::mem::take(&mut self.fresh) && !self.is_usable(&mut Context::from_waker(Waker::noop())) {
             let closed = OriginError::because(Kind::Connect, "closed before anything was sent");
             return Err(Failed::unsent(closed, request));
@@ -300,7 +304,7 @@ impl Link {
         head: ResponseHead,
         asked: &Asked,
         server: &Arc<Server>,
-    ) -> Result<(response::Parts, Reading, Option<Upgrading>), OriginError> {
+    ) -> Result<(Head, Reading, Option<Upgrading>), OriginError> {
         let wrong = |what: &'static str| OriginError::because(Kind::Protocol, what);
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
         if switches && !asked.upgrade {
@@ -310,12 +314,11 @@ impl Link {
         let content = head.content(&asked.method).map_err(wrong)?;
         let keep = head.keeps_connection() && !asked.close;
         let rest = self.input.split().freeze();
-        let mut parts = Response::new(()).into_parts().0;
-        (parts.status, parts.version, parts.headers) = (head.status, head.version, head.headers);
+        let head = Head { status: head.status, version: head.version, headers: head.headers };
         if switches {
-            return Ok((parts, Reading::nothing(server.clone()), Some(self.upgrading(rest))));
+            return Ok((head, Reading::nothing(server.clone()), Some(self.upgrading(rest))));
         }
-        Ok((parts, Reading::new(content, rest, self, keep, server.clone()), None))
+        Ok((head, Reading::new(content, rest, self, keep, server.clone()), None))
     }
 
     /// Drives the connection in a task of its own until the response's reader is gone, and gives on what it reads.

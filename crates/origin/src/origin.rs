@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, StatusCode, Version};
 use crate::body::OriginBody;
 use crate::budget::Repeats;
 use crate::call::Call;
-use crate::error::OriginError;
+use crate::error::{Kind, OriginError};
 use crate::health::Checks;
 use crate::request::RequestBody;
 use crate::send::Sending;
@@ -39,6 +39,24 @@ pub struct OriginResponse {
     pub upgrade: Option<Upgrading>,
     /// The server that answered, `host[:port]`.
     pub server: Arc<str>,
+}
+
+/// A request that is ready to be sent: see [`Origin::ready`].
+pub struct ReadyRequest<'a> {
+    sending: Sending<'a>,
+    /// None once it was sent.
+    request: Option<Box<Request<RequestBody>>>,
+}
+
+impl ReadyRequest<'_> {
+    /// As [`Origin::send_with`]. It is sent once only.
+    ///
+    /// # Errors
+    /// As [`Origin::send`]; [`Kind::Request`](crate::Kind::Request) for the second time.
+    pub async fn send(&mut self) -> Result<OriginResponse, OriginError> {
+        let request = self.request.take().ok_or_else(|| OriginError::because(Kind::Request, "it was sent before"))?;
+        Ok(*self.sending.run(request).await?)
+    }
 }
 
 impl Origin {
@@ -114,10 +132,20 @@ impl Origin {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_with(&self, request: Request<RequestBody>, call: Call) -> Result<OriginResponse, OriginError> {
+        let mut ready = self.ready(request, call)?;
+        ready.send().await
+    }
+
+    /// Makes a request ready to be sent: what [`send_with`](Self::send_with) does before it waits for anything. Whoever sends within a
+    /// future of its own does not carry the request twice this way.
+    ///
+    /// # Errors
+    /// [`Kind::Request`](crate::Kind::Request) for what cannot be sent.
+    pub fn ready(&self, request: Request<RequestBody>, call: Call) -> Result<ReadyRequest<'_>, OriginError> {
         self.checks.start(&self.servers);
         self.repeats.request();
-        let (sending, request) = Sending::new(self, request, &call)?;
-        sending.run(request).await
+        let (sending, request) = Sending::new(self, request, call)?;
+        Ok(ReadyRequest { sending, request: Some(request) })
     }
 
     /// Takes a server out: requests under way are finished, sessions move to other servers. By its name in
@@ -153,6 +181,12 @@ impl Origin {
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Origin").field(&self.settings).finish()
+    }
+}
+
+impl fmt::Debug for ReadyRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadyRequest").field("request", &self.request).finish_non_exhaustive()
     }
 }
 

@@ -10,18 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{Request, response};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Request};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::{OriginBody, Reading};
 use crate::budget::Repeat;
 use crate::call::Call;
-use crate::connection::{Connection, Needs};
+use crate::connection::{Connection, Head, Needs};
 use crate::error::{Fault, Kind, OriginError};
 use crate::framing::framed;
-use crate::hold::Hold;
-use crate::link::{Failed, deadline};
+use crate::hold::{Ahead, Hold};
+use crate::link::{Failed, OnInterim, deadline};
 use crate::origin::{Origin, OriginResponse};
 use crate::replay::Replay;
 use crate::request::{Progress, RequestBody};
@@ -41,12 +41,14 @@ const UNSENT: usize = 3;
 type Outgoing = Box<Request<RequestBody>>;
 
 /// A response as a connection gives it.
-type Answer = (response::Parts, Reading, Option<Upgrading>);
+type Answer = (Head, Reading, Option<Upgrading>);
 
 /// A request, and how far it has come.
 pub(crate) struct Sending<'a> {
     origin: &'a Origin,
-    call: &'a Call,
+    on_interim: Option<OnInterim>,
+    /// What a server is picked by.
+    hash: Option<u64>,
     timeouts: Timeouts,
     session: Option<Session>,
     needs: Needs,
@@ -93,21 +95,33 @@ impl<'a> Sending<'a> {
     pub(crate) fn new(
         origin: &'a Origin,
         request: Request<RequestBody>,
-        call: &'a Call,
+        call: Call,
     ) -> Result<(Self, Outgoing), OriginError> {
-        let timeouts = call.timeouts.unwrap_or(origin.settings.timeouts);
+        let Call { on_interim, hash, client, timeouts } = call;
+        let timeouts = timeouts.unwrap_or(origin.settings.timeouts);
         let mut request = framed(request)?;
         let replay = remember(&mut request, origin.settings.retry.replay);
+        // One walk costs less than to look for each of them.
+        let (mut has_host, mut upgrade, mut chunked) = (false, false, false);
+        for name in request.headers().keys() {
+            match *name {
+                HOST => has_host = true,
+                UPGRADE => upgrade = true,
+                TRANSFER_ENCODING => chunked = true,
+                _ => {}
+            }
+        }
         let sending = Self {
             origin,
-            call,
+            on_interim,
+            hash,
             timeouts,
             session: origin.servers.session(request.headers()),
-            needs: Needs::of(&request, call),
+            needs: Needs { client, upgrade },
             // A body that goes in chunks may turn out to be too long to be kept.
-            twice: replay.is_some() && !request.headers().contains_key(TRANSFER_ENCODING),
+            twice: replay.is_some() && !chunked,
             replay,
-            has_host: request.headers().contains_key(HOST),
+            has_host,
             progress: None,
             here: 0,
             tried: Vec::new(),
@@ -123,7 +137,7 @@ impl<'a> Sending<'a> {
     ///
     /// # Errors
     /// [`OriginError`] of the last server that was tried.
-    pub(crate) async fn run(mut self, mut request: Outgoing) -> Result<OriginResponse, OriginError> {
+    pub(crate) async fn run(&mut self, mut request: Outgoing) -> Result<Box<OriginResponse>, OriginError> {
         let mut lease = self.place(false).await?.ok_or_else(|| OriginError::new(Kind::NoServer))?;
         // A response that is given out if there comes no better one.
         let mut spare = None;
@@ -213,7 +227,7 @@ impl<'a> Sending<'a> {
         }
         let repeat = origin.repeats.try_repeat()?;
         let tried: Vec<usize> = self.tried.iter().copied().chain([self.here]).collect();
-        let wanted = Wanted { hash: self.call.hash, session: self.session, twice: false, tried: &tried };
+        let wanted = Wanted { hash: self.hash, session: self.session, twice: false, tried: &tried };
         let lease = origin.servers.try_pick(&wanted)?;
         Some((lease, repeat, self.again()?))
     }
@@ -253,8 +267,7 @@ impl<'a> Sending<'a> {
             true => &[],
             false => &self.tried[..],
         };
-        let wanted =
-            Wanted { hash: self.call.hash, session: self.session, twice: self.twice && self.tries_left > 0, tried };
+        let wanted = Wanted { hash: self.hash, session: self.session, twice: self.twice && self.tries_left > 0, tried };
         let picked = by(&mut self.end, pin!(self.origin.servers.pick(&wanted))).await;
         let lease = picked.unwrap_or_else(|| Err(OriginError::new(Kind::TotalTimeout)))?;
         self.here = lease.as_ref().map_or(self.here, Lease::index);
@@ -262,7 +275,7 @@ impl<'a> Sending<'a> {
     }
 
     /// One try.
-    async fn attempt(&mut self, lease: Lease, request: Outgoing) -> Result<OriginResponse, Failure<'a>> {
+    async fn attempt(&mut self, lease: Lease, request: Outgoing) -> Result<Box<OriginResponse>, Failure<'a>> {
         let server = lease.server().clone();
         let believed = if self.twice { Duration::MAX } else { BELIEVED };
         let kept = match self.fresh {
@@ -280,12 +293,17 @@ impl<'a> Sending<'a> {
             *refuge.lock().unwrap_or_else(PoisonError::into_inner) = found;
             is_found
         };
-        let exchanged = by(&mut end, pin!(self.exchange(&server, kept, request, limits, &in_vain))).await;
+        let exchanged = by(&mut end, pin!(self.exchange(&server, kept, request, &limits, &in_vain))).await;
         self.end = end;
         let Failed { error, unsent, unheard } = match exchanged {
             Some(Ok(answer)) => {
                 let response = self.answered(answer, lease);
-                return self.hold(response).await;
+                let ahead = match self.awaits(&response) {
+                    Hold::Nothing => return Ok(response),
+                    Hold::Whole => None,
+                    Hold::Moment(ahead) => Some(ahead),
+                };
+                return self.hold(response, ahead).await;
             }
             Some(Err(failed)) => failed,
             None => return Err(self.overdue(lease)),
@@ -318,13 +336,13 @@ impl<'a> Sending<'a> {
         server: &Arc<Server>,
         kept: Option<Connection>,
         mut request: Outgoing,
-        limits: Timeouts,
+        limits: &Timeouts,
         in_vain: &(dyn Fn() -> bool + Sync),
     ) -> Result<Answer, Failed> {
         let connection = match kept {
             Some(connection) => connection,
             // Boxed: it is the rare way, and large; every request would carry its size.
-            None => match Box::pin(server.connect(&self.origin.settings, limits, self.needs)).await {
+            None => match Box::pin(server.connect(&self.origin.settings, *limits, self.needs)).await {
                 Ok(connection) => connection,
                 Err(error) => return Err(Failed::unsent(error, request)),
             },
@@ -336,7 +354,7 @@ impl<'a> Sending<'a> {
             Some(_) => Silence::unless(limits.first_byte, in_vain),
             None => limits.first_byte.into(),
         };
-        connection.exchange(request, self.call.on_interim.as_ref(), silence, server).await
+        connection.exchange(request, self.on_interim.as_ref(), silence, server).await
     }
 
     /// The limits of one try: of the time that is left for all of them, a server that swallows connections gets only a share.
@@ -349,41 +367,45 @@ impl<'a> Sending<'a> {
         Timeouts { connect: self.timeouts.connect.min(share), ..self.timeouts }
     }
 
-    fn answered(&self, answer: Answer, mut lease: Lease) -> OriginResponse {
-        let (parts, reading, upgrade) = answer;
-        lease.answered(parts.status);
-        self.origin.servers.learn(&lease, &parts.headers);
+    fn answered(&self, answer: Answer, mut lease: Lease) -> Box<OriginResponse> {
+        let (head, reading, upgrade) = answer;
+        lease.answered(head.status);
+        self.origin.servers.learn(&lease, &head.headers);
         let server = lease.server().authority().clone();
         let (upgrade, lease) = match upgrade {
             Some(upgrade) => (Some(upgrade::leased(upgrade, lease)), None),
             None => (None, Some(lease)),
         };
-        OriginResponse {
-            status: parts.status,
-            version: parts.version,
-            headers: parts.headers,
+        // Boxed: it is handed on several times, and is large.
+        Box::new(OriginResponse {
+            status: head.status,
+            version: head.version,
+            headers: head.headers,
             body: OriginBody::new(reading, self.timeouts.between_bytes, lease),
             upgrade,
             server,
-        }
+        })
     }
 
-    /// Waits for the body, where it is to be whole before its head is given out.
-    async fn hold(&mut self, mut response: OriginResponse) -> Result<OriginResponse, Failure<'a>> {
+    /// What of the body is awaited before its head is given out.
+    fn awaits(&self, response: &OriginResponse) -> Hold {
         let limit = self.origin.settings.retry.hold;
         if limit == 0 || response.body.has_all() || self.replay.is_none() {
-            return Ok(response);
+            return Hold::Nothing;
         }
         // Whoever still sends may wait for the head before it sends on.
-        if self.is_sending() || self.is_unwanted(&response) || !self.has_another() {
-            return Ok(response);
+        if self.is_sending() || self.is_unwanted(response) || !self.has_another() {
+            return Hold::Nothing;
         }
-        let length = http_body::Body::size_hint(&response.body);
-        let ahead = match Hold::of(response.status, &response.headers, &length, limit) {
-            Hold::Nothing => return Ok(response),
-            Hold::Whole => None,
-            Hold::Moment(ahead) => Some(ahead),
-        };
+        Hold::of(response.status, &response.headers, &http_body::Body::size_hint(&response.body), limit)
+    }
+
+    /// Waits for the body, at most as far as `ahead` says.
+    async fn hold(
+        &mut self,
+        mut response: Box<OriginResponse>,
+        ahead: Option<Ahead>,
+    ) -> Result<Box<OriginResponse>, Failure<'a>> {
         let read = {
             // Boxed: most bodies come with their heads.
             let mut reading = Box::pin(response.body.read_ahead(ahead));
@@ -410,7 +432,7 @@ impl<'a> Sending<'a> {
     }
 
     /// The response is given out; the time for all of it goes on with its body.
-    fn done(&mut self, mut response: OriginResponse) -> OriginResponse {
+    fn done(&mut self, mut response: Box<OriginResponse>) -> Box<OriginResponse> {
         if let Some(end) = self.end.take() {
             response.body.ends_by(end);
         }
@@ -423,15 +445,17 @@ fn remember(request: &mut Request<RequestBody>, limit: usize) -> Option<Replay> 
     if !request.method().is_idempotent() {
         return None;
     }
-    let announced =
-        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let limit = match announced {
-        Some(length) if length > limit => 0,
+    let limit = match request.body() {
+        RequestBody::Stream(_) if announced(request.headers()).is_some_and(|length| length > limit) => 0,
         _ => limit,
     };
     let (body, kept) = std::mem::take(request.body_mut()).kept(limit);
     *request.body_mut() = body;
     Some(Replay::new(request, kept?))
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Waits for `future`, at most until `end`.

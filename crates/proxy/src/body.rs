@@ -192,9 +192,8 @@ impl Body {
     }
 
     /// Tells `watch` of every byte, and of the end.
-    pub(crate) fn watched(mut self, watch: Box<Watch>) -> Self {
+    pub(crate) fn watch(&mut self, watch: Box<Watch>) {
         self.watch = Some(watch);
-        self
     }
 
     /// All bytes of a body that is at hand; the body itself, when it still streams.

@@ -274,9 +274,8 @@ fn settle(
             proxy.contexts.warn(&visitor.context, why, page.exchange.now);
             let Page { exchange, once, .. } = page;
             let seen = Seen::of(runtime, &exchange, true);
-            let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
-            let later = async move { pass::pass(&proxy, &runtime, &rule, exchange, once, Reason::ContextFailed).await };
-            Begun::Later(Box::pin(later)).map(move |answer| seen.by_client(answer))
+            let later = pass::pass(proxy, runtime, rule, exchange, once, Reason::ContextFailed);
+            Begun::Later(later).map(move |answer| seen.by_client(answer))
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::directed::Directed;
 use crate::exchange::Exchange;
 use crate::leave::{Leave, stated_only};
 use crate::media::is_encoded;
+use crate::names::Marks;
 use crate::reason::Reason;
 use crate::searching::Search;
 use crate::sub_key::SubKey;
@@ -516,12 +517,27 @@ pub(crate) fn is_internal(name: &HeaderName, cache: &CacheConfig) -> bool {
     *name == SURROGATE_CONTROL || cache.internal().any(|internal| internal == name)
 }
 
+/// What the names of those fields look like.
+pub(crate) fn marks_of_internal(cache: &CacheConfig) -> Marks {
+    let mut marks = Marks::of(&["surrogate-control"]);
+    cache.internal().for_each(|name| marks.add(name.as_str()));
+    marks
+}
+
 /// Removes the fields that are between the origin and Copal.
 pub(crate) fn internal_fields_out(headers: &mut HeaderMap, config: &Config, rule: &Rule) {
+    marked_fields_out(headers, marks_of_internal(&config.cache), config, rule);
+}
+
+/// The same, where it is known what the names of these fields look like.
+pub(crate) fn marked_fields_out(headers: &mut HeaderMap, mut marks: Marks, config: &Config, rule: &Rule) {
     trigger::fields_out(headers, rule.esi_options.triggers);
     let ttl_headers = rule.cache().map_or(&[][..], |cache| &cache.ttl_headers);
     // Few of the many names are there, if any.
-    let is_out = |name: &&HeaderName| is_internal(name, &config.cache) || ttl_headers.contains(name);
+    ttl_headers.iter().for_each(|name| marks.add(name.as_str()));
+    let is_out = |name: &&HeaderName| {
+        marks.may_have(name.as_str()) && (is_internal(name, &config.cache) || ttl_headers.contains(name))
+    };
     let out: Vec<HeaderName> = headers.keys().filter(is_out).cloned().collect();
     for name in out {
         headers.remove(name);

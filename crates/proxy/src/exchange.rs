@@ -106,7 +106,15 @@ impl Exchange {
         now: Timestamp,
     ) -> Result<(Self, Once), Fault> {
         let (mut parts, body) = request.into_parts();
-        refuse_expectation(parts.version, &parts.headers)?;
+        // One walk costs less than to look for both; mostly neither is there.
+        let (mut expects, mut connection) = (false, false);
+        for name in parts.headers.keys() {
+            expects |= *name == header::EXPECT;
+            connection |= *name == header::CONNECTION;
+        }
+        if expects {
+            refuse_expectation(parts.version, &parts.headers)?;
+        }
         let trusted = !trusted_proxies.is_empty() && trusted_proxies.contains(client.peer.ip());
         let secure = client.secure || (trusted && forwarded_secure(&parts.headers));
         let target = target::normalise(secure, authority(&parts.uri, &parts.headers)?, path_and_query(&parts.uri))
@@ -116,7 +124,7 @@ impl Exchange {
         let upgrades = client.upgrade.is_some() && parts.method == Method::GET && asks_for_websocket(&parts.headers);
         // What `Connection` names is gone for rules, key and origin alike: the three must see the same request.
         let mut trailers = false;
-        if parts.headers.contains_key(header::CONNECTION) {
+        if connection {
             trailers = takes_trailers(&parts.headers);
             fields::remove_hop_by_hop(&mut parts.headers);
         }
@@ -272,9 +280,8 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Fault>
     if let Some(authority) = uri.authority() {
         return Ok(authority.as_str());
     }
-    let host = host.map(HeaderValue::to_str).transpose();
-    match host {
-        Ok(Some(host)) if !host.trim().is_empty() => Ok(host.trim()),
+    match host.map(HeaderValue::to_str).transpose() {
+        Ok(Some(host)) if !host.trim_ascii().is_empty() => Ok(host.trim_ascii()),
         Ok(_) => Err(Fault::bad_request("no Host field".to_owned())),
         Err(_) => Err(Fault::bad_request("the Host field is not text".to_owned())),
     }
@@ -306,7 +313,7 @@ fn forwarded_secure(headers: &HeaderMap) -> bool {
 
 /// The only expectation there is (RFC 9110 §10.1.1); it is met by whoever reads the body first. In HTTP/1.0 it means nothing.
 fn refuse_expectation(version: Version, headers: &HeaderMap) -> Result<(), Fault> {
-    if version < Version::HTTP_11 || !headers.contains_key(header::EXPECT) {
+    if version < Version::HTTP_11 {
         return Ok(());
     }
     let known = |member: &[u8]| member.is_empty() || member.eq_ignore_ascii_case(b"100-continue");

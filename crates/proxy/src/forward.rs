@@ -8,6 +8,7 @@ use crate::address::AddressText;
 use crate::asked::Asked;
 use crate::exchange::Exchange;
 use crate::forwarded;
+use crate::names::Marks;
 use crate::proxy::Runtime;
 use crate::request_id::{self, RequestId};
 use crate::sub_key::Slice;
@@ -17,7 +18,7 @@ pub(crate) const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// Fields by which a client could make an origin answer for another URL, host or visitor than the cache key says.
 /// Withheld from every origin unless the peer is a trusted proxy; on requests whose response may be stored, always.
-const REWRITING: Names = Names::new(&[
+static REWRITING: Names = Names::new(&[
     "client-ip",
     "cf-connecting-ip",
     "cf-visitor",
@@ -63,7 +64,7 @@ const REWRITING: Names = Names::new(&[
 ]);
 
 /// Fields that change the method behind the cache's back: withheld where the response may be stored.
-const METHOD_OVERRIDES: Names = Names::new(&["x-http-method-override", "x-http-method", "x-method-override"]);
+static METHOD_OVERRIDES: Names = Names::new(&["x-http-method-override", "x-http-method", "x-method-override"]);
 
 /// The field by which proxies tell whom they are asked by.
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -74,26 +75,22 @@ static SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-cap
 static PROXY: HeaderName = HeaderName::from_static("proxy");
 /// How many fields are added to a request, about.
 const ADDED: usize = 6;
+/// So many fields are copied one by one into room for those that are added; of more, the copy of them all is made larger.
+const FEW: usize = 4;
 
 /// Names of fields, to be looked for in every request.
 struct Names {
     names: &'static [&'static str],
-    /// A bit for each length that one of them has: most fields are told by it to be none of them.
-    lengths: u64,
+    marks: Marks,
 }
 
 impl Names {
     const fn new(names: &'static [&'static str]) -> Self {
-        let (mut lengths, mut index) = (0, 0);
-        while index < names.len() {
-            lengths |= 1 << (names[index].len() % 64);
-            index += 1;
-        }
-        Self { names, lengths }
+        Self { names, marks: Marks::of(names) }
     }
 
     fn contains(&self, name: &str) -> bool {
-        self.lengths >> (name.len() % 64) & 1 == 1 && self.names.contains(&name)
+        self.marks.may_have(name) && self.names.contains(&name)
     }
 }
 
@@ -112,7 +109,7 @@ fn is_disguised(name: &str) -> bool {
     name.contains('_')
 }
 
-fn withhold(headers: &mut HeaderMap, names: Names) {
+fn withhold(headers: &mut HeaderMap, names: &Names) {
     // Few of the many names are there, if any.
     let is_withheld = |name: &&HeaderName| names.contains(name.as_str()) || is_disguised(name.as_str());
     let withheld: Vec<HeaderName> = headers.keys().filter(is_withheld).cloned().collect();
@@ -125,8 +122,8 @@ fn withhold(headers: &mut HeaderMap, names: Names) {
 pub(crate) fn fill_head(asked: &Asked, id: &RequestId) -> HeaderMap {
     let exchange = &asked.exchange;
     let mut headers = common(&asked.runtime, &asked.rule, exchange);
-    withhold(&mut headers, REWRITING);
-    withhold(&mut headers, METHOD_OVERRIDES);
+    withhold(&mut headers, &REWRITING);
+    withhold(&mut headers, &METHOD_OVERRIDES);
     conditional::strip_conditionals(&mut headers);
     headers.remove(header::CACHE_CONTROL);
     headers.remove(header::PRAGMA);
@@ -161,11 +158,12 @@ pub(crate) fn fill_head(asked: &Asked, id: &RequestId) -> HeaderMap {
     headers
 }
 
-/// The head of a passed request: everything end-to-end, less what an untrusted client could deceive the origin with.
-pub(crate) fn pass_head(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
+/// The head of a passed request that is known by `id`: everything end-to-end, less what an untrusted client could deceive the origin
+/// with.
+pub(crate) fn pass_head(runtime: &Runtime, rule: &Rule, exchange: &Exchange, id: HeaderValue) -> HeaderMap {
     let mut headers = common(runtime, rule, exchange);
     if !exchange.trusted {
-        withhold(&mut headers, REWRITING);
+        withhold(&mut headers, &REWRITING);
     }
     if rule.esi == EsiMode::On || exchange.depth > 0 {
         headers.insert(header::ACCEPT_ENCODING, IDENTITY);
@@ -177,10 +175,7 @@ pub(crate) fn pass_head(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> 
     }
     advertise(&mut headers, runtime, rule);
     forwarded_for(&mut headers, exchange, runtime, rule);
-    match &exchange.request_id {
-        Some(id) => headers.insert(request_id::FIELD, id.to_value()),
-        None => headers.remove(request_id::FIELD),
-    };
+    headers.insert(request_id::FIELD, id);
     if runtime.wants_forwarded(rule) {
         forwarded::of_pass(&mut headers, exchange);
     }
@@ -231,12 +226,12 @@ fn trailers(headers: &mut HeaderMap, rule: &Rule, exchange: &Exchange) {
 }
 
 fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
-    let mut headers = exchange.headers.clone();
-    // At once and not bit by bit.
-    headers.reserve(ADDED);
+    let mut headers = roomy(&exchange.headers);
     fields::remove_hop_by_hop(&mut headers);
-    headers.remove(header::EXPECT);
-    headers.remove(&PROXY);
+    if headers.keys().any(|name| *name == header::EXPECT || *name == PROXY) {
+        headers.remove(header::EXPECT);
+        headers.remove(&PROXY);
+    }
     let host = runtime.host_for(rule).unwrap_or(&exchange.target.host);
     if headers.get(header::HOST).is_none_or(|said| said.as_bytes() != host.as_bytes()) {
         match HeaderValue::from_str(host) {
@@ -248,21 +243,39 @@ fn common(runtime: &Runtime, rule: &Rule, exchange: &Exchange) -> HeaderMap {
     headers
 }
 
+/// A copy with room for the fields that are added: at once and not bit by bit.
+fn roomy(headers: &HeaderMap) -> HeaderMap {
+    if headers.len() > FEW {
+        let mut copy = headers.clone();
+        copy.reserve(ADDED);
+        return copy;
+    }
+    let mut copy = HeaderMap::with_capacity(headers.len() + ADDED);
+    for (name, value) in headers {
+        copy.append(name, value.clone());
+    }
+    copy
+}
+
 /// What the origin may rely on (Edge Architecture Specification): ESI, and that responses are purged by their tags;
 /// beside what a trusted proxy in front says that it can do itself.
 fn advertise(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
     let capabilities = match (rule.esi != EsiMode::Off, !runtime.config.cache.tag_headers.is_empty()) {
-        (true, true) => "copal=\"ESI/1.0 tags/1\"",
-        (true, false) => "copal=\"ESI/1.0\"",
-        (false, true) => "copal=\"tags/1\"",
+        (true, true) => const { HeaderValue::from_static("copal=\"ESI/1.0 tags/1\"") },
+        (true, false) => const { HeaderValue::from_static("copal=\"ESI/1.0\"") },
+        (false, true) => const { HeaderValue::from_static("copal=\"tags/1\"") },
         (false, false) => return,
     };
-    headers.append(&SURROGATE_CAPABILITY, HeaderValue::from_static(capabilities));
+    headers.append(&SURROGATE_CAPABILITY, capabilities);
 }
 
 /// `X-Forwarded-For`, `-Proto` and, where the origin sees another host, `-Host`.
 fn forwarded_for(headers: &mut HeaderMap, exchange: &Exchange, runtime: &Runtime, rule: &Rule) {
-    if let Ok(chain) = HeaderValue::from_str(&chain(exchange)) {
+    let chain = match exchange.trusted {
+        true => HeaderValue::try_from(chain(exchange)),
+        false => HeaderValue::from_bytes(AddressText::new(exchange.peer).as_bytes()),
+    };
+    if let Ok(chain) = chain {
         headers.insert(&X_FORWARDED_FOR, chain);
     }
     headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(exchange.target.scheme));

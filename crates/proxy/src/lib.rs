@@ -36,6 +36,7 @@ mod lineage;
 mod made;
 mod media;
 mod multipart;
+mod names;
 mod page_head;
 mod partial;
 mod pass;

@@ -2,97 +2,135 @@
 
 use std::sync::Arc;
 
-use copal_origin::Upgrading;
+use copal_origin::{RequestBody, Upgrading};
 use copal_policy::Rule;
 use copal_semantics::conditional::{self, Precondition};
 use copal_semantics::{Target, announce_trailers, fields, resolve};
-use copal_store::{FillReader, Hardness, Invalidation};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use copal_store::{FillReader, Hardness, Invalidation, Sequence};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::answer::Answer;
 use crate::asked::Asked;
 use crate::body::Body;
 use crate::exchange::{Exchange, Once};
+use crate::fault::Fault;
 use crate::posted;
 use crate::proxy::{Proxy, Runtime};
 use crate::reason::Reason;
+use crate::request::Later;
 use crate::send::{self, Fetched, Outgoing};
 use crate::terms::Terms;
 use crate::{assemble, decide, deliver, fallback, forward, groups, media, page_head, purge, request_id};
 
 /// Sends a request to the origin and its response to the client; nothing is looked up, nothing stored.
-pub(crate) async fn pass(
+pub(crate) fn pass(
     proxy: &Arc<Proxy>,
     runtime: &Arc<Runtime>,
     rule: &Arc<Rule>,
     mut exchange: Exchange,
     once: Once,
     reason: Reason,
-) -> Answer {
+) -> Later {
     let id = proxy.ids.of(&exchange);
+    let field = id.to_value();
     exchange.request_id = Some(id.clone());
-    let page = exchange.depth == 0;
-    let mut answer = passed(proxy, runtime, rule, exchange, once, reason).await;
-    if page {
-        answer.response.headers_mut().entry(request_id::FIELD).or_insert_with(|| id.to_value());
-    }
-    answer.known_as(id)
+    let before = (exchange.method == Method::POST).then(|| proxy.store.begin());
+    let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
+    let passing = Passing { proxy, runtime, rule, exchange, reason, before };
+    // All of it is lent to the futures in this one: each that had it would carry it twice.
+    Box::pin(async move {
+        let page = passing.exchange.depth == 0;
+        let mut answer = match passing.fetch(once.body, &field).await {
+            Ok(fetched) => match passing.fallback(fetched.status).await {
+                Some(answer) => answer,
+                None => match passing.answer(fetched, once.upgrade) {
+                    Ok(answer) => answer,
+                    Err(template) => {
+                        let Passing { proxy, runtime, rule, exchange, reason, .. } = passing;
+                        assemble::passed(&proxy, &runtime, &rule, exchange, *template, reason)
+                    }
+                },
+            },
+            Err(fault) => passing.failed(fault).await,
+        };
+        if page {
+            answer.response.headers_mut().entry(request_id::FIELD).or_insert(field);
+        }
+        answer.known_as(id)
+    })
 }
 
-async fn passed(
-    proxy: &Arc<Proxy>,
-    runtime: &Arc<Runtime>,
-    rule: &Arc<Rule>,
+/// A request that is let through, and what its answer is made with.
+struct Passing {
+    proxy: Arc<Proxy>,
+    runtime: Arc<Runtime>,
+    rule: Arc<Rule>,
     exchange: Exchange,
-    once: Once,
     reason: Reason,
-) -> Answer {
-    let path_and_query = exchange.target.path_and_query();
-    let outgoing = Outgoing {
-        method: exchange.method.clone(),
-        path_and_query: &path_and_query,
-        headers: forward::pass_head(runtime, rule, &exchange),
-        body: once.body,
-        interim: exchange.interim.clone(),
-        terms: Terms::of_pass(runtime, rule, &exchange),
-    };
-    let before = (exchange.method == Method::POST).then(|| proxy.store.begin());
-    let mut fetched =
-        match send::readable(proxy, runtime, rule, outgoing, || forward::pass_head(runtime, rule, &exchange)).await {
-            Ok(fetched) => fetched,
-            Err(fault) => {
-                let why = exchange.told(reason);
-                let fault = fault.forwarded(why);
-                return Box::pin(fallback::answer(proxy, runtime, rule, &exchange, fault, why)).await;
-            }
-        };
-    if let Some(fault) = fallback::takes_over(runtime, rule, &exchange, fetched.status)
-        && let Some(answer) =
-            Box::pin(fallback::ask(proxy, runtime, rule, &exchange, &fault, exchange.told(reason))).await
-    {
-        return answer;
+    /// When it was sent, of a POST.
+    before: Option<Sequence>,
+}
+
+impl Passing {
+    async fn fetch(&self, body: RequestBody, id: &HeaderValue) -> Result<Fetched, Fault> {
+        let mut ready = send::ready(&self.proxy, &self.runtime, &self.rule, self.outgoing(body, id))?;
+        ready.readable(|| self.outgoing(RequestBody::Empty, id)).await
     }
-    if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade(proxy, runtime, once.upgrade, fetched, reason).under(rule);
+
+    fn outgoing(&self, body: RequestBody, id: &HeaderValue) -> Outgoing<'static> {
+        let exchange = &self.exchange;
+        Outgoing {
+            method: exchange.method.clone(),
+            path_and_query: exchange.target.path_and_query().into(),
+            headers: forward::pass_head(&self.runtime, &self.rule, exchange, id.clone()),
+            body,
+            interim: exchange.interim.clone(),
+            terms: Terms::of_pass(&self.runtime, &self.rule, exchange),
+        }
     }
-    let own = invalidates(proxy, runtime, rule, &exchange, &fetched);
-    let posted = before.and_then(|before| posted::candidate(proxy, runtime, rule, &exchange, &fetched, before));
-    if let Some(candidate) = posted {
-        fetched = match posted::store(proxy, candidate, fetched, &own) {
-            Ok((mut headers, reader)) => {
-                clean(&mut headers, runtime, rule);
-                return being_stored(&exchange, headers, reader, reason).under(rule);
-            }
-            Err(fetched) => *fetched,
-        };
-    } else if !own.is_empty() {
-        proxy.store.invalidate_all(&own, Hardness::Hard);
+
+    async fn failed(&self, fault: Fault) -> Answer {
+        let why = self.exchange.told(self.reason);
+        let fault = fault.forwarded(why);
+        Box::pin(fallback::answer(&self.proxy, &self.runtime, &self.rule, &self.exchange, fault, why)).await
     }
-    if is_assembled(rule, &exchange, &fetched) {
-        return assemble::passed(proxy, runtime, rule, exchange, fetched, reason);
+
+    /// The answer of whoever stands in for an origin that answers so.
+    async fn fallback(&self, status: StatusCode) -> Option<Answer> {
+        let fault = fallback::takes_over(&self.runtime, &self.rule, &self.exchange, status)?;
+        let why = self.exchange.told(self.reason);
+        Box::pin(fallback::ask(&self.proxy, &self.runtime, &self.rule, &self.exchange, &fault, why)).await
     }
-    head_of(&exchange, runtime, rule, &mut fetched.headers);
-    to_client(&exchange, runtime, rule, fetched, reason).under(rule)
+
+    /// The answer with what came from the origin.
+    ///
+    /// # Errors
+    /// What came, where it is a template that is to be assembled.
+    fn answer(&self, mut fetched: Fetched, client: Option<Upgrading>) -> Result<Answer, Box<Fetched>> {
+        let Self { proxy, runtime, rule, exchange, before, .. } = self;
+        let reason = self.reason;
+        if fetched.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(upgrade(proxy, runtime, client, fetched, reason).under(rule));
+        }
+        let own = invalidates(proxy, runtime, rule, exchange, &fetched);
+        let posted = before.and_then(|before| posted::candidate(proxy, runtime, rule, exchange, &fetched, before));
+        if let Some(candidate) = posted {
+            fetched = match posted::store(proxy, candidate, fetched, &own) {
+                Ok((mut headers, reader)) => {
+                    clean(&mut headers, runtime, rule);
+                    return Ok(being_stored(exchange, headers, reader, reason).under(rule));
+                }
+                Err(fetched) => *fetched,
+            };
+        } else if !own.is_empty() {
+            proxy.store.invalidate_all(&own, Hardness::Hard);
+        }
+        if is_assembled(rule, exchange, &fetched) {
+            return Err(Box::new(fetched));
+        }
+        head_of(exchange, runtime, rule, &mut fetched.headers);
+        Ok(to_client(exchange, runtime, rule, fetched, reason).under(rule))
+    }
 }
 
 /// A response to a fill that may not be stored: the origin was asked for the whole, the client for what it asked.
@@ -134,6 +172,7 @@ fn head_of(exchange: &Exchange, runtime: &Runtime, rule: &Rule, headers: &mut He
     }
 }
 
+/// The response to the client, whose fields [`head_of`] has made: `Via` is among them.
 fn to_client(exchange: &Exchange, runtime: &Runtime, rule: &Rule, fetched: Fetched, reason: Reason) -> Answer {
     let Fetched { status, mut headers, mut body, .. } = fetched;
     if media::is_event_stream(&headers) && rule.timeouts.as_ref().is_none_or(|own| own.between_bytes.is_none()) {
@@ -154,7 +193,10 @@ fn to_client(exchange: &Exchange, runtime: &Runtime, rule: &Rule, fetched: Fetch
         return deliver::fragment(status, &headers, body, reason);
     }
     deliver::fetched_status(&mut headers, exchange.told(reason), status, false);
-    deliver::respond_with(status, headers, body, reason)
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Answer::new(response, reason)
 }
 
 fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
@@ -167,7 +209,7 @@ fn is_assembled(rule: &Rule, exchange: &Exchange, fetched: &Fetched) -> bool {
 /// End-to-end fields only (RFC 9110 §7.6.1), without those between the origin and Copal.
 pub(crate) fn clean(headers: &mut HeaderMap, runtime: &Runtime, rule: &Rule) {
     fields::remove_hop_by_hop(headers);
-    decide::internal_fields_out(headers, &runtime.config, rule);
+    decide::marked_fields_out(headers, runtime.internal, &runtime.config, rule);
     headers.append(header::VIA, deliver::VIA);
 }
 

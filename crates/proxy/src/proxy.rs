@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwap;
 use copal_origin::{Origin, RequestBody};
@@ -20,15 +20,17 @@ use crate::body::Body;
 use crate::broken_off::BrokenOff;
 use crate::clock::Clock;
 use crate::context::{ContextUsage, Contexts};
+use crate::decide;
 use crate::deliver;
 use crate::exchange::{self, ClientInfo, Exchange, Once};
 use crate::failures::Failures;
 use crate::fault::Fault;
 use crate::hints::Hints;
+use crate::names::Marks;
 use crate::purge::{Again, Counting, Merging, Refreshing};
 use crate::record::{Observer, Record, RequestText};
 use crate::report;
-use crate::request::{self, Begun};
+use crate::request::{self, Begun, Later};
 use crate::request_id::RequestIds;
 use crate::searching::Searching;
 use crate::trace::Trace;
@@ -97,6 +99,8 @@ pub(crate) struct Runtime {
     pub(crate) via: Arc<str>,
     /// The same two, as requests carry them.
     pub(crate) trace: Trace,
+    /// What the names of fields look like that are between an origin and Copal.
+    pub(crate) internal: Marks,
     /// Turns of the fragments that are waited for, of all pages together. A reload hands out new ones.
     pub(crate) turns: Semaphore,
 }
@@ -108,7 +112,8 @@ impl Runtime {
         let (instance, via): (Arc<str>, Arc<str>) = ("test".into(), "copal (test)".into());
         let turns = Semaphore::new(1);
         let trace = Trace::new(&via, &instance);
-        Self { config: Arc::new(config), origins: Vec::new(), instance, via, trace, turns }
+        let internal = decide::marks_of_internal(&config.cache);
+        Self { config: Arc::new(config), origins: Vec::new(), instance, via, trace, internal, turns }
     }
 
     /// The `Host` that the rule's origin wants to see, when it is not the client's.
@@ -134,7 +139,8 @@ impl Proxy {
         let via: Arc<str> = format!("{NAME} ({instance})").into();
         let trace = Trace::new(&via, &instance);
         let turns = Semaphore::new(parts.config.esi.max_concurrent_total);
-        let runtime = Runtime { config: parts.config, origins: parts.origins, instance, via, trace, turns };
+        let internal = decide::marks_of_internal(&parts.config.cache);
+        let runtime = Runtime { config: parts.config, origins: parts.origins, instance, via, trace, internal, turns };
         Arc::new(Self {
             store: parts.store,
             observer: parts.observer,
@@ -164,9 +170,10 @@ impl Proxy {
     pub fn reconfigure(&self, config: Arc<Config>, origins: Vec<Arc<Origin>>) {
         let before = self.runtime.load();
         let (instance, via) = (Arc::clone(&before.instance), Arc::clone(&before.via));
-        let trace = Trace::new(&via, &instance);
+        let trace = before.trace.clone();
         let turns = Semaphore::new(config.esi.max_concurrent_total);
-        self.runtime.store(Arc::new(Runtime { config, origins, instance, via, trace, turns }));
+        let internal = decide::marks_of_internal(&config.cache);
+        self.runtime.store(Arc::new(Runtime { config, origins, instance, via, trace, internal, turns }));
         self.merging.forget();
         self.failures.clear();
         self.broken_off.clear();
@@ -267,11 +274,7 @@ impl Proxy {
         match begun {
             Begun::Ready(answer) => Handling(State::Ready(Some(self.watched(answer, record, began)))),
             Begun::Later(later) => {
-                let proxy = Arc::clone(self);
-                Handling(State::Later(Box::pin(async move {
-                    let answer = later.await;
-                    proxy.watched(answer, record, began)
-                })))
+                Handling(State::Later { later, proxy: Arc::clone(self), record: Some(record), began })
             }
         }
     }
@@ -315,7 +318,8 @@ impl Proxy {
             record.rule = Arc::clone(&rule.name);
         }
         let watch = Box::new(Watch::new(Arc::clone(self), record, began));
-        response.map(|body| body.watched(watch))
+        response.body_mut().watch(watch);
+        response
     }
 }
 
@@ -335,7 +339,13 @@ pub struct Handling(State);
 
 enum State {
     Ready(Option<Response<Body>>),
-    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+    Later {
+        later: Later,
+        proxy: Arc<Proxy>,
+        /// None once it is answered.
+        record: Option<Record>,
+        began: Instant,
+    },
 }
 
 impl Future for Handling {
@@ -347,7 +357,14 @@ impl Future for Handling {
                 Some(response) => Poll::Ready(response),
                 None => Poll::Pending,
             },
-            State::Later(later) => later.as_mut().poll(cx),
+            State::Later { record: None, .. } => Poll::Pending,
+            State::Later { later, proxy, record, began } => {
+                let answer = ready!(later.as_mut().poll(cx));
+                match record.take() {
+                    Some(record) => Poll::Ready(proxy.watched(answer, record, *began)),
+                    None => Poll::Pending,
+                }
+            }
         }
     }
 }

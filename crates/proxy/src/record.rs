@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use copal_semantics::Timestamp;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, Method, StatusCode, Uri, Version, header};
 
 use crate::reason::Reason;
 use crate::request_id::RequestId;
@@ -95,8 +95,18 @@ impl RequestText {
     }
 
     pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Self {
-        let field = |name: HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
-        let fields = [field(header::HOST), field(header::REFERER), field(header::USER_AGENT)];
+        let mut fields = [None; 3];
+        // One walk costs less than to look for each of them.
+        for (name, value) in headers {
+            let field = match *name {
+                header::HOST => &mut fields[0],
+                header::REFERER => &mut fields[1],
+                header::USER_AGENT => &mut fields[2],
+                _ => continue,
+            };
+            // Of several, the first.
+            field.get_or_insert(value.as_bytes());
+        }
         let path = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         match (uri.scheme_str(), uri.authority()) {
             (Some(scheme), Some(authority)) => Self::new(&[scheme, "://", authority.as_str(), path], fields),

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use copal_policy::Rule;
-use copal_semantics::{FreshnessState, cdn_loop};
+use copal_semantics::{CDN_LOOP, FreshnessState, cdn_loop};
 use copal_store::{CacheKey, Lookup, StoredResponse};
 use http::header::{HeaderValue, VIA};
 
@@ -77,10 +77,7 @@ fn decided(proxy: &Arc<Proxy>, runtime: &Arc<Runtime>, exchange: Exchange, once:
         Verdict::Pass(_) if decide::wants_cached_only(&runtime.config, rule, &exchange) => {
             Begun::Ready(Fault::only_if_cached().answer(NAME).under(rule))
         }
-        Verdict::Pass(reason) => {
-            let (proxy, runtime, rule) = (Arc::clone(proxy), Arc::clone(runtime), Arc::clone(rule));
-            Begun::Later(Box::pin(async move { pass::pass(&proxy, &runtime, &rule, exchange, once, reason).await }))
-        }
+        Verdict::Pass(reason) => Begun::Later(pass::pass(proxy, runtime, rule, exchange, once, reason)),
         Verdict::Cache(plan) if slice::applies(rule, &exchange) => slice::begin(proxy, runtime, rule, exchange, plan),
         Verdict::Cache(mut plan) => {
             proxy.searching.apply(rule, &mut plan);
@@ -259,6 +256,8 @@ pub(crate) fn usable(proxy: &Arc<Proxy>, asked: &Arc<Asked>, response: &Arc<Stor
 fn forward_loop(runtime: &Runtime, exchange: &Exchange) -> bool {
     let by_via = |via: &HeaderValue| memmem(via.as_bytes(), runtime.via.as_bytes());
     exchange.depth == 0
+        // One walk costs less than to look for both; mostly neither is there.
+        && exchange.headers.keys().any(|name| *name == VIA || *name == CDN_LOOP)
         && (exchange.headers.get_all(VIA).iter().any(by_via) || cdn_loop(&exchange.headers, &runtime.instance))
 }
 

@@ -1,8 +1,9 @@
 //! Exchanges with an origin: request out, response head in, with the times of both (invariant 12).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use copal_origin::{Call, OriginBody, RequestBody, Upgrading};
+use copal_origin::{Call, OriginBody, ReadyRequest, RequestBody, Upgrading};
 use copal_policy::{EsiMode, Rule};
 use copal_semantics::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -30,7 +31,7 @@ pub(crate) struct Fetched {
 /// What is asked of an origin.
 pub(crate) struct Outgoing<'a> {
     pub(crate) method: Method,
-    pub(crate) path_and_query: &'a str,
+    pub(crate) path_and_query: Cow<'a, str>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: RequestBody,
     /// Where the origin's interim responses go, if they go anywhere.
@@ -47,24 +48,15 @@ pub(crate) async fn fill(
     conditions: Vec<(HeaderName, HeaderValue)>,
     interim: Option<Interim>,
 ) -> Result<Fetched, Fault> {
-    let body = asked.body();
     let id = proxy.ids.of_fill(&asked.exchange);
-    let mut headers = forward::fill_head(asked, &id);
-    headers.extend(conditions.iter().cloned());
-    let outgoing = Outgoing {
-        method,
-        path_and_query: asked.path_and_query(),
-        headers,
-        body,
-        interim,
-        terms: Terms::of_fill(asked),
-    };
-    let again = || {
+    let outgoing = |body| {
         let mut headers = forward::fill_head(asked, &id);
-        headers.extend(conditions);
-        headers
+        headers.extend(conditions.iter().cloned());
+        let (path_and_query, interim) = (Cow::Borrowed(asked.path_and_query()), interim.clone());
+        Outgoing { method: method.clone(), path_and_query, headers, body, interim, terms: Terms::of_fill(asked) }
     };
-    let mut fetched = readable(proxy, &asked.runtime, &asked.rule, outgoing, again).await?;
+    let mut ready = ready(proxy, &asked.runtime, &asked.rule, outgoing(asked.body()))?;
+    let mut fetched = ready.readable(|| outgoing(RequestBody::Empty)).await?;
     // An origin that gives it back speaks of this request, not of those that get the response later.
     if fetched.headers.get(request_id::FIELD).is_some_and(|given_back| *given_back == id.to_value()) {
         fetched.headers.remove(request_id::FIELD);
@@ -72,68 +64,94 @@ pub(crate) async fn fill(
     Ok(fetched)
 }
 
-/// Sends, and where the origin turns out to have compressed a template (it was not known to be one), asks once more for
-/// the plain text: what is spliced has to be seen. `head` makes the request's head once more.
-pub(crate) async fn readable(
-    proxy: &Proxy,
-    runtime: &Arc<Runtime>,
-    rule: &Arc<Rule>,
-    outgoing: Outgoing<'_>,
-    head: impl FnOnce() -> HeaderMap,
-) -> Result<Fetched, Fault> {
-    let may_ask_again = rule.esi == EsiMode::Auto
-        && outgoing.method == Method::GET
-        && matches!(outgoing.body, RequestBody::Empty)
-        && outgoing.headers.get(header::ACCEPT_ENCODING) != Some(&forward::IDENTITY);
-    let (path_and_query, interim, terms) = (outgoing.path_and_query, outgoing.interim.clone(), outgoing.terms);
-    let fetched = send(proxy, runtime, rule, outgoing).await?;
-    if !(may_ask_again && media::is_encoded(&fetched.headers) && media::is_template(rule, &fetched.headers)) {
-        return Ok(fetched);
-    }
-    let mut headers = head();
-    headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY);
-    let again = Outgoing { method: Method::GET, path_and_query, headers, body: RequestBody::Empty, interim, terms };
-    // Boxed: it is the rare way, and every request would carry its size.
-    Box::pin(send(proxy, runtime, rule, again)).await
+/// A request that is ready to be sent to the rule's origin. What is made before anything is waited for is made outside of the
+/// futures that wait: they would carry the room for making it.
+pub(crate) struct Ready<'a> {
+    proxy: &'a Proxy,
+    runtime: &'a Arc<Runtime>,
+    rule: &'a Arc<Rule>,
+    origin: &'a Arc<str>,
+    request: ReadyRequest<'a>,
+    request_time: Timestamp,
+    began: Instant,
+    /// It may be asked once more for the plain text.
+    twice: bool,
 }
 
-/// Sends one request to the rule's origin.
+/// Makes a request ready to be sent to the rule's origin.
 ///
 /// # Errors
-/// The [`Fault`] of the exchange: whose it is, and the status for the client.
-pub(crate) async fn send(
-    proxy: &Proxy,
-    runtime: &Arc<Runtime>,
-    rule: &Arc<Rule>,
+/// The [`Fault`] of one that cannot be sent.
+pub(crate) fn ready<'a>(
+    proxy: &'a Proxy,
+    runtime: &'a Arc<Runtime>,
+    rule: &'a Arc<Rule>,
     outgoing: Outgoing<'_>,
-) -> Result<Fetched, Fault> {
+) -> Result<Ready<'a>, Fault> {
     let (Some(origin), Some(config)) = (runtime.origin(rule), runtime.config.origins.get(rule.origin)) else {
         return Err(Fault::internal("the rule's origin is not there"));
     };
-    let uri: Uri = outgoing
-        .path_and_query
-        .parse()
-        .map_err(|error| Fault::bad_request(format!("the request-target cannot be forwarded: {error}")))?;
+    let twice =
+        rule.esi == EsiMode::Auto && outgoing.method == Method::GET && matches!(outgoing.body, RequestBody::Empty);
+    let uri = match outgoing.path_and_query {
+        Cow::Borrowed(text) => text.parse(),
+        Cow::Owned(text) => Uri::try_from(text),
+    };
+    let uri = uri.map_err(|error| Fault::bad_request(format!("the request-target cannot be forwarded: {error}")))?;
     let mut request = Request::new(outgoing.body);
     *request.method_mut() = outgoing.method;
     *request.uri_mut() = uri;
     *request.headers_mut() = outgoing.headers;
-    let request_time = proxy.clock.now();
-    let began = Instant::now();
+    let (request_time, began) = (proxy.clock.now(), Instant::now());
     let on_interim = outgoing.interim.map(|interim| interim.relay(runtime, rule));
     let Terms { hash, client } = outgoing.terms;
     let call = Call { on_interim, hash, client, timeouts: terms::timeouts(rule, origin) };
-    let result = origin.send_with(request, call).await;
-    let (response_time, elapsed) = (proxy.clock.now(), began.elapsed());
-    let status = result.as_ref().ok().map(|response| response.status);
-    proxy.observer.origin(&config.name, status, elapsed);
-    let response = result.map_err(|error| Fault::of_origin(&error))?;
-    Ok(Fetched {
-        status: response.status,
-        headers: response.headers,
-        body: response.body,
-        upgrade: response.upgrade,
-        request_time,
-        response_time,
-    })
+    let origin_name = &config.name;
+    match origin.ready(request, call) {
+        Ok(request) => Ok(Ready { proxy, runtime, rule, origin: origin_name, request, request_time, began, twice }),
+        Err(error) => {
+            proxy.observer.origin(origin_name, None, began.elapsed());
+            Err(Fault::of_origin(&error))
+        }
+    }
+}
+
+impl Ready<'_> {
+    /// Sends it, and where the origin turns out to have compressed a template (it was not known to be one), asks once more for
+    /// the plain text: what is spliced has to be seen. `again` makes the request once more.
+    pub(crate) async fn readable<'b>(&mut self, again: impl FnOnce() -> Outgoing<'b>) -> Result<Fetched, Fault> {
+        let fetched = self.send().await?;
+        if !(self.twice && media::is_encoded(&fetched.headers) && media::is_template(self.rule, &fetched.headers)) {
+            return Ok(fetched);
+        }
+        let mut again = again();
+        if again.headers.insert(header::ACCEPT_ENCODING, forward::IDENTITY) == Some(forward::IDENTITY) {
+            // It was asked for the plain text.
+            return Ok(fetched);
+        }
+        drop(fetched);
+        // Boxed: it is the rare way, and every request would carry its size.
+        let mut again = Box::new(ready(self.proxy, self.runtime, self.rule, again)?);
+        Box::pin(again.send()).await
+    }
+
+    /// Sends it.
+    ///
+    /// # Errors
+    /// The [`Fault`] of the exchange: whose it is, and the status for the client.
+    async fn send(&mut self) -> Result<Fetched, Fault> {
+        let result = self.request.send().await;
+        let (response_time, elapsed) = (self.proxy.clock.now(), self.began.elapsed());
+        let status = result.as_ref().ok().map(|response| response.status);
+        self.proxy.observer.origin(self.origin, status, elapsed);
+        let response = result.map_err(|error| Fault::of_origin(&error))?;
+        Ok(Fetched {
+            status: response.status,
+            headers: response.headers,
+            body: response.body,
+            upgrade: response.upgrade,
+            request_time: self.request_time,
+            response_time,
+        })
+    }
 }

@@ -43,20 +43,26 @@ static NEVER_NOMINATED: [HeaderName; 13] = [
     HeaderName::from_static("cdn-loop"),
 ];
 
+/// The lengths of those names, a bit for each: most fields are told by it to be none of them.
+const HOP_BY_HOP_LENGTHS: u32 = 1 << 10 | 1 << 16 | 1 << 18 | 1 << 25 | 1 << 19 | 1 << 2 | 1 << 17 | 1 << 7;
+
 /// Whether a field belongs to the connection whatever `Connection` says.
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
+    let length = name.as_str().len();
+    length < 32 && HOP_BY_HOP_LENGTHS >> length & 1 == 1 && HOP_BY_HOP.contains(name)
 }
 
 /// Removes the fields of the connection: the known ones and those that `Connection` nominates (RFC 9110 §7.6.1).
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // `Connection` is one of them: without any, nothing is nominated.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     for name in nominated(headers) {
         headers.remove(name);
     }
-    if headers.keys().any(is_hop_by_hop) {
-        for name in &HOP_BY_HOP {
-            headers.remove(name);
-        }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
     }
 }
 

@@ -219,9 +219,14 @@ fn remove_dot_segments(path: &str) -> String {
 
 /// RFC 9110 §4.2.3: lower case, no default port; also no trailing dot, IPv6 addresses in their short form (RFC 5952).
 fn normalise_host(secure: bool, authority: &str) -> Result<String, TargetError> {
-    if authority.contains('@') {
-        return Err(TargetError::UserInfo);
-    }
+    // Neither a host nor a port has an `@`: it is looked for only where something is wrong.
+    host_and_port(secure, authority).map_err(|error| match authority.contains('@') {
+        true => TargetError::UserInfo,
+        false => error,
+    })
+}
+
+fn host_and_port(secure: bool, authority: &str) -> Result<String, TargetError> {
     let mut host = String::with_capacity(authority.len());
     let port = if authority.starts_with('[') {
         let end = authority.find(']').ok_or(TargetError::Host)?;
@@ -232,7 +237,11 @@ fn normalise_host(secure: bool, authority: &str) -> Result<String, TargetError> 
             rest => rest.strip_prefix(':').ok_or(TargetError::Host)?,
         }
     } else {
-        let (name, port) = authority.split_once(':').unwrap_or((authority, ""));
+        // Shorter than what a search for a character is made for.
+        let (name, port) = match authority.bytes().position(|byte| byte == b':') {
+            Some(at) => (&authority[..at], &authority[at + 1..]),
+            None => (authority, ""),
+        };
         host.push_str(host_name(name)?);
         host.make_ascii_lowercase();
         port

@@ -219,3 +219,14 @@ async fn two_readers_of_one_server_do_not_wait_for_each_other() {
     // The scripted server is the one being asked here, for comparison with a client of its own.
     assert_eq!(Client::connect(server.address()).await.get("/fast").send().await.text(), "fast");
 }
+
+#[tokio::test]
+async fn a_request_that_is_ready_is_sent_once() {
+    let (server, origin) = one().await;
+    server.on("/", "a");
+    let mut ready = origin.ready(request("GET", "/", RequestBody::Empty), Call::default()).unwrap();
+    assert_eq!(server.count("GET /"), 0);
+    assert_eq!(ready.send().await.unwrap().status, 200);
+    assert_eq!(ready.send().await.unwrap_err().kind(), Kind::Request);
+    assert_eq!(server.count("GET /"), 1);
+}

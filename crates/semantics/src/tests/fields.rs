@@ -24,6 +24,25 @@ fn rfc9110_s7_6_1_fields_of_the_connection_are_removed() {
 }
 
 #[test]
+fn rfc9110_s7_6_1_each_field_of_the_connection_is_removed_by_itself() {
+    for name in [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-authorization",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ] {
+        let mut message = headers(&[("a", "1"), (name, "x")]);
+        remove_hop_by_hop(&mut message);
+        assert_eq!(message, headers(&[("a", "1")]), "{name}");
+    }
+}
+
+#[test]
 fn rfc9110_s7_6_1_connection_cannot_nominate_what_everybody_needs() {
     let kept = [
         ("host", "a"),

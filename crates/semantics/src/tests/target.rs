@@ -137,6 +137,11 @@ fn rfc9110_s4_2_3_hosts_have_one_form() {
         (false, "user@a", Err(TargetError::UserInfo)),
         (false, "user:pw@a:80", Err(TargetError::UserInfo)),
         (false, "@", Err(TargetError::UserInfo)),
+        (false, ":@a", Err(TargetError::UserInfo)),
+        (false, "a:80@b", Err(TargetError::UserInfo)),
+        (false, "[::1]@b", Err(TargetError::UserInfo)),
+        (false, "[::1]:80@b", Err(TargetError::UserInfo)),
+        (false, "[a@b]", Err(TargetError::UserInfo)),
     ] {
         let host = normalise(secure, authority, "/").map(|target| target.host);
         assert_eq!(host.as_deref().map_err(|&error| error), expected, "{authority}");
