@@ -279,6 +279,23 @@ async fn what_fails_at_one_clients_request_is_no_failure_for_others() {
     assert_eq!(front.origin.count("/dead"), 2);
 }
 
+/// What is stale harms nobody, so nobody waits once more for what another one has waited for.
+#[tokio::test]
+async fn what_is_stale_covers_a_failure_that_another_client_met() {
+    let yaml = "trusted_proxies: [127.0.0.0/8]\n\
+                rules: [{name: pages, cache: {ttl: 10s, stale_if_error: 1h, failure_ttl: 10s}}]";
+    let front = once(yaml).await;
+    front.origin.on("/p", Answer::ok("page"));
+    ask(&front, "GET", "/p", &[]).await;
+    front.origin.on("/p", Answer::hang_up());
+    front.clock.advance(Duration::from_secs(20));
+    for address in ["198.51.100.1", "198.51.100.2", "198.51.100.3"] {
+        let got = ask(&front, "GET", "/p", &[("x-forwarded-for", address)]).await;
+        assert_eq!((got.status, got.text()), (200, "page"), "{address}: {}", cache_status(&got));
+    }
+    assert_eq!(front.origin.count("/p"), 2, "the page, and one failure");
+}
+
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_fails_whatever_is_asked() {
     let refused = format!("http://{}", refused_address().await);

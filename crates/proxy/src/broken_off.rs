@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use copal_origin::OriginError;
+use copal_origin::{Kind, OriginError};
 use parking_lot::Mutex;
 
 use crate::proxy::Proxy;
@@ -46,6 +46,11 @@ impl BrokenOff {
 impl Proxy {
     /// Says that the response to this request broke off at its server, once its head was out. Then no error page can tell of it.
     pub(crate) fn broke_off(&self, request: &str, error: &OriginError) {
+        // Whether its server or whoever reads it took the time, nobody knows: it says nothing of the server.
+        if error.kind() == Kind::TotalTimeout {
+            tracing::debug!(request, detail = %error, "a response was not whole within its time");
+            return;
+        }
         if let Some(times) = self.broken_off.count(error.server().unwrap_or_default(), self.clock.now().as_secs()) {
             let detail = error.to_string();
             tracing::warn!(request, detail, times, "a response broke off at its server; what came of it is not stored");

@@ -72,8 +72,9 @@ impl Failures {
         self.until.fetch_max(until.as_millis(), Ordering::Relaxed);
     }
 
-    /// What happened a moment ago to a request for this.
-    pub(crate) fn of(&self, store: &Store, asked: &Asked) -> Option<Fault> {
+    /// What happened a moment ago to a request for this. Where `covered`, something stale is given in the place of an error, and that may
+    /// come of what anybody sent.
+    pub(crate) fn of(&self, store: &Store, asked: &Asked, covered: bool) -> Option<Fault> {
         let now = asked.exchange.now;
         if self.until.load(Ordering::Relaxed) <= now.as_millis() || is_own(asked) {
             return None;
@@ -82,7 +83,8 @@ impl Failures {
             if failure.until <= now || failure.is_named(store, &asked.key) {
                 return None;
             }
-            let same = *failure.extras == *asked.plan.extras && failure.by.is_none_or(|by| by == client(asked));
+            let same =
+                *failure.extras == *asked.plan.extras && (covered || failure.by.is_none_or(|by| by == client(asked)));
             Some(same.then(|| failure.fault.clone()))
         };
         self.known.look(&asked.key, look).flatten()

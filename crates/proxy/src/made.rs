@@ -180,7 +180,8 @@ impl Making {
 
 /// `max-age` for a page that may be kept for so long from now on and is told to be so old already.
 pub(crate) fn max_age(keep: Duration, age: Duration) -> HeaderValue {
-    copal_semantics::max_age(keep.saturating_add(age))
+    // Whole seconds, as the client counts the age that it is told.
+    copal_semantics::max_age(Duration::from_secs(keep.as_secs().saturating_add(age.as_secs())))
 }
 
 #[cfg(test)]
@@ -212,5 +213,12 @@ mod tests {
     #[test]
     fn of_max_age_a_client_takes_off_the_age() {
         assert_eq!(max_age(Duration::from_secs(20), Duration::from_secs(10)), "max-age=30");
+    }
+
+    #[test]
+    fn a_client_keeps_nothing_longer_than_it_may_however_the_parts_of_seconds_fall() {
+        let (keep, age) = (Duration::from_millis(20_600), Duration::from_millis(10_600));
+        // Told an age of 10 it keeps for 20.
+        assert_eq!(max_age(keep, age), "max-age=30");
     }
 }

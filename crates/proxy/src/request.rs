@@ -193,7 +193,8 @@ fn fetch(proxy: &Arc<Proxy>, mut asked: Asked, stale: Option<Arc<StoredResponse>
     let id = proxy.ids.of(&asked.exchange);
     asked.exchange.request_id = Some(id.clone());
     let proxy = Arc::clone(proxy);
-    if let Some(fault) = proxy.failures.of(&proxy.store, &asked)
+    let covered = stale.as_deref().is_some_and(|stale| fill::usable_on_error(&asked, stale, asked.exchange.now));
+    if let Some(fault) = proxy.failures.of(&proxy.store, &asked, covered)
         && fill::answers_for(&asked, stale.as_deref(), &fault)
     {
         let asked = Arc::new(asked);

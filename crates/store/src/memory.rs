@@ -92,6 +92,13 @@ impl KeyEntry {
         Arc::new(Self { known, weight, keep, counters: Arc::clone(counters), left: AtomicBool::new(false) })
     }
 
+    /// It went for want of room, or its time was up.
+    fn evicted(&self) {
+        if self.leave() {
+            usage::add(&self.counters.evicted, self.known.variants.len() as u64);
+        }
+    }
+
     /// Takes it from the counters; whether this was the first time.
     fn leave(&self) -> bool {
         let first = !self.left.swap(true, Ordering::AcqRel);
@@ -104,12 +111,10 @@ impl KeyEntry {
 }
 
 impl Drop for KeyEntry {
-    /// An entry that was neither replaced nor removed has been evicted, or its time was up.
+    /// An entry that was neither replaced nor removed has been evicted.
     fn drop(&mut self) {
         usage::take(&self.counters.unfreed_bytes, self.weight as u64);
-        if self.leave() {
-            usage::add(&self.counters.evicted, self.known.variants.len() as u64);
-        }
+        self.evicted();
     }
 }
 
@@ -137,7 +142,7 @@ impl fmt::Debug for Place {
 
 impl Place {
     fn entry(&self, second: u64) -> Option<Arc<KeyEntry>> {
-        if self.asked.load(Ordering::Relaxed) != second {
+        if self.asked.load(Ordering::Acquire) != second {
             return None;
         }
         self.entry.load().upgrade().filter(|entry| !entry.left.load(Ordering::Acquire))
@@ -148,7 +153,7 @@ impl Place {
         if !std::ptr::eq(self.entry.load().as_ptr(), Arc::as_ptr(entry)) {
             self.entry.store(Arc::downgrade(entry));
         }
-        self.asked.store(second, Ordering::Relaxed);
+        self.asked.store(second, Ordering::Release);
     }
 }
 
@@ -179,6 +184,12 @@ impl Memory {
             })
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(Retention)
+            // Nothing is freed before no thread can look at it any more, and until then a place would find it.
+            .eviction_listener(|_, entry: Arc<KeyEntry>, cause| {
+                if cause.was_evicted() {
+                    entry.evicted();
+                }
+            })
             .build_with_hasher(AsHashed);
         Self { cache, counters, unsettled: AtomicU64::new(0), capacity }
     }

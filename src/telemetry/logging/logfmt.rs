@@ -86,20 +86,30 @@ fn is_plain(value: &str) -> bool {
     if value.is_ascii() {
         return !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));
     }
-    let ends_it = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '=' | '\\');
+    // What turns the direction of a line, or cannot be seen, is escaped as well.
+    let ends_it = |c: char| c.is_whitespace() || is_odd(c) || matches!(c, '"' | '=' | '\\');
     !value.is_empty() && !value.contains(ends_it)
+}
+
+/// No character that is seen where it stands: what the standard library escapes beside quotes.
+fn is_odd(c: char) -> bool {
+    match c {
+        ' '..='~' => false,
+        '\t' => true,
+        c => c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || c.escape_debug().len() > 1,
+    }
 }
 
 /// What came from elsewhere must not write escape sequences to a terminal, nor begin a line.
 fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    if !text.contains(is_odd) {
         return text.into();
     }
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\t' => clean.push(c),
-            c if c.is_control() => clean.extend(c.escape_default()),
+            c if is_odd(c) => clean.extend(c.escape_default()),
             c => clean.push(c),
         }
     }
@@ -161,5 +171,11 @@ mod tests {
     fn colours_are_around_names_and_not_in_values() {
         let line = written(true, || tracing::info!(detail = %"a b", "told"));
         assert!(line.contains("\u{1b}[3mdetail\u{1b}[0m\u{1b}[2m=\u{1b}[0m\"a b\""), "{line:?}");
+    }
+
+    #[test]
+    fn nothing_that_is_told_turns_the_direction_of_a_line() {
+        let line = written(false, || tracing::info!(shown = %"a\u{202e}b", "c\u{2028}d"));
+        assert!(!line.contains(['\u{202e}', '\u{2028}']), "{line:?}");
     }
 }

@@ -53,3 +53,28 @@ fn what_is_looked_for_at_a_place_is_used() {
     }
     assert!(store.usage().evicted > 200, "{:?}", store.usage());
 }
+
+#[test]
+fn a_place_finds_what_took_the_place_of_what_was_evicted() {
+    const LIMIT: u64 = 8 << 20;
+    let store = Store::new(StoreSettings { memory: LIMIT, ..StoreSettings::default() });
+    let (key, place) = (store.key("http://example.org/wanted"), Place::default());
+    fill(&store, &key, &Request::default(), head(), "old");
+    let at = || said(store.lookup_at(&key, &place, &Request::default(), NOW));
+    assert_eq!(at(), "old");
+    // A thread that looks at the entry, as moka's own garbage does for a while.
+    let seen = store.memory().get(&key).unwrap();
+    let body = "a".repeat(100_000);
+    for number in 0..400 {
+        let key = store.key(format!("http://example.org/{number}"));
+        while let Err(discarded) = try_fill(&store, &key, &Request::default(), head(), &body) {
+            assert_eq!(discarded, Discarded::NoRoom);
+        }
+    }
+    store.settle();
+    assert_eq!(said(store.lookup(&key, &Request::default(), NOW)), "miss", "it was evicted");
+    fill(&store, &key, &Request::default(), head(), "new");
+    assert_eq!(said(store.lookup(&key, &Request::default(), NOW)), "new");
+    assert_eq!(at(), "new");
+    drop(seen);
+}
