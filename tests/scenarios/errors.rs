@@ -283,11 +283,11 @@ async fn what_fails_at_one_clients_request_is_no_failure_for_others() {
 #[tokio::test]
 async fn what_is_stale_covers_a_failure_that_another_client_met() {
     let yaml = "trusted_proxies: [127.0.0.0/8]\n\
-                rules: [{name: pages, cache: {ttl: 10s, stale_if_error: 1h, failure_ttl: 10s}}]";
+                rules: [{name: pages, cache: {ttl: 10s, grace: 0s, stale_if_error: 1h, failure_ttl: 10s}}]";
     let front = once(yaml).await;
-    front.origin.on("/p", Answer::ok("page"));
+    front.origin.on("/p", Answer::ok("page").close());
     ask(&front, "GET", "/p", &[]).await;
-    front.origin.on("/p", Answer::hang_up());
+    front.origin.replace("/p", Answer::hang_up());
     front.clock.advance(Duration::from_secs(20));
     for address in ["198.51.100.1", "198.51.100.2", "198.51.100.3"] {
         let got = ask(&front, "GET", "/p", &[("x-forwarded-for", address)]).await;
