@@ -227,7 +227,8 @@ impl<'a> Sending<'a> {
         }
         let repeat = origin.repeats.try_repeat()?;
         let tried: Vec<usize> = self.tried.iter().copied().chain([self.here]).collect();
-        let wanted = Wanted { hash: self.hash, session: self.session, twice: false, tried: &tried };
+        // Having waited once it is not risked on another server that is out.
+        let wanted = Wanted { hash: self.hash, session: self.session, twice: false, safe: true, tried: &tried };
         let lease = origin.servers.try_pick(&wanted)?;
         Some((lease, repeat, self.again()?))
     }
@@ -267,7 +268,13 @@ impl<'a> Sending<'a> {
             true => &[],
             false => &self.tried[..],
         };
-        let wanted = Wanted { hash: self.hash, session: self.session, twice: self.twice && self.tries_left > 0, tried };
+        let wanted = Wanted {
+            hash: self.hash,
+            session: self.session,
+            twice: self.twice && self.tries_left > 0,
+            safe: false,
+            tried,
+        };
         let picked = by(&mut self.end, pin!(self.origin.servers.pick(&wanted))).await;
         let lease = picked.unwrap_or_else(|| Err(OriginError::new(Kind::TotalTimeout)))?;
         self.here = lease.as_ref().map_or(self.here, Lease::index);
@@ -287,8 +294,10 @@ impl<'a> Sending<'a> {
         let mut end = self.end.take();
         let limits = self.limits(&end);
         let refuge = Mutex::new(None);
+        // A trial is to find out whether its server is still out.
+        let is_trial = lease.is_trial();
         let in_vain = || {
-            let found = self.refuge();
+            let found = if is_trial { None } else { self.refuge() };
             let is_found = found.is_some();
             *refuge.lock().unwrap_or_else(PoisonError::into_inner) = found;
             is_found

@@ -157,3 +157,25 @@ async fn checks_that_find_a_server_down_free_the_requests_that_wait_there() {
         assert!(began.elapsed() < 60 * SECOND, "{:?}", began.elapsed());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_may_take_longer_than_a_second() {
+    let (servers, origin) = silent_then(|settings| {
+        let ejection = settings.ejection.as_mut().unwrap();
+        (ejection.base, ejection.longest) = (SECOND, SECOND);
+    })
+    .await;
+    let _ = send(&origin, request("POST", "/bad", RequestBody::Empty)).await;
+    assert_eq!(origin.status().servers[0].state, ServerState::Ejected);
+    let (gate, answer) = Answer::gated("slow, and well");
+    servers[0].replace("/", answer);
+    advance(SECOND).await;
+    let answering = async {
+        servers[0].wait_for(2).await;
+        advance(3 * SECOND).await;
+        gate.open();
+    };
+    let (outcome, ()) = tokio::join!(text(&origin, "/"), answering);
+    assert_eq!(outcome.unwrap(), "slow, and well");
+    assert_eq!(origin.status().servers[0].state, ServerState::Up);
+}
