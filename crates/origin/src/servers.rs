@@ -50,7 +50,6 @@ pub(crate) struct Servers {
     members: Vec<Arc<Member>>,
     balance: Balance,
     slow_start: Duration,
-    checks: bool,
     table: ArcSwap<Table>,
     conditions: Mutex<Vec<Condition>>,
     /// Where keys or sessions have servers of their own.
@@ -138,7 +137,6 @@ impl Servers {
                 members: members.map(member).collect(),
                 balance: settings.balance,
                 slow_start: settings.slow_start,
-                checks: settings.health.is_some(),
                 table: ArcSwap::from_pointee(table),
                 conditions: Mutex::new(vec![Condition::new(since); settings.servers.len()]),
                 circle,
