@@ -206,9 +206,7 @@ impl<'a> Sending<'a> {
             false => None,
         };
         *left -= 1;
-        if !self.tried.contains(&self.here) {
-            self.tried.push(self.here);
-        }
+        self.tried = self.tried_with_this();
         self.fresh |= !elsewhere;
         let lease = self.place(!elsewhere).await.ok()??;
         let request = unsent.or_else(|| self.again())?;
@@ -226,7 +224,7 @@ impl<'a> Sending<'a> {
             return None;
         }
         let repeat = origin.repeats.try_repeat()?;
-        let tried: Vec<usize> = self.tried.iter().copied().chain([self.here]).collect();
+        let tried = self.tried_with_this();
         // Having waited once it is not risked on another server that is out.
         let wanted = Wanted { hash: self.hash, session: self.session, twice: false, safe: true, tried: &tried };
         let lease = origin.servers.try_pick(&wanted)?;
@@ -236,11 +234,17 @@ impl<'a> Sending<'a> {
     /// Goes on there.
     fn moves(&mut self, (lease, repeat, request): Refuge<'a>) -> (Lease, Outgoing) {
         self.tries_left -= 1;
-        self.tried.push(self.here);
+        self.tried = self.tried_with_this();
         self.here = lease.index();
         self.origin.servers.sends(&lease, self.session);
         repeat.sent();
         (lease, request)
+    }
+
+    /// Those that had it, with this one: each once, as they are counted.
+    fn tried_with_this(&self) -> Vec<usize> {
+        let this = Some(self.here).filter(|here| !self.tried.contains(here));
+        self.tried.iter().copied().chain(this).collect()
     }
 
     fn again(&self) -> Option<Outgoing> {
