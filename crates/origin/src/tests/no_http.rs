@@ -67,3 +67,29 @@ async fn a_server_that_has_answered_once_is_asked_nothing() {
         assert!(!said.contains("proxy_protocol") && !said.contains("https://"), "{said}");
     }
 }
+
+#[tokio::test]
+async fn a_reload_does_not_forget_that_a_server_has_answered() {
+    let (server, before) = one().await;
+    server.on("/", "hello");
+    server.on("/closes", Answer::hang_up());
+    assert_eq!(text(&before, "/").await.unwrap(), "hello");
+    let changed = OriginSettings { max_idle: 1, ..settings(&[server.url()]) };
+    let origin = Origin::replacing(&before, changed.clone()).unwrap();
+    assert!(!said(&origin, "/closes").await.contains(EITHER));
+    // To that it has never answered.
+    let changed = OriginSettings { proxy_protocol: Some(ProxyProtocol::V1), ..changed };
+    let origin = Origin::replacing(&origin, changed).unwrap();
+    assert!(said(&origin, "/closes").await.contains(TOLD));
+}
+
+#[tokio::test]
+async fn what_broke_the_connection_stays_behind_the_advice() {
+    let (server, origin) = one().await;
+    server.on("/", Answer::reset());
+    let error = get(&origin, "/").await.unwrap_err();
+    assert!(error.to_string().ends_with(EITHER), "{error}");
+    let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+    let broken = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    assert_eq!(broken.collect::<Vec<_>>(), [std::io::ErrorKind::ConnectionReset]);
+}
