@@ -45,6 +45,11 @@ async fn what_is_no_http_is_told_by_what_it_looks_like() {
     let plain = Front::default;
     let no_http = "the response is not valid HTTP: a head that is not HTTP/1.1";
     assert_eq!(of(plain(), None, Answer::raw("<h1>Hello</h1>\n\n")).await, format!("{no_http}; {EITHER}"));
+    // That was HTTP, however wrong.
+    for wrong in ["HTTP/1.1 x\r\n\r\n", "HTTP/1.1 200 OK\r\nnonsense\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n: \r\n\r\nrest"]
+    {
+        assert_eq!(of(plain(), None, Answer::raw(wrong)).await, "the response is not valid HTTP", "{wrong:?}");
+    }
     let behind = plain().proxy_header();
     let told = of(behind, Some(ProxyProtocol::V1), Answer::raw("<h1>Bad request</h1>\n\n")).await;
     assert_eq!(told, format!("{no_http}; {TOLD}"));
