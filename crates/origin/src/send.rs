@@ -256,7 +256,7 @@ impl<'a> Sending<'a> {
         self.tries_left > 0 && self.origin.servers.another(&self.tried, self.here)
     }
 
-    /// Whether some of the body is still to be sent.
+    /// Whether some of the body is still to come in. One that is in memory has come in, whatever of it is still to be written.
     fn is_sending(&self) -> bool {
         self.progress.as_ref().is_some_and(|progress| !progress.is_over())
     }

@@ -229,3 +229,22 @@ async fn a_server_that_was_asked_once_more_is_still_one_server() {
     let (outcome, ()) = tokio::join!(text(&origin, "/"), meanwhile);
     assert_eq!(outcome.unwrap(), "the third");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_memory_leaves_although_its_server_has_not_read_it_and_what_still_comes_in_stays() {
+    let large = Bytes::from(vec![b'x'; 6 << 20]);
+    let (_pieces, comes_in) = upload();
+    let cases = [(RequestBody::Full(large), None, 1), (comes_in, Some(Kind::RequestBody), 0)];
+    for (body, error, asked) in cases {
+        let (servers, origin) = silent_then(|_| {}).await;
+        servers[0].replace("/", Answer::silence().early());
+        let going_out = async {
+            servers[0].wait_for_open_connections(1).await;
+            let _ = send(&origin, request("POST", "/bad", RequestBody::Empty)).await;
+        };
+        let (response, ()) = tokio::join!(origin.send(request("PUT", "/", body)), going_out);
+        assert_eq!((response.err().map(|error| error.kind()), servers[1].count("/")), (error, asked));
+        // After a timeout the other one would have it too, but that is a failure of the first.
+        assert_eq!(origin.status().servers[0].failures, 1);
+    }
+}
