@@ -41,6 +41,11 @@ impl Dial {
         self.proxy_protocol.is_some()
     }
 
+    /// Whether a connection opens as that of the same server in other settings.
+    pub(crate) fn opens_like(&self, other: &Self) -> bool {
+        self.proxy_protocol == other.proxy_protocol && self.is_tls() == other.is_tls()
+    }
+
     /// Begins with the addresses of the same server in other settings; only before the first connection.
     pub(crate) fn adopt(&self, before: &Self) {
         if let (Target::Tcp(place), Target::Tcp(before)) = (&self.socket, &before.socket) {
@@ -115,7 +120,7 @@ async fn connect_unix(path: &Path, limit: Duration) -> Result<UnixStream, Origin
     match timeout(limit, UnixStream::connect(path)).await {
         Ok(Ok(stream)) => Ok(stream),
         // Not there, or not for us: that is the operator's to know.
-        Ok(Err(error)) => Err(OriginError::because(kind_of(&error), Advice(error.to_string()))),
+        Ok(Err(error)) => Err(OriginError::because(kind_of(&error), Advice::new(error.to_string()))),
         Err(_) => Err(OriginError::because(Kind::ConnectTimeout, timed_out())),
     }
 }

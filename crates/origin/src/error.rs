@@ -164,15 +164,29 @@ impl fmt::Display for Kind {
 
 /// A cause in words for the operator: part of what the error says.
 #[derive(Debug)]
-pub(crate) struct Advice(pub(crate) String);
+pub(crate) struct Advice {
+    text: String,
+    /// What it is about.
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
 
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl Advice {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), source: None }
     }
 }
 
-impl std::error::Error for Advice {}
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Advice {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
 
 /// An exchange with an origin that failed: what happened, at which server, and why.
 #[derive(Clone, Debug)]
@@ -197,13 +211,13 @@ impl OriginError {
         self
     }
 
-    /// The same with words for the operator; what is wrong with a response stays beside them.
+    /// The same with words for the operator; what is wrong with a response stays beside them, and any other cause behind them.
     pub(crate) fn advised(mut self, advice: &str) -> Self {
-        let text = match &self.source {
-            Some(what) if self.kind == Kind::Protocol => format!("{what}; {advice}"),
-            _ => advice.to_owned(),
+        let advice = match self.source {
+            Some(what) if self.kind == Kind::Protocol => Advice::new(format!("{what}; {advice}")),
+            source => Advice { text: advice.to_owned(), source },
         };
-        self.source = Some(Arc::new(Advice(text)));
+        self.source = Some(Arc::new(advice));
         self
     }
 

@@ -100,7 +100,7 @@ impl HeadReader {
     /// Takes the first head from `input`; none when its end has not come yet. Interim responses (RFC 9110 §15.2) have heads like others.
     ///
     /// # Errors
-    /// [`HeadError`], after which nothing more can be read.
+    /// [`HeadError`], after which nothing more can be read: what is wrong stays in `input`.
     pub fn read(&mut self, input: &mut BytesMut) -> Result<Option<ResponseHead>, HeadError> {
         // RFC 9112 §2.2: an empty line before a message is no harm.
         while self.looked_at == 0 && input.starts_with(b"\r\n") {
@@ -114,10 +114,15 @@ impl HeadReader {
         }
         self.looked_at = 0;
         let head = input.split_to(length).freeze();
-        match parse::<USUAL_LINES>(&head) {
-            Err(HeadError::TooLarge) => parse::<MAX_HEADER_LINES>(&head).map(Some),
-            parsed => parsed.map(Some),
+        let parsed = match parse::<USUAL_LINES>(&head) {
+            Err(HeadError::TooLarge) => parse::<MAX_HEADER_LINES>(&head),
+            parsed => parsed,
+        };
+        if parsed.is_err() {
+            let rest = std::mem::replace(input, BytesMut::from(head));
+            input.unsplit(rest);
         }
+        parsed.map(Some)
     }
 
     /// Where the first head ends: after the first empty line. Looks at no byte twice but for a few.

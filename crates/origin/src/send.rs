@@ -206,9 +206,7 @@ impl<'a> Sending<'a> {
             false => None,
         };
         *left -= 1;
-        if !self.tried.contains(&self.here) {
-            self.tried.push(self.here);
-        }
+        self.tried = self.tried_with_this();
         self.fresh |= !elsewhere;
         let lease = self.place(!elsewhere).await.ok()??;
         let request = unsent.or_else(|| self.again())?;
@@ -226,8 +224,9 @@ impl<'a> Sending<'a> {
             return None;
         }
         let repeat = origin.repeats.try_repeat()?;
-        let tried: Vec<usize> = self.tried.iter().copied().chain([self.here]).collect();
-        let wanted = Wanted { hash: self.hash, session: self.session, twice: false, tried: &tried };
+        let tried = self.tried_with_this();
+        // Having waited once it is not risked on another server that is out.
+        let wanted = Wanted { hash: self.hash, session: self.session, twice: false, safe: true, tried: &tried };
         let lease = origin.servers.try_pick(&wanted)?;
         Some((lease, repeat, self.again()?))
     }
@@ -235,11 +234,17 @@ impl<'a> Sending<'a> {
     /// Goes on there.
     fn moves(&mut self, (lease, repeat, request): Refuge<'a>) -> (Lease, Outgoing) {
         self.tries_left -= 1;
-        self.tried.push(self.here);
+        self.tried = self.tried_with_this();
         self.here = lease.index();
         self.origin.servers.sends(&lease, self.session);
         repeat.sent();
         (lease, request)
+    }
+
+    /// Those that had it, with this one: each once, as they are counted.
+    fn tried_with_this(&self) -> Vec<usize> {
+        let this = Some(self.here).filter(|here| !self.tried.contains(here));
+        self.tried.iter().copied().chain(this).collect()
     }
 
     fn again(&self) -> Option<Outgoing> {
@@ -251,7 +256,7 @@ impl<'a> Sending<'a> {
         self.tries_left > 0 && self.origin.servers.another(&self.tried, self.here)
     }
 
-    /// Whether some of the body is still to be sent.
+    /// Whether some of the body is still to come in. One that is in memory has come in, whatever of it is still to be written.
     fn is_sending(&self) -> bool {
         self.progress.as_ref().is_some_and(|progress| !progress.is_over())
     }
@@ -267,7 +272,13 @@ impl<'a> Sending<'a> {
             true => &[],
             false => &self.tried[..],
         };
-        let wanted = Wanted { hash: self.hash, session: self.session, twice: self.twice && self.tries_left > 0, tried };
+        let wanted = Wanted {
+            hash: self.hash,
+            session: self.session,
+            twice: self.twice && self.tries_left > 0,
+            safe: false,
+            tried,
+        };
         let picked = by(&mut self.end, pin!(self.origin.servers.pick(&wanted))).await;
         let lease = picked.unwrap_or_else(|| Err(OriginError::new(Kind::TotalTimeout)))?;
         self.here = lease.as_ref().map_or(self.here, Lease::index);
@@ -287,8 +298,10 @@ impl<'a> Sending<'a> {
         let mut end = self.end.take();
         let limits = self.limits(&end);
         let refuge = Mutex::new(None);
+        // A trial is to find out whether its server is still out.
+        let is_trial = lease.is_trial();
         let in_vain = || {
-            let found = self.refuge();
+            let found = if is_trial { None } else { self.refuge() };
             let is_found = found.is_some();
             *refuge.lock().unwrap_or_else(PoisonError::into_inner) = found;
             is_found

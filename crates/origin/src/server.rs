@@ -179,8 +179,11 @@ impl Server {
         }
     }
 
-    /// Begins with the addresses of the same server in other settings; only before the first request.
+    /// Begins with what is known of the same server in other settings; only before the first request.
     pub(crate) fn adopt(&self, before: &Self) {
+        if self.dial.opens_like(&before.dial) && before.has_answered.load(Ordering::Relaxed) {
+            self.answered();
+        }
         self.dial.adopt(&before.dial);
     }
 

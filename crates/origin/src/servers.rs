@@ -50,7 +50,6 @@ pub(crate) struct Servers {
     members: Vec<Arc<Member>>,
     balance: Balance,
     slow_start: Duration,
-    checks: bool,
     table: ArcSwap<Table>,
     conditions: Mutex<Vec<Condition>>,
     /// Where keys or sessions have servers of their own.
@@ -78,6 +77,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) session: Option<Session>,
     /// The request may be sent to another server if this one fails.
     pub(crate) twice: bool,
+    /// It goes to no server that is out, not as its trial either.
+    pub(crate) safe: bool,
     /// The servers that it was sent to already ([`Lease::index`]); it goes to none of them again.
     pub(crate) tried: &'a [usize],
 }
@@ -88,12 +89,13 @@ struct Wants {
     hash: Option<u64>,
     session: Option<Session>,
     twice: bool,
+    safe: bool,
     tried: Vec<usize>,
 }
 
 impl Wants {
     fn wanted(&self) -> Wanted<'_> {
-        Wanted { hash: self.hash, session: self.session, twice: self.twice, tried: &self.tried }
+        Wanted { hash: self.hash, session: self.session, twice: self.twice, safe: self.safe, tried: &self.tried }
     }
 }
 
@@ -135,7 +137,6 @@ impl Servers {
                 members: members.map(member).collect(),
                 balance: settings.balance,
                 slow_start: settings.slow_start,
-                checks: settings.health.is_some(),
                 table: ArcSwap::from_pointee(table),
                 conditions: Mutex::new(vec![Condition::new(since); settings.servers.len()]),
                 circle,
@@ -232,7 +233,7 @@ impl Servers {
             By::Turn => self.more_turns.0.fetch_add(1, Ordering::Relaxed),
             By::Hash(hash) | By::Session { hash, .. } => hash,
         };
-        table.pick(&Ask { by, tried: wanted.tried, twice: wanted.twice, turn }, self)
+        table.pick(&Ask { by, tried: wanted.tried, twice: wanted.twice, safe: wanted.safe, turn }, self)
     }
 
     fn lease(&self, picked: Picked) -> Option<Lease> {
@@ -247,8 +248,8 @@ impl Servers {
         };
         let until = after(Instant::now(), self.patience);
         loop {
-            let wants =
-                Wants { hash: wanted.hash, session: wanted.session, twice: wanted.twice, tried: wanted.tried.to_vec() };
+            let Wanted { hash, session, twice, safe, tried } = *wanted;
+            let wants = Wants { hash, session, twice, safe, tried: tried.to_vec() };
             // Whatever there is but "full" is found before the line is joined.
             let look = |wants: &Wants| match self.pick_now(&wants.wanted()) {
                 Picked::Full { only: now } if now == only => None,

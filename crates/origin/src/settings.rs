@@ -194,6 +194,14 @@ pub struct HealthCheck {
     pub verdict: Verdict,
 }
 
+impl HealthCheck {
+    /// Whether another one asks for the same and takes the same for good, however often it does and whatever follows from it.
+    pub(crate) fn finds_the_same(&self, other: &Self) -> bool {
+        let Self { interval, verdict, .. } = *self;
+        *self == Self { interval, verdict, ..other.clone() }
+    }
+}
+
 /// When checks change a server's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -209,7 +209,7 @@ fn refused(error: h2::Error, limits: Limits) -> OriginError {
         Some(_) => OriginError::because(Kind::Connect, error),
         None => {
             let advice = "it does not speak HTTP/2 at this port; `protocol: http1` is for servers that do not";
-            OriginError::because(Kind::Protocol, Advice(advice.to_owned()))
+            OriginError::because(Kind::Protocol, Advice::new(advice))
         }
     }
 }

@@ -76,13 +76,12 @@ impl Servers {
         let mut conditions = self.conditions();
         for (member, from) in self.members.iter().zip(&from) {
             let Some(index) = *from else { continue };
-            if let (Some(condition), Some(old)) = (conditions.get_mut(member.index), old.get(index)) {
-                *condition = old.adopted(self.checks, member.common.ejection.is_some());
+            let (Some(same), Some(old)) = (before.members.get(index), old.get(index)) else { continue };
+            if let Some(condition) = conditions.get_mut(member.index) {
+                *condition = old.adopted(member.is_checked_like(same), member.common.ejection.is_some());
                 member.recovery.expect(condition.good_wanted());
             }
-            if let Some(same) = before.members.get(index) {
-                member.adopt(same);
-            }
+            member.adopt(same);
         }
         self.sticky.adopt(&before.sticky, |old| from.iter().position(|from| *from == Some(old)));
         self.adopt_refused(before);

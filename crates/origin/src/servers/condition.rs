@@ -225,7 +225,7 @@ impl Condition {
         }
     }
 
-    /// As it is taken over by new settings, which may not know of checks or of ejection.
+    /// As it is taken over by new settings, which may know of no checks, or of other ones, and of no ejection.
     pub(super) fn adopted(&self, checks: bool, ejection: bool) -> Self {
         let mut adopted = self.clone();
         adopted.unwell &= checks;
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_know_of_no_checks_and_no_ejection_keep_nobody_out_for_them() {
+    fn settings_without_these_checks_or_ejection_keep_nobody_out_for_them() {
         let (now, ejection) = (Instant::now(), ejection());
         let mut server = server();
         server.on(Event::Failing { ejection: Some(&ejection), last: false }, now);

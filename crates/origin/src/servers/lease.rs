@@ -51,6 +51,11 @@ impl Lease {
         self.member.index
     }
 
+    /// Whether the request is the trial of a server that is out.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.probe == Probe::Trial
+    }
+
     /// The head of a final response came. For a server that is out this decides; otherwise a good one has still to be
     /// [`over`](Self::over).
     pub(crate) fn answered(&mut self, status: StatusCode) {

@@ -12,13 +12,12 @@ use super::queue::Queue;
 use super::recovery::Recovery;
 use super::{Servers, Wants};
 use crate::server::Server;
-use crate::settings::{Ejection, OriginSettings, ServerAddress, ServerSettings};
+use crate::settings::{Ejection, HealthCheck, OriginSettings, ServerAddress, ServerSettings};
 use crate::verdict::Judge;
 
 /// What the members have in common and a lease needs at its end.
 pub(super) struct Common {
-    /// Who knows no check yet, where there are checks.
-    judge: Option<Judge>,
+    check: Option<HealthCheck>,
     pub(super) ejection: Option<Ejection>,
     pub(super) queue: Queue<Wants, Lease>,
     /// Some server has a limit of requests: there can be a queue.
@@ -40,13 +39,18 @@ impl Common {
         let words = if limited { servers.len().div_ceil(64) } else { 0 };
         let counted = matches!(settings.balance, crate::Balance::Hash { .. });
         Self {
-            judge: settings.health.as_ref().map(|check| Judge::new(check.verdict)),
+            check: settings.health.clone(),
             ejection: settings.ejection.clone(),
             queue: Queue::new(settings.queue.size.saturating_mul(servers.len())),
             limited,
             room: (0..words).map(|_| AtomicU64::new(u64::MAX)).collect(),
             under_way: counted.then(UnderWay::default),
         }
+    }
+
+    /// Who knows no check yet, where there are checks.
+    fn judge(&self) -> Option<Judge> {
+        self.check.as_ref().map(|check| Judge::new(check.verdict))
     }
 
     pub(super) fn under_way(&self) -> usize {
@@ -107,7 +111,7 @@ impl Member {
         common: Arc<Common>,
         servers: Weak<Servers>,
     ) -> Self {
-        let checks = Mutex::new(Checks { judge: common.judge.clone(), last: None });
+        let checks = Mutex::new(Checks { judge: common.judge(), last: None });
         let (load, trial, recovery) = (OnceLock::new(), AtomicBool::new(false), Recovery::default());
         Self { index, settings, common, server: Arc::new(server), servers, load, trial, recovery, checks }
     }
@@ -127,7 +131,7 @@ impl Member {
         if self.load.set(Arc::clone(load)).is_ok() {
             load.share([before, self]);
         }
-        {
+        if self.is_checked_like(before) {
             let (mut checks, known) = (self.lock_checks(), before.lock_checks());
             checks.last.clone_from(&known.last);
             if let (Some(judge), Some(known)) = (&mut checks.judge, &known.judge) {
@@ -135,6 +139,12 @@ impl Member {
             }
         }
         self.server().adopt(before.server());
+    }
+
+    /// Whether what the checks of the same server in other settings found is what those of this one would have found.
+    pub(super) fn is_checked_like(&self, before: &Self) -> bool {
+        let (check, known) = (&self.common.check, &before.common.check);
+        check.as_ref().zip(known.as_ref()).is_some_and(|(check, known)| check.finds_the_same(known))
     }
 
     pub(super) fn servers(&self) -> Option<Arc<Servers>> {

@@ -59,8 +59,17 @@ pub(super) struct Ask<'a> {
     pub(super) tried: &'a [usize],
     /// It can be sent again where a trial fails.
     pub(super) twice: bool,
+    /// It is nobody's trial.
+    pub(super) safe: bool,
     /// The number of the pick.
     pub(super) turn: u64,
+}
+
+impl Ask<'_> {
+    /// Whether it may be the trial of a server; `any` = any request may.
+    fn may_try(&self, any: bool) -> bool {
+        !self.safe && (self.twice || any)
+    }
 }
 
 /// Whether a request decides on the return of its server.
@@ -286,7 +295,7 @@ impl Table {
         let untried = |server: &usize| !ask.tried.contains(server);
         for server in tier.walk(hash).filter(untried) {
             match self.standings.get(server).and_then(|standing| standing.trial) {
-                Some(any) if (ask.twice || any) && loads.claim_trial(server) => return Some((server, Probe::Trial)),
+                Some(any) if ask.may_try(any) && loads.claim_trial(server) => return Some((server, Probe::Trial)),
                 None if loads.claim(server, cap(server)) => return Some((server, self.probe(server))),
                 _ => {}
             }
@@ -322,7 +331,7 @@ impl Table {
 fn trial(trials: &[(usize, bool)], ask: &Ask<'_>, loads: &impl Loads) -> Option<usize> {
     let candidate = (ask.turn % (trials.len() as u64).max(1)) as usize;
     let (server, any) = *trials.get(candidate)?;
-    let may = (ask.twice || any) && !ask.tried.contains(&server);
+    let may = ask.may_try(any) && !ask.tried.contains(&server);
     (may && loads.claim_trial(server)).then_some(server)
 }
 

@@ -355,3 +355,22 @@ async fn a_drained_server_is_checked_too_and_stays_out() {
     assert_eq!(text(&origin, "/").await.unwrap(), "fine");
     assert_eq!((states(&origin.status()), servers[0].count("/")), (vec!["drained", "up"], 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_was_wrong_says_nothing_of_the_one_in_its_place() {
+    let server = ScriptedOrigin::start().await;
+    server.on("/health", "fine");
+    server.on("/wrong", Answer::status(404));
+    let hour = |check: &mut HealthCheck| check.interval = 3600 * SECOND;
+    let wrong = |check: &mut HealthCheck| {
+        hour(check);
+        check.path = Some("/wrong".to_owned());
+    };
+    let before = Origin::new(checked(&[server.url()], wrong)).unwrap();
+    until(&before, "down", |status| status.servers[0].state == crate::ServerState::Down).await;
+    let origin = Origin::replacing(&before, checked(&[server.url()], hour)).unwrap();
+    drop(before);
+    until(&origin, "a good check", |status| status.servers[0].check.as_ref().is_some_and(|(good, _)| *good)).await;
+    // The first check is believed at once.
+    assert_eq!(origin.status().servers[0].state, crate::ServerState::Up);
+}

@@ -45,6 +45,11 @@ async fn what_is_no_http_is_told_by_what_it_looks_like() {
     let plain = Front::default;
     let no_http = "the response is not valid HTTP: a head that is not HTTP/1.1";
     assert_eq!(of(plain(), None, Answer::raw("<h1>Hello</h1>\n\n")).await, format!("{no_http}; {EITHER}"));
+    // That was HTTP, however wrong.
+    for wrong in ["HTTP/1.1 x\r\n\r\n", "HTTP/1.1 200 OK\r\nnonsense\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n: \r\n\r\nrest"]
+    {
+        assert_eq!(of(plain(), None, Answer::raw(wrong)).await, "the response is not valid HTTP", "{wrong:?}");
+    }
     let behind = plain().proxy_header();
     let told = of(behind, Some(ProxyProtocol::V1), Answer::raw("<h1>Bad request</h1>\n\n")).await;
     assert_eq!(told, format!("{no_http}; {TOLD}"));
@@ -66,4 +71,30 @@ async fn a_server_that_has_answered_once_is_asked_nothing() {
         let said = said(&origin, target).await;
         assert!(!said.contains("proxy_protocol") && !said.contains("https://"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_reload_does_not_forget_that_a_server_has_answered() {
+    let (server, before) = one().await;
+    server.on("/", "hello");
+    server.on("/closes", Answer::hang_up());
+    assert_eq!(text(&before, "/").await.unwrap(), "hello");
+    let changed = OriginSettings { max_idle: 1, ..settings(&[server.url()]) };
+    let origin = Origin::replacing(&before, changed.clone()).unwrap();
+    assert!(!said(&origin, "/closes").await.contains(EITHER));
+    // To that it has never answered.
+    let changed = OriginSettings { proxy_protocol: Some(ProxyProtocol::V1), ..changed };
+    let origin = Origin::replacing(&origin, changed).unwrap();
+    assert!(said(&origin, "/closes").await.contains(TOLD));
+}
+
+#[tokio::test]
+async fn what_broke_the_connection_stays_behind_the_advice() {
+    let (server, origin) = one().await;
+    server.on("/", Answer::reset());
+    let error = get(&origin, "/").await.unwrap_err();
+    assert!(error.to_string().ends_with(EITHER), "{error}");
+    let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+    let broken = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    assert_eq!(broken.collect::<Vec<_>>(), [std::io::ErrorKind::ConnectionReset]);
 }

@@ -157,3 +157,94 @@ async fn checks_that_find_a_server_down_free_the_requests_that_wait_there() {
         assert!(began.elapsed() < 60 * SECOND, "{:?}", began.elapsed());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_may_take_longer_than_a_second() {
+    let (servers, origin) = silent_then(|settings| {
+        let ejection = settings.ejection.as_mut().unwrap();
+        (ejection.base, ejection.longest) = (SECOND, SECOND);
+    })
+    .await;
+    let _ = send(&origin, request("POST", "/bad", RequestBody::Empty)).await;
+    assert_eq!(origin.status().servers[0].state, ServerState::Ejected);
+    let (gate, answer) = Answer::gated("slow, and well");
+    servers[0].replace("/", answer);
+    advance(SECOND).await;
+    let answering = async {
+        servers[0].wait_for(2).await;
+        advance(3 * SECOND).await;
+        gate.open();
+    };
+    let (outcome, ()) = tokio::join!(text(&origin, "/"), answering);
+    assert_eq!(outcome.unwrap(), "slow, and well");
+    assert_eq!(origin.status().servers[0].state, ServerState::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_asked_once_more_is_still_one_server() {
+    let check = HealthCheck {
+        path: Some("/health".to_owned()),
+        host: None,
+        statuses: vec![(200, 299)],
+        body: None,
+        interval: SECOND,
+        timeout: SECOND,
+        verdict: Verdict::InARow { rise: 1, fall: 1 },
+    };
+    let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await, ScriptedOrigin::start().await];
+    servers.iter().for_each(|server| server.on("/health", "fine"));
+    let (gate, breaks) = Answer::gated(Answer::hang_up());
+    servers[0].on("/", Answer::hang_up());
+    servers[0].on("/", Answer::silence());
+    servers[1].on("/", breaks);
+    servers[2].on("/", "the third");
+    let origin = Origin::new(OriginSettings {
+        balance: Balance::First,
+        health: Some(check),
+        timeouts: Timeouts { first_byte: HOUR, ..Timeouts::default() },
+        retry: Retry { tries: 3, ..Retry::default() },
+        ..settings(&servers.each_ref().map(|server| server.url()))
+    })
+    .unwrap();
+    let others = [1, 2].map(|server| servers[server].address().to_string());
+    assert!(others.iter().all(|name| origin.drain(name)));
+    let asked = async |server: &ScriptedOrigin, times: usize| {
+        let is_asked =
+            |seen: &[_]| seen.iter().filter(|it: &&copal_testkit::Request| it.target == "/").count() == times;
+        server.wait_until("a request", is_asked).await;
+    };
+    let meanwhile = async {
+        // The first one is asked twice, as there is no other, and goes out.
+        asked(&servers[0], 2).await;
+        assert!(others.iter().all(|name| origin.resume(name)));
+        servers[0].replace("/health", Answer::status(503));
+        asked(&servers[1], 1).await;
+        // It is back when the second one fails.
+        servers[0].replace("/health", "fine");
+        while origin.status().servers[0].state != ServerState::Up {
+            advance(SECOND).await;
+        }
+        gate.open();
+    };
+    let (outcome, ()) = tokio::join!(text(&origin, "/"), meanwhile);
+    assert_eq!(outcome.unwrap(), "the third");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_memory_leaves_although_its_server_has_not_read_it_and_what_still_comes_in_stays() {
+    let large = Bytes::from(vec![b'x'; 6 << 20]);
+    let (_pieces, comes_in) = upload();
+    let cases = [(RequestBody::Full(large), None, 1), (comes_in, Some(Kind::RequestBody), 0)];
+    for (body, error, asked) in cases {
+        let (servers, origin) = silent_then(|_| {}).await;
+        servers[0].replace("/", Answer::silence().early());
+        let going_out = async {
+            servers[0].wait_for_open_connections(1).await;
+            let _ = send(&origin, request("POST", "/bad", RequestBody::Empty)).await;
+        };
+        let (response, ()) = tokio::join!(origin.send(request("PUT", "/", body)), going_out);
+        assert_eq!((response.err().map(|error| error.kind()), servers[1].count("/")), (error, asked));
+        // After a timeout the other one would have it too, but that is a failure of the first.
+        assert_eq!(origin.status().servers[0].failures, 1);
+    }
+}

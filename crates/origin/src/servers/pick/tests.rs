@@ -94,7 +94,7 @@ fn table(facts: &[Fact], balance: Balance) -> Table {
 }
 
 fn ask(turn: u64, tried: &[usize]) -> Ask<'_> {
-    Ask { by: By::Turn, tried, twice: true, turn }
+    Ask { by: By::Turn, tried, twice: true, safe: false, turn }
 }
 
 fn by_hash(hash: u64) -> Ask<'static> {
@@ -292,6 +292,8 @@ fn one_request_tries_a_server_out_and_the_others_do_not() {
         }
         facts[2].trial = Some(true);
         let (late, loads) = (table(&facts, balance), Counts::new(3));
+        let safe = Ask { safe: true, ..once(0) };
+        assert_eq!(pick(&late, &loads, &safe), (false, Probe::No), "{balance:?}: it was at one that went out");
         assert_eq!(pick(&late, &loads, &once(0)), (true, Probe::Trial), "{balance:?}: any by now");
     }
 }
@@ -302,6 +304,9 @@ fn a_key_is_a_trial_only_where_it_belongs_to_the_server() {
     let circle = circle(&facts);
     let (table, loads) = (table(&facts, Balance::Hash { bound: 125 }), Counts::new(3));
     for hash in 0..200 {
+        let safe = taken(table.pick(&Ask { safe: true, ..by_hash(hash) }, &loads));
+        loads.end(safe);
+        assert_ne!(safe, 2);
         loads.trials[2].set(false);
         let server = taken(table.pick(&by_hash(hash), &loads));
         loads.end(server);
