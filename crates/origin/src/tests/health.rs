@@ -335,7 +335,9 @@ async fn new_settings_go_on_with_what_checks_found() {
     until(&after, "one check more", |status| found(status) == [true, false]).await;
     assert_eq!(states(&after.status()), ["down", "up"], "one check decides nothing, as before");
     until(&after, "the verdicts", |status| states(status) == ["up", "down"]).await;
-    assert_eq!([servers[0].count("/health"), servers[1].count("/health")], [3, 4]);
+    // The one that is there first is asked on until the other's verdict is there.
+    assert!((3..=4).contains(&servers[0].count("/health")), "{}", servers[0].count("/health"));
+    assert_eq!(servers[1].count("/health"), 4);
 }
 
 #[tokio::test(start_paused = true)]
