@@ -172,7 +172,7 @@ impl Table {
     /// Takes a place at a server.
     pub(super) fn pick(&self, ask: &Ask<'_>, loads: &impl Loads) -> Picked {
         if let By::Session { server: Some(server), .. } = ask.by
-            && self.standings.get(server).is_some_and(|standing| standing.bindable)
+            && self.is_bindable(server)
             && !ask.tried.contains(&server)
         {
             return match loads.claim(server, usize::MAX) {
@@ -197,6 +197,11 @@ impl Table {
             Some((server, probe)) => Picked::Taken { server, probe },
             None => Picked::Full { only: None },
         }
+    }
+
+    /// Whether a session that lives there is served there.
+    pub(super) fn is_bindable(&self, server: usize) -> bool {
+        self.standings.get(server).is_some_and(|standing| standing.bindable)
     }
 
     /// Whether a request that waits and was sent to `tried` may have a place that came free at this server.

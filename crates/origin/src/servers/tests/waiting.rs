@@ -117,7 +117,7 @@ async fn a_backup_takes_the_overflow_and_serves_those_who_wait() {
 async fn sessions_wait_for_their_own_server() {
     let servers = Servers::new(&OriginSettings { sticky: vec!["sid".to_owned()], ..limited(2, 1) }).unwrap();
     let set = |value| HeaderMap::from_iter([(SET_COOKIE, http::HeaderValue::from_static(value))]);
-    servers.sticky.learn(&set("sid=a"), 0);
+    servers.sticky.learn(&set("sid=a"), 0, None);
     let leases = [at(&servers, 0), at(&servers, 1)];
     let session = Wanted { session: servers.session(&cookie("sid=a")), ..twice() };
     let any = twice();
