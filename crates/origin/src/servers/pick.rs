@@ -85,6 +85,17 @@ pub(super) enum Picked {
     Nobody,
 }
 
+/// Who is left to take requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Somebody who is up.
+    Up,
+    /// Nobody is up, and those take them that are not drained.
+    Out,
+    /// All are drained.
+    Nobody,
+}
+
 /// Who takes requests, and how they are picked.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -196,6 +207,15 @@ impl Table {
         match backups.iter().find_map(|tier| self.claim(tier, ask, loads)) {
             Some((server, probe)) => Picked::Taken { server, probe },
             None => Picked::Full { only: None },
+        }
+    }
+
+    /// Whether anybody is left for a request that belongs nowhere.
+    pub(super) fn left(&self) -> Left {
+        match (self.all_out, self.tiers.is_empty()) {
+            (false, _) => Left::Up,
+            (true, false) => Left::Out,
+            (true, true) => Left::Nobody,
         }
     }
 
