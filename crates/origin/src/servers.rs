@@ -264,9 +264,13 @@ impl Servers {
     }
 
     async fn wait(&self, wanted: &Wanted<'_>, mut only: Option<usize>) -> Result<Option<Lease>, OriginError> {
-        let busy = || {
+        let busy = |only: Option<usize>| {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            OriginError::new(Kind::Busy)
+            let error = OriginError::new(Kind::Busy);
+            match only.and_then(|server| self.members.get(server)) {
+                Some(member) => error.at(member.server().authority()),
+                None => error,
+            }
         };
         let until = after(Instant::now(), self.patience);
         loop {
@@ -277,7 +281,7 @@ impl Servers {
                 Picked::Full { only: now } if now == only => None,
                 picked => Some((picked, self.lease(picked))),
             };
-            let mut ticket = match self.common.queue.join(only, wants, look).ok_or_else(busy)? {
+            let mut ticket = match self.common.queue.join(only, wants, look).ok_or_else(|| busy(only))? {
                 Ok(ticket) => ticket,
                 Err((Picked::Full { only: now }, _)) => {
                     only = now;
@@ -292,7 +296,7 @@ impl Servers {
                 Ok(Err(_)) => {}
                 Err(_) => {
                     ticket.place.close();
-                    return ticket.place.try_recv().map(Some).map_err(|_| busy());
+                    return ticket.place.try_recv().map(Some).map_err(|_| busy(only));
                 }
             }
         }
