@@ -75,7 +75,7 @@ pub(crate) const ORIGIN_KEYS: &[Key] = &[
     key("origins.NAME.health.interval", Duration, Is("5s"),
         "From one check of a server to its next, give or take a tenth. At least 100ms.",
         "2s"),
-    key("origins.NAME.health.timeout", Duration, Is("2s"),
+    key("origins.NAME.health.timeout", Duration, Absent("`2s`, or `interval` where that is shorter, but not below `1s`"),
         "Longest wait for the whole answer.",
         "1s"),
     key("origins.NAME.health.rise", Count(1, 100), Is("2"),

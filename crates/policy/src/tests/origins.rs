@@ -400,8 +400,10 @@ const DOUBTS: &[(&str, &str)] = &[
         "{ servers: \"http://a\", health: { path: /h, interval: 5s, timeout: 10s } }",
         "a check may take 10s (`timeout`), longer than from one to the next (`interval`, 5s)",
     ),
+    // Where nothing is written the one follows the other.
+    ("{ servers: \"http://a\", health: { path: /h, interval: 1s } }", ""),
     (
-        "{ servers: \"http://a\", health: { path: /h, interval: 1s } }",
+        "{ servers: \"http://a\", health: { path: /h, interval: 1s, timeout: 2s } }",
         "a check may take 2s (`timeout`), longer than from one to the next (`interval`, 1s)",
     ),
     ("{ servers: \"http://a\", health: { path: /h, interval: 2s } }", ""),
