@@ -31,7 +31,7 @@ pub(crate) const ORIGIN_KEYS: &[Key] = &[
         "Its share of the requests beside the others': a server of weight 2 gets twice as many as one of weight 1. With 0 it only gets the sessions (`sticky`) that live on it already: none after a restart, and nothing when the others are dead; a reserve is a `backup`.",
         "2"),
     key("origins.NAME.servers[].backup", Bool, Is("false"),
-        "A hot spare: it gets requests only while no other server of the origin can take one, as all are out or have `max_connections`, and those that were tried on the others.",
+        "A hot spare: it gets requests only while no other server of the origin can take one, as all are out or have `max_connections`, those that were tried on the others, and those of sessions (`sticky`) that came to live on it meanwhile: they stay when the others are back.",
         "true"),
     key("origins.NAME.servers[].max_connections", Count(0, 1_000_000), Is("0"),
         "The most requests that it has at a time; further ones go to other servers, then to backups, and wait as `queue` says where all are full. 0: no limit.",
