@@ -41,7 +41,8 @@ pub enum Kind {
     RequestBody,
     /// The request cannot be sent as it is.
     Request,
-    /// Every server has as many requests as it may, and there was no place in the queue, or none of them had room in time.
+    /// Every server, or that of the request's session, has as many requests as it may, and there was no place in the queue, or
+    /// no room in time.
     Busy,
     /// No server takes requests: all of them are drained, or weigh nothing.
     NoServer,
@@ -262,8 +263,13 @@ impl OriginError {
 
 impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(server) = &self.server {
-            write!(f, "{server}: ")?;
+        match (&self.server, self.kind) {
+            // It was waited for alone.
+            (Some(server), Kind::Busy) => {
+                return write!(f, "the session's server {server} has as many requests as it may");
+            }
+            (Some(server), _) => write!(f, "{server}: ")?,
+            (None, _) => {}
         }
         f.write_str(self.kind.says())?;
         match &self.source {

@@ -51,6 +51,8 @@ pub(crate) struct Sending<'a> {
     hash: Option<u64>,
     timeouts: Timeouts,
     session: Option<Session>,
+    /// Where the session lived when the request came, for all that was known.
+    home: Option<usize>,
     needs: Needs,
     /// The request, where it may be done twice and is kept.
     replay: Option<Replay>,
@@ -111,12 +113,14 @@ impl<'a> Sending<'a> {
                 _ => {}
             }
         }
+        let session = origin.servers.session(request.headers());
         let sending = Self {
             origin,
             on_interim,
             hash,
             timeouts,
-            session: origin.servers.session(request.headers()),
+            session,
+            home: session.and_then(|session| origin.servers.home(session)),
             needs: Needs { client, upgrade },
             // A body that goes in chunks may turn out to be too long to be kept.
             twice: replay.is_some() && !chunked,
@@ -236,7 +240,7 @@ impl<'a> Sending<'a> {
         self.tries_left -= 1;
         self.tried = self.tried_with_this();
         self.here = lease.index();
-        self.origin.servers.sends(&lease, self.session);
+        self.origin.servers.sends(&lease, self.session, &self.tried);
         repeat.sent();
         (lease, request)
     }
@@ -263,7 +267,16 @@ impl<'a> Sending<'a> {
 
     /// Whether another server is to be asked, although this one has answered.
     fn is_unwanted(&self, response: &OriginResponse) -> bool {
-        self.origin.settings.retry.statuses.contains(&response.status) && self.replay.is_some() && self.has_another()
+        self.origin.settings.retry.statuses.contains(&response.status)
+            && self.replay.is_some()
+            && self.has_another()
+            && !self.is_at_home()
+    }
+
+    /// Whether the server that has the request is the one that knows its session: what that says no other can say better, to
+    /// them it would be somebody who is not logged in.
+    fn is_at_home(&self) -> bool {
+        self.home == Some(self.here) && self.origin.servers.keeps_sessions(self.here)
     }
 
     /// A place at a server that was not tried, or at any.
@@ -383,7 +396,7 @@ impl<'a> Sending<'a> {
     fn answered(&self, answer: Answer, mut lease: Lease) -> Box<OriginResponse> {
         let (head, reading, upgrade) = answer;
         lease.answered(head.status);
-        self.origin.servers.learn(&lease, &head.headers);
+        self.origin.servers.learn(&lease, &head.headers, self.session, &self.tried);
         let server = lease.server().authority().clone();
         let (upgrade, lease) = match upgrade {
             Some(upgrade) => (Some(upgrade::leased(upgrade, lease)), None),

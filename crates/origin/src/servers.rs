@@ -160,9 +160,33 @@ impl Servers {
         self.sticky.of(headers)
     }
 
-    /// A response from the lease's server: the sessions that it sets live there.
-    pub(crate) fn learn(&self, lease: &Lease, headers: &HeaderMap) {
-        self.sticky.learn(headers, lease.index());
+    /// Where a session lives, for all that is known.
+    pub(crate) fn home(&self, session: Session) -> Option<usize> {
+        self.sticky.home(session)
+    }
+
+    /// Whether sessions that live on this server are served by it.
+    pub(crate) fn keeps_sessions(&self, server: usize) -> bool {
+        self.table.load().is_bindable(server)
+    }
+
+    /// A response from the lease's server: the sessions that it sets live there, but for the request's own where that is only lent.
+    pub(crate) fn learn(&self, lease: &Lease, headers: &HeaderMap, session: Option<Session>, tried: &[usize]) {
+        let lent = session.filter(|session| self.is_lent(*session, lease.index(), tried));
+        self.sticky.learn(headers, lease.index(), lent);
+    }
+
+    /// Whether a session is at home elsewhere, and its server still takes its requests: one that failed there and is answered here moves
+    /// nothing. A session that was served by its hash is known by that alone, see [`Sticky::settle`].
+    fn is_lent(&self, session: Session, here: usize, tried: &[usize]) -> bool {
+        let own = self.sticky.home(session).or_else(|| self.natural(session).filter(|server| tried.contains(server)));
+        own.is_some_and(|own| own != here && self.keeps_sessions(own))
+    }
+
+    /// Where a session lives that nobody knows.
+    fn natural(&self, session: Session) -> Option<usize> {
+        let server = self.circle.as_ref()?.home(session.hash)?;
+        Some(server as usize)
     }
 
     /// A place at a server for a request; waits for one where all, backups too, have as many requests as they may. `None` when every
@@ -181,17 +205,16 @@ impl Servers {
             Picked::Full { only } => Box::pin(self.wait(wanted, only)).await?,
         };
         if let Some(lease) = &lease {
-            self.sends(lease, wanted.session);
+            self.sends(lease, wanted.session, wanted.tried);
         }
         Ok(lease)
     }
 
-    /// A request goes to the lease's server.
-    pub(crate) fn sends(&self, lease: &Lease, session: Option<Session>) {
+    /// A request that was sent to `tried` goes to the lease's server. Its session lives there from now on, unless it is only lent.
+    pub(crate) fn sends(&self, lease: &Lease, session: Option<Session>, tried: &[usize]) {
         lease.member().load().sent();
-        let Some(session) = session else { return };
-        let natural = self.circle.as_ref().and_then(|circle| circle.home(session.hash));
-        if self.sticky.settle(session, lease.index(), natural.map(|server| server as usize)) {
+        let Some(session) = session.filter(|session| !self.is_lent(*session, lease.index(), tried)) else { return };
+        if self.sticky.settle(session, lease.index(), self.natural(session)) {
             // Others of it may wait where it lived.
             self.again(|wants| wants.session == Some(session));
         }
@@ -242,9 +265,13 @@ impl Servers {
     }
 
     async fn wait(&self, wanted: &Wanted<'_>, mut only: Option<usize>) -> Result<Option<Lease>, OriginError> {
-        let busy = || {
+        let busy = |only: Option<usize>| {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            OriginError::new(Kind::Busy)
+            let error = OriginError::new(Kind::Busy);
+            match only.and_then(|server| self.members.get(server)) {
+                Some(member) => error.at(member.server().authority()),
+                None => error,
+            }
         };
         let until = after(Instant::now(), self.patience);
         loop {
@@ -255,7 +282,7 @@ impl Servers {
                 Picked::Full { only: now } if now == only => None,
                 picked => Some((picked, self.lease(picked))),
             };
-            let mut ticket = match self.common.queue.join(only, wants, look).ok_or_else(busy)? {
+            let mut ticket = match self.common.queue.join(only, wants, look).ok_or_else(|| busy(only))? {
                 Ok(ticket) => ticket,
                 Err((Picked::Full { only: now }, _)) => {
                     only = now;
@@ -270,7 +297,7 @@ impl Servers {
                 Ok(Err(_)) => {}
                 Err(_) => {
                     ticket.place.close();
-                    return ticket.place.try_recv().map(Some).map_err(|_| busy());
+                    return ticket.place.try_recv().map(Some).map_err(|_| busy(only));
                 }
             }
         }

@@ -67,29 +67,48 @@ pub fn format_size(bytes: u64) -> String {
     format(&SIZE_UNITS, bytes, "0B")
 }
 
+/// What a number with a fraction is without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    /// As much, in a smaller unit.
+    Exactly(String),
+    /// The nearest that there is, in the smallest unit or a larger one.
+    Nearly(String),
+    /// It is less than half of the smallest unit.
+    Nothing,
+}
+
 /// The duration in whole milliseconds nearest to a number with a fraction: `1500ms` for `1.5` and `s`.
-pub(crate) fn whole_duration(number: &str, unit: &str) -> Option<String> {
-    let millis = whole(number, factor(&DURATION_UNITS, unit).ok()?)?;
-    Some(format_duration(Duration::from_millis(millis))).filter(|text| parse_duration(text).is_ok())
+pub(crate) fn whole_duration(number: &str, unit: &str) -> Option<Whole> {
+    whole(number, factor(&DURATION_UNITS, unit).ok()?, |millis| {
+        Some(format_duration(Duration::from_millis(millis))).filter(|text| parse_duration(text).is_ok())
+    })
 }
 
 /// The size in whole bytes nearest to a number with a fraction: `1536KiB` for `1.5` and `MiB`.
-pub(crate) fn whole_size(number: &str, unit: &str) -> Option<String> {
-    whole(number, factor(&SIZE_UNITS, unit).ok()?).map(format_size)
+pub(crate) fn whole_size(number: &str, unit: &str) -> Option<Whole> {
+    whole(number, factor(&SIZE_UNITS, unit).ok()?, |bytes| Some(format_size(bytes)))
 }
 
-/// So many times `factor`, rounded; none where that is nothing, or too much.
-fn whole(number: &str, factor: u64) -> Option<u64> {
+/// So many times `factor`; none where that is too much, or is zero as it was written.
+fn whole(number: &str, factor: u64, format: impl Fn(u64) -> Option<String>) -> Option<Whole> {
     /// More places are less than a nanosecond of a second.
     const PLACES: usize = 9;
+    if !number.bytes().any(|byte| matches!(byte, b'1'..=b'9')) {
+        return None;
+    }
     let (integer, fraction) = number.split_once(['.', ','])?;
     let integer: u128 = if integer.is_empty() { 0 } else { integer.parse::<u64>().ok()?.into() };
-    let fraction = fraction.get(..PLACES).unwrap_or(fraction);
+    let (fraction, rest) = fraction.split_at_checked(PLACES).unwrap_or((fraction, ""));
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     let fraction: u128 = fraction.parse::<u64>().ok()?.into();
     let factor = u128::from(factor);
-    let value = integer * factor + (fraction * factor + scale / 2) / scale;
-    u64::try_from(value).ok().filter(|value| *value > 0)
+    let is_exact = (fraction * factor).is_multiple_of(scale) && rest.bytes().all(|digit| digit == b'0');
+    match u64::try_from(integer * factor + (fraction * factor + scale / 2) / scale).ok()? {
+        0 => Some(Whole::Nothing),
+        value if is_exact => format(value).map(Whole::Exactly),
+        value => format(value).map(Whole::Nearly),
+    }
 }
 
 /// Where a number with digits on both sides of a point, or a comma, or behind it only, ends; 0 where none stands first.
@@ -171,23 +190,27 @@ mod tests {
 
     #[test]
     fn fractions_become_whole_numbers_of_a_smaller_unit() {
+        let (exactly, nearly) =
+            (|text: &str| Some(Whole::Exactly(text.to_owned())), |text: &str| Some(Whole::Nearly(text.to_owned())));
         for (number, unit, whole) in [
-            ("1.5", "s", Some("1500ms")),
-            ("0,5", "m", Some("30s")),
-            (".25", "h", Some("15m")),
-            ("2.0", "d", Some("2d")),
-            ("0.3333", "s", Some("333ms")),
-            ("0.0001", "ms", None),
+            ("1.5", "s", exactly("1500ms")),
+            ("0,5", "m", exactly("30s")),
+            (".25", "h", exactly("15m")),
+            ("2.0", "d", exactly("2d")),
+            ("1.50000000000", "s", exactly("1500ms")),
+            ("0.3333", "s", nearly("333ms")),
+            ("1.50000000001", "s", nearly("1500ms")),
+            ("0.0001", "ms", Some(Whole::Nothing)),
             ("0.0", "s", None),
             ("36500.5", "d", None),
             ("1.5", "fortnights", None),
             ("99999999999999999999.5", "s", None),
             ("18446744073709551615.9", "d", None),
         ] {
-            assert_eq!(whole_duration(number, unit).as_deref(), whole, "{number}{unit}");
+            assert_eq!(whole_duration(number, unit), whole, "{number}{unit}");
         }
-        assert_eq!(whole_size("1.5", "MiB").as_deref(), Some("1536KiB"));
-        assert_eq!(whole_size("0.1", "GiB").as_deref(), Some("107374182B"));
+        assert_eq!(whole_size("1.5", "MiB"), exactly("1536KiB"));
+        assert_eq!(whole_size("0.1", "GiB"), nearly("107374182B"));
     }
 
     proptest! {
@@ -211,9 +234,12 @@ mod tests {
         #[test]
         fn any_fraction_is_read_without_panic(integer in "[0-9]{0,25}", places in "[0-9]{1,25}", unit in "(ms|s|m|h|d|B|KiB|TiB)") {
             let number = format!("{integer}.{places}");
-            let duration = whole_duration(&number, &unit);
-            prop_assert!(duration.is_none_or(|text| parse_duration(&text).is_ok()));
-            prop_assert!(whole_size(&number, &unit).is_none_or(|text| parse_size(&text).is_ok()));
+            if let Some(Whole::Exactly(text) | Whole::Nearly(text)) = whole_duration(&number, &unit) {
+                prop_assert!(parse_duration(&text).is_ok());
+            }
+            if let Some(Whole::Exactly(text) | Whole::Nearly(text)) = whole_size(&number, &unit) {
+                prop_assert!(parse_size(&text).is_ok());
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::glob::{GlobError, NameGlob, PathGlob};
 use crate::keys::nearest;
 use crate::matcher::HostGlob;
 use crate::reader::{Read, Wrong};
-use crate::units::{UnitError, fraction_end, parse_duration, parse_size, whole_duration, whole_size};
+use crate::units::{UnitError, Whole, fraction_end, parse_duration, parse_size, whole_duration, whole_size};
 use crate::{Networks, ServerUrl};
 
 pub(crate) fn duration(text: &str) -> Read<Duration> {
@@ -35,7 +35,7 @@ fn unit_error(
     text: &str,
     usual: &str,
     units: &[&str],
-    whole: fn(&str, &str) -> Option<String>,
+    whole: fn(&str, &str) -> Option<Whole>,
 ) -> Wrong {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits.max(fraction_end(text)));
@@ -61,12 +61,23 @@ fn unit_error(
             None => wrong.hint(format!("units: {}; one number and one unit", units.join(" "))),
         },
         UnitError::Fraction => match whole(number, better.unwrap_or(if unit.is_empty() { usual } else { unit })) {
-            Some(whole) => wrong.hint(format!("write `{whole}`: numbers are whole")),
+            Some(Whole::Exactly(whole)) => wrong.hint(format!("write `{whole}`: numbers are whole")),
+            Some(Whole::Nearly(near)) => {
+                wrong.hint(format!("write `{near}`, the nearest: the smallest unit is `1{}`", smallest(units)))
+            }
+            Some(Whole::Nothing) => {
+                wrong.hint(format!("write `1{}` or more: there is no smaller unit", smallest(units)))
+            }
             None => wrong.hint(format!("one whole number and one unit: {}", units.join(" "))),
         },
         UnitError::TooLarge => wrong.hint("a smaller number"),
         UnitError::Number => Wrong::PLAIN,
     }
+}
+
+/// Sizes can be written in bytes, though nobody is told to.
+fn smallest<'u>(units: &[&'u str]) -> &'u str {
+    units.iter().find(|unit| **unit == "ms").unwrap_or(&"B")
 }
 
 pub(crate) fn boolean(text: &str) -> Read<bool> {
@@ -109,14 +120,22 @@ pub(crate) fn percent<T: TryFrom<u16>>(least: u16, most: u16) -> impl Fn(&str) -
         let within = |number: &u16| (least..=most).contains(number);
         let Some(number) = text.strip_suffix('%') else {
             let number = if fraction_end(text) == text.len() { hundredths(text) } else { text.parse::<u16>().ok() };
-            let number = number.filter(within).unwrap_or(least.max(10));
-            return Err(Wrong::because("has no percent sign").hint(format!("write `{number}%`")));
+            let wrong = Wrong::because("has no percent sign");
+            return Err(match number {
+                Some(number) if number > most => {
+                    wrong.hint(format!("a share from {least}% to {most}%: write `{most}%` or less"))
+                }
+                number => wrong.hint(format!("write `{}%`", number.filter(within).unwrap_or(least.max(10)))),
+            });
         };
         if !number.is_empty() && fraction_end(number) == number.len() {
             let whole = number.split(['.', ',']).next().and_then(|whole| whole.parse::<u16>().ok());
-            // Nothing is another thing than little.
-            let whole = whole.map(|whole| whole.max(1)).filter(within).unwrap_or(least.max(10));
-            return Err(Wrong::because("has a fraction").hint(format!("write `{whole}%`")));
+            let wrong = Wrong::because("has a fraction");
+            return Err(match whole {
+                // Nothing is another thing than little.
+                Some(0) => wrong.hint(format!("a whole number of percent, at least `{}%`", least.max(1))),
+                whole => wrong.hint(format!("write `{}%`", whole.filter(within).unwrap_or(least.max(10)))),
+            });
         }
         match number.parse::<u16>() {
             Ok(percent) if (least..=most).contains(&percent) => T::try_from(percent).map_err(|_| Wrong::PLAIN),

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::condition::{Condition, Effect, Event};
-use super::pick::{Fact, Picked, Table};
+use super::pick::{Fact, Left, Picked, Table};
 use super::{Member, Servers, Wants};
 use crate::clock;
 use crate::status::{Failing, OriginStatus, ServerState, ServerStatus};
@@ -40,7 +40,7 @@ impl Servers {
         let changed = self.tabulate(&conditions, now);
         drop(conditions);
         self.tell(member, effect, &reason);
-        self.tell_all_out(changed);
+        self.tell_left(changed);
         self.again(|_| true);
     }
 
@@ -87,7 +87,7 @@ impl Servers {
         self.adopt_refused(before);
         let changed = self.tabulate(&conditions, now);
         drop(conditions);
-        self.tell_all_out(changed);
+        self.tell_left(changed);
     }
 
     /// What is known of the servers.
@@ -134,8 +134,8 @@ impl Servers {
         }
     }
 
-    /// The table for these conditions. Says when from now on, or no longer, all are out.
-    fn tabulate(&self, conditions: &[Condition], now: Instant) -> Option<bool> {
+    /// The table for these conditions. Says who is left, where that is another than before.
+    fn tabulate(&self, conditions: &[Condition], now: Instant) -> Option<Left> {
         let fact = |(member, condition): (&Arc<Member>, &Condition)| Fact {
             weight: member.settings.weight,
             backup: member.settings.backup,
@@ -146,9 +146,9 @@ impl Servers {
         let facts: Vec<Fact> = self.members.iter().zip(conditions).map(fact).collect();
         let next = conditions.iter().filter_map(|condition| condition.next(now, self.slow_start)).min();
         let table = Table::new(&facts, self.balance, self.circle.as_ref(), next);
-        let all_out = table.all_out;
+        let left = table.left();
         let before = self.table.swap(Arc::new(table));
-        (before.all_out != all_out).then_some(all_out)
+        (before.left() != left).then_some(left)
     }
 
     fn tell(&self, member: &Member, effect: Effect, reason: &str) {
@@ -170,11 +170,14 @@ impl Servers {
         }
     }
 
-    fn tell_all_out(&self, changed: Option<bool>) {
+    fn tell_left(&self, changed: Option<Left>) {
         let origin = &*self.name;
         match changed {
-            Some(true) => tracing::warn!(origin, "no server is up: requests go to all that are not drained"),
-            Some(false) => tracing::info!(origin, "a server is up again"),
+            Some(Left::Out) => tracing::warn!(origin, "no server is up: requests go to all that are not drained"),
+            Some(Left::Nobody) => {
+                tracing::warn!(origin, "every server is drained: requests get 503 until one is resumed");
+            }
+            Some(Left::Up) => tracing::info!(origin, "a server is up again"),
             None => {}
         }
     }

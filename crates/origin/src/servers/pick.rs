@@ -94,6 +94,17 @@ pub(super) enum Picked {
     Nobody,
 }
 
+/// Who is left to take requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Somebody who is up.
+    Up,
+    /// Nobody is up, and those take them that are not drained.
+    Out,
+    /// All are drained.
+    Nobody,
+}
+
 /// Who takes requests, and how they are picked.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -181,7 +192,7 @@ impl Table {
     /// Takes a place at a server.
     pub(super) fn pick(&self, ask: &Ask<'_>, loads: &impl Loads) -> Picked {
         if let By::Session { server: Some(server), .. } = ask.by
-            && self.standings.get(server).is_some_and(|standing| standing.bindable)
+            && self.is_bindable(server)
             && !ask.tried.contains(&server)
         {
             return match loads.claim(server, usize::MAX) {
@@ -206,6 +217,20 @@ impl Table {
             Some((server, probe)) => Picked::Taken { server, probe },
             None => Picked::Full { only: None },
         }
+    }
+
+    /// Whether anybody is left for a request that belongs nowhere.
+    pub(super) fn left(&self) -> Left {
+        match (self.all_out, self.tiers.is_empty()) {
+            (false, _) => Left::Up,
+            (true, false) => Left::Out,
+            (true, true) => Left::Nobody,
+        }
+    }
+
+    /// Whether a session that lives there is served there.
+    pub(super) fn is_bindable(&self, server: usize) -> bool {
+        self.standings.get(server).is_some_and(|standing| standing.bindable)
     }
 
     /// Whether a request that waits and was sent to `tried` may have a place that came free at this server.

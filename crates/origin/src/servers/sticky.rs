@@ -54,8 +54,8 @@ impl Sticky {
         self.names.iter().find_map(find).map(|(name, value)| self.session(name, value))
     }
 
-    /// Learns that what a response sets lives on the server that sent it.
-    pub(super) fn learn(&self, headers: &HeaderMap, server: usize) {
+    /// Learns that what a response sets lives on the server that sent it; but `lent`, which lives where it did.
+    pub(super) fn learn(&self, headers: &HeaderMap, server: usize, lent: Option<Session>) {
         if self.names.is_empty() {
             return;
         }
@@ -65,7 +65,10 @@ impl Sticky {
                 && !value.is_empty()
                 && self.names.iter().any(|wanted| is_named(wanted, name))
             {
-                self.homes.put(self.session(name, value).id, server);
+                let session = self.session(name, value);
+                if lent != Some(session) {
+                    self.homes.put(session.id, server);
+                }
             }
         }
     }
@@ -219,7 +222,7 @@ mod tests {
     fn where_a_session_lives_is_learned_from_who_sets_it() {
         let sticky = sticky(&["sid"]);
         let set = ["other=x; Path=/", "sid=abc; Path=/; HttpOnly", "sid=; Max-Age=0"];
-        sticky.learn(&headers(SET_COOKIE, &set), 3);
+        sticky.learn(&headers(SET_COOKIE, &set), 3, None);
         let session = |line| sticky.of(&cookie(line)).unwrap();
         assert_eq!(sticky.home(session("sid=abc")), Some(3));
         assert_eq!(sticky.home(session("sid=abd")), None);
@@ -234,8 +237,8 @@ mod tests {
     #[test]
     fn new_settings_take_sessions_over_to_the_servers_that_are_still_there() {
         let before = sticky(&["sid"]);
-        before.learn(&headers(SET_COOKIE, &["sid=a"]), 0);
-        before.learn(&headers(SET_COOKIE, &["sid=b"]), 1);
+        before.learn(&headers(SET_COOKIE, &["sid=a"]), 0, None);
+        before.learn(&headers(SET_COOKIE, &["sid=b"]), 1, None);
         let after = sticky(&["sid"]);
         after.adopt(&before, |server| (server == 1).then_some(7));
         assert_eq!(after.of(&cookie("sid=a")), before.of(&cookie("sid=a")));

@@ -279,7 +279,12 @@ fn cookie(value: &'static str) -> HeaderMap {
 async fn a_session_lives_where_it_was_set_and_moves_once() {
     let servers = Servers::new(&OriginSettings { sticky: vec!["sid".to_owned()], ..strict(4) }).unwrap();
     let lease = at(&servers, 2);
-    servers.learn(&lease, &HeaderMap::from_iter([(SET_COOKIE, http::HeaderValue::from_static("sid=a; Path=/"))]));
+    servers.learn(
+        &lease,
+        &HeaderMap::from_iter([(SET_COOKIE, http::HeaderValue::from_static("sid=a; Path=/"))]),
+        None,
+        &[],
+    );
     drop(lease);
     let wanted = Wanted { session: servers.session(&cookie("x=y; sid=a")), ..twice() };
     let home = async || servers.pick(&wanted).await.unwrap().unwrap().index();
@@ -312,7 +317,7 @@ async fn new_settings_go_on_with_what_is_known() {
     fail(&before, 0, 3);
     before.drain("server1:80", true);
     before.members()[3].checked(false, "status 500");
-    before.sticky.learn(&HeaderMap::from_iter([(SET_COOKIE, http::HeaderValue::from_static("sid=a"))]), 2);
+    before.sticky.learn(&HeaderMap::from_iter([(SET_COOKIE, http::HeaderValue::from_static("sid=a"))]), 2, None);
     let busy = at(&before, 2);
     // Another order, one server less, one more.
     let order = [4, 2, 1, 0];

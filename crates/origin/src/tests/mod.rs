@@ -16,6 +16,7 @@ mod proxy_protocol;
 mod refuge;
 mod retry;
 mod reuse;
+mod sticky;
 mod time;
 mod tls;
 mod total;

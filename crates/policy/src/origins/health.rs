@@ -26,31 +26,37 @@ pub(super) fn check(reader: &mut Reader, origin: &Section<'_>) -> Option<HealthC
             }
         }
     }
+    let interval = reader.value(&section, "interval", interval).unwrap_or_default();
     let check = HealthConfig {
         path,
         host: reader.value(&section, "host", values::host),
         statuses: plain(reader.list(&section, "status", values::status_range)),
         body: reader.value(&section, "body", not_empty),
-        interval: reader.value(&section, "interval", interval).unwrap_or_default(),
-        timeout: reader.value(&section, "timeout", values::timeout).unwrap_or_default(),
+        interval,
+        timeout: reader.value(&section, "timeout", values::timeout).unwrap_or_else(|| patience(interval)),
         verdict: verdict(reader, &section),
     };
     slow(reader, &section, &check);
     Some(check)
 }
 
+/// How long a check may take where nothing is said of it: not longer than to the next one, but what takes less than a second is not
+/// called dead.
+fn patience(interval: Duration) -> Duration {
+    interval.clamp(Duration::from_secs(1), Duration::from_secs(2))
+}
+
 /// Checks that take longer than from one to the next: a silent server is found out later than `interval` says. Whoever asks more
 /// than once a second wants that a dead one is seen at once, not that a slow one is called dead.
 fn slow(reader: &mut Reader, section: &Section<'_>, check: &HealthConfig) {
     if check.timeout > check.interval && check.interval >= Duration::from_secs(1) {
-        let name = if section.entry("timeout").is_some() { "timeout" } else { "interval" };
         let (timeout, interval) = (format_duration(check.timeout), format_duration(check.interval));
         let message = format!(
             "a check may take {timeout} (`timeout`), longer than from one to the next (`interval`, {interval})"
         );
         let hint =
             format!("a server that is silent is asked every {timeout} only: write `timeout: {interval}`, or less");
-        reader.warning(section.at_of(name), message, hint);
+        reader.warning(section.at_of("timeout"), message, hint);
     }
 }
 

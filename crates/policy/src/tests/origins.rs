@@ -241,7 +241,31 @@ const WRONG: &[(&str, &str, &str)] = &[
         "`budget` must be a percentage from 0% to 100%, but `12.5%` has a fraction",
         "write `12%`",
     ),
-    ("eject: { rate: 0.5% }", "`rate` must be a percentage from 0% to 100%, but `0.5%` has a fraction", "write `1%`"),
+    (
+        "eject: { rate: 0.1% }",
+        "`rate` must be a percentage from 0% to 100%, but `0.1%` has a fraction",
+        "a whole number of percent, at least `1%`",
+    ),
+    (
+        "eject: { rate: 1.5 }",
+        "`rate` must be a percentage from 0% to 100%, but `1.5` has no percent sign",
+        "a share from 0% to 100%: write `100%` or less",
+    ),
+    (
+        "retries: { budget: 300 }",
+        "`budget` must be a percentage from 0% to 100%, but `300` has no percent sign",
+        "a share from 0% to 100%: write `100%` or less",
+    ),
+    (
+        "connect_timeout: 1.0001s",
+        "`connect_timeout` must be a duration, but `1.0001s` has a fraction",
+        "write `1s`, the nearest: the smallest unit is `1ms`",
+    ),
+    (
+        "connect_timeout: 0.2ms",
+        "`connect_timeout` must be a duration, but `0.2ms` has a fraction",
+        "write `1ms` or more: there is no smaller unit",
+    ),
     (
         "eject: { status: 200 }",
         "`status` must be a status code, a range of them such as `200-399`, or a class such as `5xx`, but `200` is no status of an error",
@@ -376,8 +400,10 @@ const DOUBTS: &[(&str, &str)] = &[
         "{ servers: \"http://a\", health: { path: /h, interval: 5s, timeout: 10s } }",
         "a check may take 10s (`timeout`), longer than from one to the next (`interval`, 5s)",
     ),
+    // Where nothing is written the one follows the other.
+    ("{ servers: \"http://a\", health: { path: /h, interval: 1s } }", ""),
     (
-        "{ servers: \"http://a\", health: { path: /h, interval: 1s } }",
+        "{ servers: \"http://a\", health: { path: /h, interval: 1s, timeout: 2s } }",
         "a check may take 2s (`timeout`), longer than from one to the next (`interval`, 1s)",
     ),
     ("{ servers: \"http://a\", health: { path: /h, interval: 2s } }", ""),

@@ -103,3 +103,28 @@ async fn an_only_server_that_fails_is_told_of_once_and_so_is_its_answer() {
     good(pick(&servers));
     assert_eq!(told(), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn that_every_server_is_drained_is_told_as_such() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let servers = Servers::new(&OriginSettings { health: Some(checked()), ..settings(2) }).unwrap();
+    let told = || {
+        let told = std::mem::take(&mut *lines.0.lock().unwrap());
+        told.into_iter().filter(|line| !line.contains("server=")).collect::<Vec<_>>()
+    };
+    let drained = r#"WARN every server is drained: requests get 503 until one is resumed origin="cms""#;
+    let out = r#"WARN no server is up: requests go to all that are not drained origin="cms""#;
+    servers.drain("server0:80", true);
+    assert_eq!(told(), [""; 0]);
+    servers.drain("server1:80", true);
+    assert_eq!(told(), [drained]);
+    servers.drain("server1:80", false);
+    assert_eq!(told(), [r#"INFO a server is up again origin="cms""#]);
+    servers.members()[1].checked(false, "timeout");
+    assert_eq!(told(), [out]);
+    servers.drain("server1:80", true);
+    assert_eq!(told(), [drained]);
+    servers.drain("server1:80", false);
+    assert_eq!(told(), [out]);
+}

@@ -117,10 +117,14 @@ async fn a_backup_takes_the_overflow_and_serves_those_who_wait() {
 async fn sessions_wait_for_their_own_server() {
     let servers = Servers::new(&OriginSettings { sticky: vec!["sid".to_owned()], ..limited(2, 1) }).unwrap();
     let set = |value| HeaderMap::from_iter([(SET_COOKIE, http::HeaderValue::from_static(value))]);
-    servers.sticky.learn(&set("sid=a"), 0);
+    servers.sticky.learn(&set("sid=a"), 0, None);
     let leases = [at(&servers, 0), at(&servers, 1)];
     let session = Wanted { session: servers.session(&cookie("sid=a")), ..twice() };
+    let error = servers.pick(&session).await.unwrap_err();
+    assert_eq!(error.to_string(), "the session's server server0:80 has as many requests as it may");
     let any = twice();
+    let error = servers.pick(&any).await.unwrap_err();
+    assert_eq!(error.to_string(), "every server has as many requests as it may");
     let (mut bound, mut free) = (join(&servers, &session), join(&servers, &any));
     let [zero, one] = leases;
     drop(one);
