@@ -126,17 +126,22 @@ async fn a_server_taken_out_by_hand_finishes_what_it_has() {
     assert_eq!(servers[1].requests().len(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn checks_that_find_a_server_down_free_the_requests_that_wait_there() {
-    let check = HealthCheck {
+/// A check each second, of which the first good one brings a server in and `fall` bad ones take it out.
+fn check(fall: u32) -> HealthCheck {
+    HealthCheck {
         path: Some("/health".to_owned()),
         host: None,
         statuses: vec![(200, 299)],
         body: None,
         interval: SECOND,
         timeout: SECOND,
-        verdict: Verdict::InARow { rise: 1, fall: 3 },
-    };
+        verdict: Verdict::InARow { rise: 1, fall },
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_that_find_a_server_down_free_the_requests_that_wait_there() {
+    let check = check(3);
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let front = || if protocol == Protocol::Http2 { Front::default().http2() } else { Front::default() };
         let (servers, origin) = behind(front(), front(), |settings| {
@@ -182,15 +187,7 @@ async fn a_trial_may_take_longer_than_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_was_asked_once_more_is_still_one_server() {
-    let check = HealthCheck {
-        path: Some("/health".to_owned()),
-        host: None,
-        statuses: vec![(200, 299)],
-        body: None,
-        interval: SECOND,
-        timeout: SECOND,
-        verdict: Verdict::InARow { rise: 1, fall: 1 },
-    };
+    let check = check(1);
     let servers = [ScriptedOrigin::start().await, ScriptedOrigin::start().await, ScriptedOrigin::start().await];
     servers.iter().for_each(|server| server.on("/health", "fine"));
     let (gate, breaks) = Answer::gated(Answer::hang_up());
