@@ -10,7 +10,7 @@ pub struct OriginStatus {
     pub servers: Vec<ServerStatus>,
     /// Requests that wait for a server with room.
     pub waiting: usize,
-    /// Requests that were sent once more, since the start.
+    /// How often a request was sent to a server once more, since the start; one request may count several times.
     pub retries: u64,
     /// Requests that would have been, had the budget allowed it, since the start.
     pub retries_denied: u64,
