@@ -12,7 +12,7 @@ pub struct OriginStatus {
     pub waiting: usize,
     /// How often a request was sent to a server once more, since the start; one request may count several times.
     pub retries: u64,
-    /// Requests that would have been, had the budget allowed it, since the start.
+    /// How often that was not done as the [budget](crate::Retry::budget) did not allow it, since the start.
     pub retries_denied: u64,
     /// Requests that found no room and no place in the queue, or waited there for too long, since the start.
     pub refused: u64,

@@ -48,7 +48,7 @@ pub(super) fn write(page: &mut Page, origins: &[(String, OriginStatus)]) {
     }
     let of_origins: [Number<OriginStatus>; 4] = [
         ("copal_origin_waiting", "gauge", "Requests that wait for a server with room.", |status| status.waiting as u64),
-        ("copal_origin_retries_total", "counter", "Requests that were sent once more.", |status| status.retries),
+        ("copal_origin_retries_total", "counter", "Sends of a request once more.", |status| status.retries),
         (
             "copal_origin_retries_denied_total",
             "counter",
